@@ -1,0 +1,62 @@
+"""Every error that playbook raises on purpose.
+
+PlaybookError
+├── TaskFileError        the task file has faults (all of them listed)                    exit status 2
+├── DataError            the data source cannot be read or understood                     exit status 1
+├── GateRed              the data gate is red: nothing may be trained on this version     exit status 3
+├── PinMismatch          base weights or a licence are not what the task file pins        exit status 1
+├── ArtifactError        a stored result is missing, altered, or of another kind          exit status 1
+├── TaskBusy             another run holds this task                                      exit status 1
+├── TrainingFailed       the training worker ended without a result                       exit status 1
+└── ParityError          a reloaded model answers differently from the trained one        exit status 1
+
+A message says what was expected, what was found and what to do.
+"""
+
+
+class PlaybookError(Exception):
+    """Root of the tree; `exit_status` is what the command line ends with."""
+
+    exit_status = 1
+
+
+class TaskFileError(PlaybookError):
+    """The task file has faults; `faults` lists every one of them."""
+
+    exit_status = 2
+
+    def __init__(self, source: str, faults: list[str]) -> None:
+        self.source = source
+        self.faults = list(faults)
+        count = f"{len(faults)} fault{'s' if len(faults) != 1 else ''}"
+        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+class DataError(PlaybookError):
+    """The data source cannot be read, or lacks what the task file names."""
+
+
+class GateRed(PlaybookError):
+    """The dataset version did not pass its gate, so no play may train on it."""
+
+    exit_status = 3
+
+
+class PinMismatch(PlaybookError):
+    """The base found on disk is not the base that the task file pins."""
+
+
+class ArtifactError(PlaybookError):
+    """A stored result is missing, was altered after it was written, or is of another kind."""
+
+
+class TaskBusy(PlaybookError):
+    """Another run of the same task is under way."""
+
+
+class TrainingFailed(PlaybookError):
+    """The training worker ended without a result."""
+
+
+class ParityError(PlaybookError):
+    """A packaged model, loaded again in a clean process, answers differently."""

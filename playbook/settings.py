@@ -1,0 +1,92 @@
+"""Where state lives. The only module that reads the environment.
+
+| variable | meaning | default |
+| --- | --- | --- |
+| PLAYBOOK_ROOT | the project: dvc.yaml, data/, pipelines/ | the checkout that holds this package, else the working folder |
+| PLAYBOOK_HOME | state: store, DAGSTER_HOME, MLflow's database, ledgers | `<root>/.playbook` |
+| PLAYBOOK_STORE | artefacts of the plays, any fsspec URL | `<home>/store` |
+| PLAYBOOK_TASKS | more folders with task files, separated by `os.pathsep` | none |
+| PLAYBOOK_DVC_REMOTE | URL that dataset versions are pushed to | the project's own DVC configuration |
+| MLFLOW_TRACKING_URI | MLflow | `sqlite:///<home>/mlflow/mlflow.db` |
+| DAGSTER_HOME | Dagster's instance | `<home>/dagster` |
+| PLAYBOOK_THREADS | threads that torch may use in one training process | torch's default |
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Resolved places; make one with `settings()`."""
+
+    root: Path
+    home: Path
+    store: str
+    task_folders: tuple[Path, ...]
+    dvc_remote: str | None
+    mlflow_tracking_uri: str
+    dagster_home: Path
+    threads: int | None
+
+    @property
+    def ledgers(self) -> Path:
+        """Append-only records (openings of the test split); they outlive an emptied store."""
+        return self.home / "ledgers"
+
+    @property
+    def work(self) -> Path:
+        """Local scratch space: unfinished training, caches that can be made again."""
+        return self.home / "work"
+
+    @property
+    def mlflow_is_local(self) -> bool:
+        """Whether the tracking store is a database file of this project rather than a server."""
+        return self.mlflow_tracking_uri.startswith("sqlite:")
+
+
+def _default_root() -> Path:
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout if (checkout / "dvc.yaml").is_file() else Path.cwd()
+
+
+def settings() -> Settings:
+    """Read the environment now; nothing is cached, so tests and child processes see what they set."""
+    env = os.environ
+    root = Path(env.get("PLAYBOOK_ROOT") or _default_root()).resolve()
+    home = Path(env.get("PLAYBOOK_HOME") or root / ".playbook").resolve()
+    folders = [Path(p).resolve() for p in env.get("PLAYBOOK_TASKS", "").split(os.pathsep) if p]
+    threads = env.get("PLAYBOOK_THREADS")
+    return Settings(
+        root=root,
+        home=home,
+        store=env.get("PLAYBOOK_STORE") or str(home / "store"),
+        task_folders=(root / "pipelines" / "tasks", *folders),
+        dvc_remote=env.get("PLAYBOOK_DVC_REMOTE") or None,
+        mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+        dagster_home=Path(env.get("DAGSTER_HOME") or home / "dagster").resolve(),
+        threads=int(threads) if threads else None,
+    )
+
+
+# Telemetry of the libraries is off, and hubs are asked only when a task file names one.
+QUIET_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "DVC_NO_ANALYTICS": "1",
+    "ITERATIVE_DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "TOKENIZERS_PARALLELISM": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def quiet_environment() -> None:
+    """Switch telemetry off and unpickling refused, in this process and its children. Call before heavy imports."""
+    for name, value in QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
