@@ -1,0 +1,1 @@
+"""Play 3: read, clean, split, audit and describe data."""

@@ -1,0 +1,12 @@
+"""Column names of prepared tables; every play reads rows by these names."""
+
+ROW_ID = "row_id"  # stable id of the row
+TEXT = "text"  # normalised text
+LABEL = "label"  # class name
+GROUP = "group"  # rows of one group stay in one split
+TIME = "time"  # ISO date or time, empty where unknown
+SPLIT = "split"
+
+PREPARED_COLUMNS = (ROW_ID, TEXT, LABEL, GROUP, TIME)  # further kept columns follow, prefixed with `kept_`
+KEPT_PREFIX = "kept_"
+REASON = "reason"  # of a quarantined row

@@ -1,0 +1,1 @@
+"""Play 1: reference baselines."""

@@ -1,0 +1,131 @@
+"""Reading task files: all faults together, each with file, line, field, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from playbook.errors import TaskFileError
+from playbook.settings import Settings
+from playbook.spec import TaskSpec
+
+FOUND_WIDTH = 60
+
+
+@dataclass(frozen=True)
+class Task:
+    """A validated task file and where it lies; relative paths in it are relative to `path.parent`."""
+
+    spec: TaskSpec
+    path: Path
+
+    def resolve(self, location: str) -> str:
+        """Absolute path of a relative location in the task file; URLs are returned as they are."""
+        if "://" in location:
+            return location
+        return str((self.path.parent / location).resolve())
+
+
+def load_task(path: str | Path) -> Task:
+    """Read and validate one task file.
+
+    Raises:
+        TaskFileError: the file is missing, is no YAML mapping, or has faults; every fault is listed.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise TaskFileError(str(path), ["no such file; `playbook tasks` lists known tasks, `playbook init` writes one"])
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = yaml.safe_load(text)
+        lines = _field_lines(yaml.compose(text, Loader=yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TaskFileError(str(path), [f"not readable as YAML: {' '.join(str(error).split())}"]) from None
+    if not isinstance(document, dict):
+        raise TaskFileError(
+            str(path), ["expected a mapping of fields (task, question, target, ...), found something else"]
+        )
+    try:
+        return Task(TaskSpec.model_validate(document), path)
+    except ValidationError as error:
+        raise TaskFileError(str(path), [_fault(item, lines) for item in error.errors(include_url=False)]) from None
+
+
+def _field_lines(node: yaml.Node | None, prefix: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
+    """Line number (from 1) of every field of a YAML document."""
+    lines: dict[tuple[str | int, ...], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            lines[(*prefix, str(key.value))] = key.start_mark.line + 1
+            lines |= _field_lines(value, (*prefix, str(key.value)))
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            lines[(*prefix, position)] = value.start_mark.line + 1
+            lines |= _field_lines(value, (*prefix, position))
+    return lines
+
+
+def _fault(item: Any, lines: dict[tuple[str | int, ...], int]) -> str:
+    place = tuple(item["loc"])
+    known = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 1)
+    field = ".".join(str(part) for part in place) or "(whole file)"
+    return f"line {known}, {field}: {_allowed(item)}"
+
+
+def _allowed(item: Any) -> str:
+    found = json.dumps(item["input"], default=str, ensure_ascii=False)
+    found = found if len(found) <= FOUND_WIDTH else found[:FOUND_WIDTH] + "…"
+    if item["type"] == "missing":
+        return "missing; the task cannot start without it"
+    if item["type"] == "extra_forbidden":
+        return f"found {found}, but there is no such field"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"found {found}; allowed: {message.removeprefix('Input should be ')}"
+
+
+def find_tasks(places: Settings) -> dict[str, Path]:
+    """Task files of the project and of `PLAYBOOK_TASKS`, by task name.
+
+    Raises:
+        TaskFileError: two files claim one name. A file with other faults is listed under its stem, so that it is seen.
+    """
+    found: dict[str, Path] = {}
+    for folder in places.task_folders:
+        for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+            name = _name_of(path)
+            if name in found and found[name] != path:
+                raise TaskFileError(str(path), [f"task: {name!r} is taken by {found[name]}; names must differ"])
+            found[name] = path
+    return found
+
+
+def _name_of(path: Path) -> str:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return path.stem
+    return str(document.get("task", path.stem)) if isinstance(document, dict) else path.stem
+
+
+def locate_task(name_or_path: str, places: Settings) -> Path:
+    """The task file for a name, or for the path of any task file.
+
+    Raises:
+        TaskFileError: neither a known task nor a file.
+    """
+    if name_or_path.endswith((".yaml", ".yml")) or Path(name_or_path).is_file():
+        return Path(name_or_path).resolve()
+    known = find_tasks(places)
+    if name_or_path not in known:
+        raise TaskFileError(name_or_path, [f"no such task; known: {', '.join(sorted(known)) or 'none'}"])
+    return known[name_or_path]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the task file, so that editors complete and check it."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **TaskSpec.model_json_schema()}
