@@ -1,8 +1,8 @@
 """What one play hands to the next: frozen, typed, hashed.
 
-An artefact is a JSON manifest; tables lie beside it as Parquet, tensors as safetensors. `digest` is the hash of what the
-artefact says (its files by SHA-256), not of when or how fast it was made: two runs that come to the same result have the
-same digest, and what stands on it need not run again.
+An artefact is a JSON manifest; tables lie beside it as Parquet, tensors as safetensors. `digest` is the hash of what
+the artefact says (its files by SHA-256), not of when or how fast it was made: two runs that come to the same result
+have the same digest, and what stands on it need not run again.
 """
 
 from __future__ import annotations
@@ -188,10 +188,13 @@ class Epoch(Part):
 
 
 class Adapted(Artifact):
-    """A model on the staircase. Files: `weights` (safetensors: trained tensors only; the rest is the pinned base),
-    `predictions` (Parquet: row_id, label, probabilities on validation), `config` (JSON: the whole run configuration)."""
+    """A model on the staircase.
 
-    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"curve", "config_hardware"}
+    Files: `weights` (safetensors: trained tensors only; the rest is the pinned base), `predictions` (Parquet: row_id,
+    label, one probability per class, on validation), `config` (JSON: the whole run configuration, 4.8).
+    """
+
+    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"curve"}
     pin: BasePin | None = None
     unfrozen: int = 0
     validation: Score | None = None

@@ -2,7 +2,7 @@
 
 | variable | meaning | default |
 | --- | --- | --- |
-| PLAYBOOK_ROOT | the project: dvc.yaml, data/, pipelines/ | the checkout that holds this package, else the working folder |
+| PLAYBOOK_ROOT | the project: dvc.yaml, data/, pipelines/ | this package's checkout, else the working folder |
 | PLAYBOOK_HOME | state: store, DAGSTER_HOME, MLflow's database, ledgers | `<root>/.playbook` |
 | PLAYBOOK_STORE | artefacts of the plays, any fsspec URL | `<home>/store` |
 | PLAYBOOK_TASKS | more folders with task files, separated by `os.pathsep` | none |

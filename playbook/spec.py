@@ -247,9 +247,8 @@ class TaskSpec(Section):
     def _classes_known(self) -> TaskSpec:
         for limit in self.target.all_limits:
             if limit.of_class is not None and limit.of_class not in self.data.classes:
-                raise ValueError(
-                    f"target: of_class {limit.of_class!r} is none of data.classes {list(self.data.classes)}"
-                )
+                known = list(self.data.classes)
+                raise ValueError(f"target: of_class {limit.of_class!r} is none of data.classes {known}")
         return self
 
     @property

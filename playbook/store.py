@@ -1,8 +1,8 @@
 """The store of artefacts: manifests with their files, at any fsspec URL.
 
 Layout: `<store>/<task>/<asset>/<play key>/manifest.json` with the artefact's files beside it, and
-`<store>/<task>/<asset>/current` naming the play key that the catalogue shows. A result is written once under its key and
-verified by SHA-256 whenever it is read.
+`<store>/<task>/<asset>/current` naming the play key that the catalogue shows. A result is written once under its key
+and verified by SHA-256 whenever it is read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from playbook.errors import ArtifactError
 
 A = TypeVar("A", bound=Artifact)
 CHUNK = 1 << 20
+SEALED = "test"  # role of the held-out split among a dataset version's files
 
 
 def file_sha256(path: Path) -> str:
@@ -101,8 +102,8 @@ class Store:
             ) from None
         if body["kind"] != kind.kind or body["digest"] != artifact.digest:
             raise ArtifactError(
-                f"{where}: expected an unaltered {kind.kind}, found {body['kind']} with another digest; "
-                "delete its folder and run the play again"
+                f"{where}: expected an unaltered {kind.kind}, found {body['kind']} with another digest; delete its "
+                "folder and run the play again"
             )
         return artifact
 
@@ -119,11 +120,19 @@ class Store:
         return self.get(task, asset, self.fs.cat_file(where).decode().strip(), kind)
 
     def path(self, artifact: Artifact, asset: str, role: str) -> Path:
-        """Local path of an artefact's file, verified.
+        """Local path of an artefact's file, verified. The test split is sealed: `playbook.evaluate.test_split` opens it.
 
         Raises:
-            ArtifactError: the file is missing or its bytes are not what the manifest says.
+            ArtifactError: the file is sealed, missing, or its bytes are not what the manifest says.
         """
+        if role == SEALED:
+            raise ArtifactError(
+                "the test split is sealed; only playbook.evaluate.test_split opens it, and records that it did"
+            )
+        return self.sealed_path(artifact, asset, role)
+
+    def sealed_path(self, artifact: Artifact, asset: str, role: str) -> Path:
+        """As `path`, for the sealed split too. Nothing but `playbook.evaluate.test_split` may call this."""
         ref = artifact.files.get(role)
         if ref is None:
             raise ArtifactError(f"{artifact.task}/{asset} has no file {role!r}, only {sorted(artifact.files)}")
@@ -136,7 +145,7 @@ class Store:
             part.replace(local)
         if not local.exists() or file_sha256(local) != ref.sha256:
             raise ArtifactError(
-                f"{remote}: missing, or changed since it was written (expected SHA-256 {ref.sha256[:12]}…);"
-                " delete its folder and run the play again"
+                f"{remote}: missing, or changed since it was written (expected SHA-256 {ref.sha256[:12]}…); delete its "
+                "folder and run the play again"
             )
         return local

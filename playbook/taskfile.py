@@ -47,9 +47,7 @@ def load_task(path: str | Path) -> Task:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise TaskFileError(str(path), [f"not readable as YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(document, dict):
-        raise TaskFileError(
-            str(path), ["expected a mapping of fields (task, question, target, ...), found something else"]
-        )
+        raise TaskFileError(str(path), ["expected a mapping of fields (task, question, target, ...); this is none"])
     try:
         return Task(TaskSpec.model_validate(document), path)
     except ValidationError as error:
