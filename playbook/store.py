@@ -120,7 +120,7 @@ class Store:
         return self.get(task, asset, self.fs.cat_file(where).decode().strip(), kind)
 
     def path(self, artifact: Artifact, asset: str, role: str) -> Path:
-        """Local path of an artefact's file, verified. The test split is sealed: `playbook.evaluate.test_split` opens it.
+        """Local path of an artefact's file, verified; the sealed test split is refused.
 
         Raises:
             ArtifactError: the file is sealed, missing, or its bytes are not what the manifest says.
