@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,8 @@ QUIET_ENVIRONMENT = {
     "DVC_NO_ANALYTICS": "1",
     "ITERATIVE_DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "TOKENIZERS_PARALLELISM": "false",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -90,3 +93,11 @@ def quiet_environment() -> None:
     """Switch telemetry off and unpickling refused, in this process and its children. Call before heavy imports."""
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def child_environment() -> dict[str, str]:
+    """Environment for a child process that starts `python` by name: this interpreter, and this checkout importable."""
+    quiet_environment()
+    checkout = str(Path(__file__).resolve().parent.parent)
+    first = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": checkout}
+    return {**os.environ, **{k: os.pathsep.join(filter(None, (v, os.environ.get(k)))) for k, v in first.items()}}

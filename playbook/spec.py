@@ -199,6 +199,7 @@ class Adaptation(Section):
     patience: int = Field(3, ge=1, description="Epochs without a better validation loss before a rung stops.")
     batch_size: int = Field(64, ge=1, description="Rows per step, over all devices.")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="In unfrozen blocks.")
     class_weighting: Literal["none", "balanced"] = Field("none", description="Weight of classes in the loss (4.4).")
     keep: Keep = Keep()
     seed: int = Field(13, ge=0, lt=2**31)

@@ -1,0 +1,108 @@
+"""An adapted model as one folder, and the classifier that answers from it.
+
+The folder is a model in Hugging Face layout (config.json, tokenizer.json, model.safetensors with the trained blocks in
+place) with two files of ours: head.safetensors and bundle.json (labels, pooling, arithmetic, the pin of the base).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from playbook.adapt.cache import chunks_of, embed_rows, length_order
+from playbook.adapt.encoder import Encoder, load_encoder
+from playbook.adapt.precision import compute_dtype
+from playbook.adapt.tokens import tokenize
+from playbook.artifacts import BasePin
+from playbook.errors import ArtifactError
+
+HEAD = "head."
+COPIED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+
+class TextClassifier:
+    """Class probabilities for texts; the same arithmetic as in training, on the device that it is given."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: dict[str, torch.Tensor],
+        labels: Sequence[str],
+        tokenizer: Path,
+        max_length: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self.encoder, self.labels, self.dtype = encoder.eval(), tuple(labels), dtype
+        self._weight, self._bias = head[f"{HEAD}weight"].to(self.device), head[f"{HEAD}bias"].to(self.device)
+        self._tokenizer, self._max_length = tokenizer, max_length
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.encoder.embeddings.word.device
+
+    @torch.inference_mode()
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """Probabilities, float32 of shape (texts, classes), columns in the order of `labels`."""
+        tokens = tokenize(texts, self._tokenizer, self._max_length)
+        result = np.zeros((len(texts), len(self.labels)), np.float32)
+        order = length_order(tokens)
+        for part in chunks_of(tokens.lengths[order]):
+            hidden, spans = embed_rows(self.encoder, tokens, order[part], self.dtype)
+            pooled = self.encoder.pool(self.encoder.run(hidden, spans, 0), spans)
+            result[order[part]] = F.linear(pooled, self._weight, self._bias).softmax(1).cpu().numpy()
+        return result
+
+
+def save_bundle(
+    folder: Path,
+    base_folder: Path,
+    pin: BasePin,
+    labels: Sequence[str],
+    weights: Path,
+    precision: Literal["auto", "bf16", "float32"] = "auto",
+) -> None:
+    """Write a self-contained model folder: the base with the trained tensors of `weights` in place, and the head."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        if (base_folder / name).exists():
+            shutil.copyfile(base_folder / name, folder / name)
+    trained = load_file(weights)
+    head = {name: tensor for name, tensor in trained.items() if name.startswith(HEAD)}
+    if head.keys() != {f"{HEAD}weight", f"{HEAD}bias"}:
+        raise ArtifactError(f"{weights}: expected head.weight and head.bias, found {sorted(head)}")
+    full = load_file(base_folder / "model.safetensors")
+    for name, tensor in trained.items():
+        if not name.startswith(HEAD):
+            full[_name_in(full, name)] = tensor
+    save_file(full, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(head, folder / "head.safetensors")
+    about = {"labels": list(labels), "precision": precision, "pin": pin.model_dump()}
+    (folder / "bundle.json").write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _name_in(full: dict[str, torch.Tensor], name: str) -> str:
+    """A block's tensor in a checkpoint that may carry the encoder under a prefix."""
+    found = [known for known in full if known == name or known.endswith(f".{name}")]
+    if len(found) != 1:
+        raise ArtifactError(f"trained tensor {name} has {len(found)} places in the base's checkpoint, expected one")
+    return found[0]
+
+
+def load_bundle(folder: Path, device: torch.device | None = None) -> TextClassifier:
+    """Read a model folder; nothing is unpickled and no code of the folder is run."""
+    about = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    pin = BasePin(**about["pin"])
+    device = device or torch.device("cpu")
+    encoder = load_encoder(folder, pin.pooling).requires_grad_(False).to(device)
+    head = load_file(folder / "head.safetensors")
+    dtype = compute_dtype(about["precision"], device)
+    return TextClassifier(encoder, head, about["labels"], folder / "tokenizer.json", pin.max_length, dtype)

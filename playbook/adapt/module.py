@@ -1,0 +1,202 @@
+"""The rung as Lightning sees it: the unfrozen blocks and the head, trained on what comes out of the frozen ones."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import IterableDataset
+
+from playbook.adapt.batches import epoch_batches, share
+from playbook.adapt.cache import Activations, chunks_of
+from playbook.adapt.encoder import Encoder, Span
+from playbook.artifacts import Epoch
+from playbook.spec import Adaptation
+
+GRADIENT_CLIP = 1.0
+
+
+@dataclass(frozen=True)
+class RungData:
+    """Rows of a rung: token lengths (rows,), labels int64 (rows,), and which rows are train and validation."""
+
+    lengths: np.ndarray
+    labels: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step of one rank: packed activations, their spans, labels, and the rows of the step over all ranks."""
+
+    hidden: Tensor
+    spans: list[Span]
+    labels: Tensor
+    step_rows: int
+
+
+class TrainBatches(IterableDataset[Batch]):
+    """The steps of one epoch for one rank; `epoch` is set by the module before each epoch."""
+
+    def __init__(
+        self, data: RungData, source: Activations, boundary: int, plan: Adaptation, rank: int, world: int
+    ) -> None:
+        self.data, self.source, self.boundary, self.plan = data, source, boundary, plan
+        self.rank, self.world, self.epoch = rank, world, 0
+
+    def _steps(self) -> list[np.ndarray]:
+        lengths = self.data.lengths[self.data.train]
+        return epoch_batches(lengths, max(self.plan.batch_size, self.world), self.plan.seed, self.epoch)
+
+    def __len__(self) -> int:
+        return max(1, round(len(self.data.train) / max(self.plan.batch_size, self.world)))
+
+    def rank_rows(self) -> tuple[int, ...]:
+        """Training rows of each rank in the first epoch."""
+        steps = self._steps()
+        return tuple(sum(len(share(step, rank, self.world)) for step in steps) for rank in range(self.world))
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in self._steps():
+            rows = self.data.train[share(step, self.rank, self.world)]
+            hidden, spans = self.source.gather(rows, self.boundary)
+            yield Batch(hidden, spans, torch.from_numpy(self.data.labels[rows]), len(step))
+
+
+class RungModule(pl.LightningModule):
+    """Blocks from the boundary up and a linear head. The frozen part is no submodule: neither saved nor synced."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Linear,
+        batches: TrainBatches,
+        class_weight: Tensor,
+        committed: Callable[[np.ndarray, np.ndarray], float],
+        report: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(encoder.blocks[batches.boundary :])
+        self.head = head
+        self.curve: list[Epoch] = []
+        self.probabilities = np.zeros((0, 0), np.float32)
+        self._encoder = [encoder]  # in a list, so that Lightning does not register it
+        self._batches, self._committed, self._report = batches, committed, report
+        self._class_weight = class_weight
+        self._losses: list[Tensor] = []
+        self._began = 0.0
+
+    @property
+    def plan(self) -> Adaptation:
+        """The adaptation section of the task file."""
+        return self._batches.plan
+
+    def logits(self, hidden: Tensor, spans: Sequence[Span]) -> Tensor:
+        """Float32 logits (rows, classes) from packed activations at the boundary."""
+        for block in self.blocks:
+            hidden = block(hidden, spans)
+        return F.linear(self._encoder[0].pool(hidden, spans), self.head.weight, self.head.bias)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move the tensors of a step."""
+        return replace(batch, hidden=batch.hidden.to(device), labels=batch.labels.to(device))
+
+    def on_train_epoch_start(self) -> None:
+        """Seed the epoch by its number, so that a resumed epoch equals an undisturbed one."""
+        self._batches.epoch = self.current_epoch
+        torch.manual_seed(self.plan.seed * 1_000_003 + self.current_epoch * 1_009 + self.global_rank)
+        self._losses, self._began = [], time.perf_counter()
+
+    def training_step(self, batch: Batch, number: int) -> Tensor:
+        """Cross-entropy of the step; scaled so that the mean over ranks is the mean over the step's rows."""
+        logits = self.logits(batch.hidden, batch.spans)
+        losses = F.cross_entropy(
+            logits,
+            batch.labels,
+            weight=self._class_weight.to(self.device),
+            label_smoothing=self.plan.label_smoothing,
+            reduction="sum",
+        )
+        loss = losses * (self._batches.world / batch.step_rows)
+        self._losses.append(loss.detach())
+        return loss
+
+    def close_epoch(self) -> None:
+        """Score validation and extend the curve. The callback that saves calls it: Lightning runs callbacks first."""
+        train_loss = float(torch.stack(self._losses).mean()) if self._losses else math.nan
+        loss, metric = self.score()
+        seconds = time.perf_counter() - self._began
+        self.curve.append(
+            Epoch(
+                epoch=self.current_epoch,
+                train_loss=train_loss,
+                validation_loss=loss,
+                validation=metric,
+                seconds=seconds,
+            )
+        )
+        self._report(
+            f"epoch {self.current_epoch + 1}/{self.plan.epochs}: train loss {train_loss:.4f}, "
+            f"validation loss {loss:.4f}, metric {metric:.4f} ({seconds:.1f} s)"
+        )
+
+    def score(self) -> tuple[float, float]:
+        """Validation log loss and committed metric; each rank does its share, all ranks get the whole."""
+        data = self._batches.data
+        self.probabilities = self._predict(data.validation)
+        truth = data.labels[data.validation]
+        right = self.probabilities[np.arange(len(truth)), truth]
+        loss = float(-np.log(np.maximum(right, 1e-12)).mean())
+        return loss, self._committed(truth, self.probabilities.argmax(1))
+
+    @torch.no_grad()
+    def _predict(self, rows: np.ndarray) -> np.ndarray:
+        batches, was_training = self._batches, self.training
+        self.eval()
+        lengths = batches.data.lengths[rows]
+        order = np.argsort(lengths, kind="stable")
+        result = torch.zeros(len(rows), self.head.out_features, device=self.device)
+        for number, part in enumerate(chunks_of(lengths[order])):
+            if number % batches.world == batches.rank:
+                hidden, spans = batches.source.gather(rows[order[part]], batches.boundary)
+                places = torch.from_numpy(order[part]).to(self.device)
+                result[places] = self.logits(hidden.to(self.device), spans).softmax(1)
+        if batches.world > 1:
+            torch.distributed.all_reduce(result)
+        self.train(was_training)
+        return result.cpu().numpy()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a learning rate per depth (Howard and Ruder 2018), linear warm-up, cosine decay."""
+        plan = self.plan
+        groups = [{"params": list(self.head.parameters()), "lr": plan.head_learning_rate}]
+        for depth, block in enumerate(reversed(self.blocks)):
+            groups.append({"params": list(block.parameters()), "lr": plan.learning_rate * plan.block_decay**depth})
+        optimizer = torch.optim.AdamW(groups, weight_decay=plan.weight_decay, fused=True)
+        total = plan.epochs * len(self._batches)
+        warm = max(1, round(plan.warmup * total))
+
+        def factor(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the curve with the weights."""
+        checkpoint["curve"] = [epoch.model_dump() for epoch in self.curve]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the curve up again."""
+        self.curve = [Epoch(**epoch) for epoch in checkpoint["curve"]]

@@ -1,0 +1,43 @@
+"""Hardware of this process: device, the arithmetic that is fast on it, threads, and how figures name it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "bf16", "float32"]
+
+
+def training_device(accelerator: str, local_rank: int = 0) -> torch.device:
+    """The device that this process computes on: a GPU where there is one and the task file allows it."""
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda", local_rank)
+    return torch.device("cpu")
+
+
+def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively (AMX or AVX512-BF16, GPUs from Ampere on), else float32."""
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bf16" else torch.float32
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def set_threads(threads: int | None, world: int) -> None:
+    """Share the processor's cores among the processes of one machine; fixed, because sums depend on it."""
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world))
+
+
+def describe_hardware(device: torch.device, dtype: torch.dtype, world: int = 1) -> str:
+    """For example `1 x NVIDIA H200, bfloat16` or `x86_64 processor, 2 threads, bfloat16`."""
+    arithmetic = str(dtype).removeprefix("torch.")
+    if device.type == "cuda":
+        return f"{world} x {torch.cuda.get_device_name(device)}, {arithmetic}"
+    processes = f"{world} processes x " if world > 1 else ""
+    return f"{platform.machine()} processor, {processes}{torch.get_num_threads()} threads, {arithmetic}"

@@ -1,0 +1,275 @@
+"""Train one rung: from a job to weights, validation predictions and a curve. Resumes where a killed attempt was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from playbook.adapt.cache import Activations, Recomputed, build_cache
+from playbook.adapt.checkpoint import WEIGHTS, FolderCheckpointIO, whole_folder
+from playbook.adapt.encoder import Encoder, load_encoder
+from playbook.adapt.job import Job, JobResult
+from playbook.adapt.module import GRADIENT_CLIP, RungData, RungModule, TrainBatches
+from playbook.adapt.precision import compute_dtype, describe_hardware, set_threads, training_device
+from playbook.adapt.tokens import Tokens, tokenize
+from playbook.artifacts import Epoch, canonical_hash
+from playbook.data.tables import LABEL, ROW_ID, TEXT
+from playbook.evaluate.metrics import metric_value
+from playbook.settings import settings
+
+Report = Callable[[str], None]
+HEAD = "head."
+
+
+def best_epoch(curve: Sequence[Epoch]) -> int:
+    """Position of the epoch with the best committed metric; a tie goes to the lower validation loss."""
+    return max(range(len(curve)), key=lambda place: (curve[place].validation, -curve[place].validation_loss))
+
+
+def stalled(curve: Sequence[Epoch], patience: int) -> bool:
+    """Whether neither the metric nor the loss of validation has improved for `patience` epochs."""
+    if not curve:
+        return False
+    lowest_loss = min(range(len(curve)), key=lambda place: curve[place].validation_loss)
+    return len(curve) - 1 - max(best_epoch(curve), lowest_loss) >= patience
+
+
+class SaveAndStop(Callback):
+    """After each epoch: keep the last and the best checkpoint, and stop when validation has stalled."""
+
+    def __init__(self, out: Path, patience: int) -> None:
+        self.out, self.patience = out, patience
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """See the class."""
+        assert isinstance(module, RungModule)
+        module.close_epoch()
+        if best_epoch(module.curve) == len(module.curve) - 1:
+            trainer.save_checkpoint(self.out / "best")
+        trainer.save_checkpoint(self.out / "last")
+        if stalled(module.curve, self.patience):
+            trainer.should_stop = True
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that train together."""
+
+    rank: int
+    local_rank: int
+    size: int
+
+    @classmethod
+    def from_environment(cls) -> World:
+        """As torch.distributed.run sets it; a process of its own otherwise."""
+        read = os.environ.get
+        return cls(int(read("RANK", "0")), int(read("LOCAL_RANK", "0")), int(read("WORLD_SIZE", "1")))
+
+
+def run_rung(job: Job, report: Report) -> JobResult:
+    """Train (or finish) the rung that `job` describes; the result is in `job.out`, and is returned on every rank."""
+    done = JobResult.load(job.out)
+    if done is not None:
+        return done
+    began = time.perf_counter()
+    world = World.from_environment()
+    set_threads(settings().threads, world.size)
+    device = training_device(job.adaptation.accelerator, world.local_rank)
+    module, trainer = _prepare(job, world, device, report)
+    resumed = _fit(job, module, trainer, report)
+    result = _finish(job, module, world, device, resumed, time.perf_counter() - began)
+    trainer.strategy.teardown()
+    return result
+
+
+def read_rows(job: Job) -> tuple[Tokens, RungData, pd.DataFrame]:
+    """Token ids of train and validation rows (train first), their labels, and the validation table."""
+    train, validation = pd.read_parquet(job.train), pd.read_parquet(job.validation)
+    texts = [*train[TEXT], *validation[TEXT]]
+    tokens = tokenize(texts, job.base_folder / "tokenizer.json", job.pin.max_length)
+    number = {label: place for place, label in enumerate(job.labels)}
+    labels = np.array([number[label] for label in [*train[LABEL], *validation[LABEL]]], dtype=np.int64)
+    rows = np.arange(len(texts))
+    return tokens, RungData(tokens.lengths, labels, rows[: len(train)], rows[len(train) :]), validation
+
+
+def cache_folder(root: Path, pin_hash: str, tokens: Tokens, boundaries: Sequence[int], dtype: torch.dtype) -> Path:
+    """Where the activations of these rows lie: the name is the hash of everything they depend on."""
+    content = canonical_hash([pin_hash, list(boundaries), str(dtype), torch.__version__])
+    return root / f"{content[:16]}-{canonical_hash([tokens.ids.tolist(), tokens.offsets.tolist()])[:16]}"
+
+
+def class_weights(labels: np.ndarray, classes: int, weighting: str) -> np.ndarray:
+    """Weight per class, mean 1 over rows: all one, or inverse to frequency (`balanced`, King and Zeng 2001)."""
+    counts = np.bincount(labels, minlength=classes).astype(np.float64)
+    if weighting == "none":
+        return np.ones(classes, np.float32)
+    return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
+
+
+def _prepare(job: Job, world: World, device: torch.device, report: Report) -> tuple[RungModule, pl.Trainer]:
+    pl.seed_everything(job.adaptation.seed, workers=False, verbose=False)
+    dtype = compute_dtype(job.adaptation.precision, device)
+    tokens, data, _ = read_rows(job)
+    encoder = load_encoder(job.base_folder, job.pin.pooling).requires_grad_(False).to(device)
+    source = _source(job, encoder, tokens, dtype, report)
+    encoder.set_dropout(job.adaptation.dropout)
+    head = _load_start(encoder, load_file(job.start), len(job.labels))
+    boundary = len(encoder.blocks) - job.unfrozen
+    batches = TrainBatches(data, source, boundary, job.adaptation, world.rank, world.size)
+    weights = class_weights(data.labels[data.train], len(job.labels), job.adaptation.class_weighting)
+    metric, of_class = job.metric, job.labels.index(job.metric.of_class) if job.metric.of_class else None
+
+    def committed(truth: np.ndarray, predicted: np.ndarray) -> float:
+        return metric_value(metric.metric, of_class, truth, predicted, len(job.labels))
+
+    module = RungModule(encoder, head, batches, torch.from_numpy(weights), committed, report)
+    module.requires_grad_(True).train()  # the encoder comes in evaluation mode; dropout is for the unfrozen blocks
+    return module, _trainer(job, world, device)
+
+
+def _source(job: Job, encoder: Encoder, tokens: Tokens, dtype: torch.dtype, report: Report) -> Activations:
+    if not job.adaptation.cache_activations:
+        return Recomputed(encoder, tokens, dtype)
+    folder = cache_folder(job.cache, job.pin.weights_sha256, tokens, job.boundaries, dtype)
+    return build_cache(folder, encoder, tokens, job.boundaries, dtype, report)
+
+
+def _load_start(encoder: Encoder, start: dict[str, torch.Tensor], classes: int) -> nn.Linear:
+    """Put the checkpoint that the rung starts from into the encoder; returns its head."""
+    head = nn.Linear(encoder.width, classes).to(next(encoder.parameters()).device)
+    with torch.no_grad():
+        head.weight.copy_(start[f"{HEAD}weight"])
+        head.bias.copy_(start[f"{HEAD}bias"])
+    encoder.load_tensors({name: tensor for name, tensor in start.items() if not name.startswith(HEAD)})
+    return head
+
+
+def _trainer(job: Job, world: World, device: torch.device) -> pl.Trainer:
+    warnings.filterwarnings("ignore", message=".*(num_workers|does not have many workers|barebones|IterableDataset).*")
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=world.size,
+        strategy="ddp" if world.size > 1 else "auto",
+        precision="32-true",  # master weights; the encoder itself computes in bf16, in training as in serving
+        max_epochs=job.adaptation.epochs,
+        gradient_clip_val=GRADIENT_CLIP,
+        callbacks=[SaveAndStop(job.out, job.adaptation.patience)],
+        plugins=[FolderCheckpointIO()],
+        default_root_dir=job.out,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic="warn" if device.type == "cuda" else True,
+    )
+
+
+def _fit(job: Job, module: RungModule, trainer: pl.Trainer, report: Report) -> int:
+    """Train from the last checkpoint on, if there is one; returns the epochs that it had behind it."""
+    last = whole_folder(job.out / "last")
+    loader = torch.utils.data.DataLoader(module._batches, batch_size=None, num_workers=0)
+    if last is None:
+        trainer.fit(module, loader)
+        return 0
+    curve = [Epoch(**epoch) for epoch in FolderCheckpointIO().load_checkpoint(last)["curve"]]
+    report(f"resuming after epoch {len(curve)}")
+    if len(curve) >= job.adaptation.epochs or stalled(curve, job.adaptation.patience):
+        module.curve = curve
+    else:
+        trainer.fit(module, loader, ckpt_path=last)
+    return len(curve)
+
+
+def _finish(
+    job: Job, module: RungModule, world: World, device: torch.device, resumed: int, seconds: float
+) -> JobResult:
+    """Score the best epoch's weights and write the result; rank 0 writes, result.json last."""
+    best = whole_folder(job.out / "best")
+    assert best is not None
+    module.load_state_dict(load_file(best / WEIGHTS))
+    module.to(device)
+    _, metric = module.score()
+    ended_early = len(module.curve) < job.adaptation.epochs
+    dtype = compute_dtype(job.adaptation.precision, device)
+    result = JobResult(
+        validation=metric,
+        best_epoch=best_epoch(module.curve),
+        curve=tuple(module.curve),
+        stopped="validation stalled" if ended_early else "all epochs done",
+        resumed_epochs=resumed,
+        seconds=seconds,
+        hardware=describe_hardware(device, dtype, world.size),
+        world=world.size,
+        steps_per_epoch=len(module._batches),
+        rank_rows=module._batches.rank_rows(),
+    )
+    if world.rank == 0:
+        _write(job, module, result)
+    return result
+
+
+def _write(job: Job, module: RungModule, result: JobResult) -> None:
+    encoder = module._encoder[0]
+    tensors = dict(encoder.named_tensors(len(encoder.blocks) - job.unfrozen))
+    tensors |= {f"{HEAD}weight": module.head.weight, f"{HEAD}bias": module.head.bias}
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, job.out / WEIGHTS)
+    write_predictions(
+        job.out / "predictions.parquet", pd.read_parquet(job.validation), job.labels, module.probabilities
+    )
+    (job.out / "config.json").write_text(json.dumps(run_configuration(job, result), indent=1, sort_keys=True))
+    part = job.out / "result.json.part"
+    part.write_text(result.model_dump_json(indent=1))
+    part.replace(job.out / "result.json")
+    for name in ("last", "best"):
+        shutil.rmtree(job.out / name, ignore_errors=True)
+
+
+def write_predictions(path: Path, table: pd.DataFrame, labels: Sequence[str], probabilities: np.ndarray) -> None:
+    """Row id, true label and one probability column per class (`p_0`, `p_1`, ... in the order of `labels`)."""
+    frame = pd.DataFrame({ROW_ID: table[ROW_ID].to_numpy(), LABEL: table[LABEL].to_numpy()})
+    for number in range(len(labels)):
+        frame[f"p_{number}"] = probabilities[:, number]
+    frame.to_parquet(path, index=False)
+
+
+def run_configuration(job: Job, result: JobResult) -> dict[str, Any]:
+    """Everything that reproduces the run (4.8); nothing in it depends on when or where it ran."""
+    return {
+        "method": "staircase",
+        "base": job.pin.model_dump(),
+        "unfrozen_blocks": job.unfrozen,
+        "adaptation": job.adaptation.model_dump(),
+        "metric": job.metric.model_dump(),
+        "labels": list(job.labels),
+        "optimizer": "AdamW",
+        "schedule": "linear warm-up, cosine decay",
+        "gradient_clip": GRADIENT_CLIP,
+        "gradient_accumulation": 1,
+        "evaluation_every": "epoch",
+        "steps_per_epoch": result.steps_per_epoch,
+        "best_epoch": result.best_epoch,
+        "versions": versions(),
+        "hardware": result.hardware,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    return {"torch": torch.__version__, "pytorch_lightning": pl.__version__, "numpy": np.__version__}

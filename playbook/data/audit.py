@@ -1,0 +1,203 @@
+"""Looking at a prepared folder with fresh eyes: every figure that the gate judges is computed again from its files.
+
+Nothing that `prepare` wrote about its own work is believed, except how many raw rows there were; files may have been
+altered since, and splits may be the team's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from playbook.data.prepare import PROFILE, QUARANTINE
+from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, PROTECTED, copies_elsewhere, how_cut, text_group
+from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT
+from playbook.data.text import clean_text, shown
+from playbook.errors import DataError
+from playbook.spec import SPLITS
+from playbook.taskfile import Task
+
+EXACT_COPY_IN = "exact_copy_in"  # more protected split with an exact copy of the row, or ''
+NEAR_COPY_IN = "near_copy_in"  # the same for near duplicates
+COPY_OF = "copy_of"  # row id of the closest copy, or ''
+GROUP_IN_OTHER_SPLIT = "group_in_other_split"  # another split with rows of the row's group, or ''
+NAMED = 5  # offenders that a message names
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in a prepared folder.
+
+    Attributes:
+        tables: the three splits as they lie there.
+        rows: one row per prepared row, with its split and where it leaks to.
+        classes: one row per class with its count in each split.
+        splits: one row per split with rows, fraction, the fraction asked for and the distance (0 where none was asked).
+        overall: one row: prepared, quarantined and raw rows, the quarantined fraction and rows unaccounted for.
+        quarantined: reason -> rows.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    rows: pd.DataFrame
+    classes: pd.DataFrame
+    splits: pd.DataFrame
+    overall: pd.DataFrame
+    quarantined: dict[str, int]
+
+
+def audit(task: Task, prepared: Path) -> Audit:
+    """Examine a prepared folder.
+
+    Raises:
+        DataError: a file is missing or not readable, or the columns that everything rests on are not there.
+    """
+    tables = {split: _table(prepared / f"{split}.parquet") for split in SPLITS}
+    quarantine = _table(prepared / f"{QUARANTINE}.parquet")
+    rows = _leaks(_joined(tables), task)
+    return Audit(
+        tables=tables,
+        rows=rows,
+        classes=_classes(rows, task.spec.labels),
+        splits=_fractions(rows, task),
+        overall=_overall(rows, quarantine, _raw_rows(prepared / PROFILE)),
+        quarantined={
+            str(reason): int(n) for reason, n in quarantine.get(REASON, pd.Series(dtype=str)).value_counts().items()
+        },
+    )
+
+
+def required_columns(task: Task) -> tuple[str, ...]:
+    """Columns that every prepared table of the task has."""
+    return (*PREPARED_COLUMNS, *(KEPT_PREFIX + name for name in task.spec.data.columns.keep))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: expected a prepared table, found no such file; prepare the data again") from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: not readable as Parquet ({type(error).__name__}); prepare the data again") from None
+
+
+def _raw_rows(path: Path) -> int:
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["raw_rows"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a readable profile ({type(error).__name__}); prepare the data again") from None
+
+
+def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """All rows with their split; a column that is absent, and a value that is null, become empty strings here."""
+    parts = []
+    for split, table in tables.items():
+        columns = {
+            name: table[name].astype("str").where(table[name].notna(), "") if name in table else ""
+            for name in PREPARED_COLUMNS
+        }
+        parts.append(pd.DataFrame({**columns, SPLIT: split}, index=range(len(table)), dtype="str"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _leaks(rows: pd.DataFrame, task: Task) -> pd.DataFrame:
+    found = {EXACT_ACROSS: {}, NEAR_ACROSS: {}}  # type: dict[str, dict[int, tuple[str, float, str]]]
+    compared = rows.assign(**{TEXT: pd.Series(map(clean_text, rows[TEXT]), index=rows.index, dtype="str")})
+    for side in PROTECTED[1:]:
+        for reason, hits in copies_elsewhere(compared, side, task.spec.data.splits.near_duplicate_similarity).items():
+            found[reason] |= hits
+    closest = found[NEAR_ACROSS] | found[EXACT_ACROSS]
+    out = rows.copy()
+    out[EXACT_COPY_IN] = [found[EXACT_ACROSS][i][2] if i in found[EXACT_ACROSS] else "" for i in rows.index]
+    out[NEAR_COPY_IN] = [found[NEAR_ACROSS][i][2] if i in found[NEAR_ACROSS] else "" for i in rows.index]
+    out[COPY_OF] = [closest[i][0] if i in closest else "" for i in rows.index]
+    out[GROUP_IN_OTHER_SPLIT] = _group_elsewhere(rows)
+    return out
+
+
+def _group_elsewhere(rows: pd.DataFrame) -> list[str]:
+    """For each row another split with rows of its group; groups made of the text itself are the copies' business."""
+    real = [group != text_group(text) for group, text in zip(rows[GROUP], rows[TEXT], strict=True)]
+    sides = rows.loc[real].groupby(GROUP)[SPLIT].agg(set).to_dict()
+    return [
+        next(iter(sorted(sides[group] - {split})), "") if own else ""
+        for group, split, own in zip(rows[GROUP], rows[SPLIT], real, strict=True)
+    ]
+
+
+def _classes(rows: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
+    counts = {split: rows.loc[rows[SPLIT] == split, LABEL].value_counts() for split in SPLITS}
+    columns = {split: [int(counts[split].get(label, 0)) for label in labels] for split in SPLITS}
+    return pd.DataFrame({LABEL: list(labels), **columns})
+
+
+def we_cut(task: Task) -> bool:
+    """Whether any side of the division is ours: all of them, or validation out of the team's own training file."""
+    data = task.spec.data
+    return how_cut(data) == "hash" or (how_cut(data) == "files" and data.source.validation is None)
+
+
+def _fractions(rows: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """Fractions of all rows; what the task file asks for is known only of what we cut."""
+    data = task.spec.data
+    cut, total = how_cut(data), max(len(rows), 1)
+    counts = {split: int((rows[SPLIT] == split).sum()) for split in SPLITS}
+    asked: dict[str, float] = {}
+    if cut == "hash":
+        asked = {"validation": data.splits.validation, "test": data.splits.test}
+        asked["train"] = 1.0 - asked["validation"] - asked["test"]
+    elif we_cut(task):
+        ours = (total - counts["test"]) / total
+        asked = {"validation": data.splits.validation * ours, "train": (1.0 - data.splits.validation) * ours}
+    out = []
+    for split in SPLITS:
+        fraction = counts[split] / total
+        wanted = asked.get(split, fraction)
+        out.append((split, counts[split], fraction, wanted, abs(fraction - wanted)))
+    return pd.DataFrame(out, columns=[SPLIT, "rows", "fraction", "asked", "distance"])
+
+
+def _overall(rows: pd.DataFrame, quarantine: pd.DataFrame, raw: int) -> pd.DataFrame:
+    total = len(rows) + len(quarantine)
+    return pd.DataFrame(
+        {
+            "prepared": [len(rows)],
+            "quarantined": [len(quarantine)],
+            "raw": [raw],
+            "quarantined_fraction": [len(quarantine) / total if total else 0.0],
+            "unaccounted": [raw - total],
+        }
+    )
+
+
+def leaking(rows: pd.DataFrame, column: str) -> str:
+    """Worst offenders of a leak column in plain words: how many rows, and the first few by id and split."""
+    hits = rows[rows[column] != ""]
+    if hits.empty:
+        return "none"
+    named = [
+        f"{shown(hit[ROW_ID])} in {hit[SPLIT]} "
+        + (
+            f"shares group {shown(hit[GROUP])} with"
+            if column == GROUP_IN_OTHER_SPLIT
+            else f"is like {shown(hit[COPY_OF])} in"
+        )
+        + f" {hit[column]}"
+        for hit in hits.head(NAMED).to_dict("records")
+    ]
+    return f"{counted(len(hits), 'row')}: {listed(named, len(hits))}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(named: Iterable[str], total: int) -> str:
+    """The named ones, and how many more there are."""
+    names = list(named)
+    more = total - len(names)
+    return "; ".join(names) + (f"; and {more} more" if more > 0 else "")

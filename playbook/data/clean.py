@@ -1,0 +1,143 @@
+"""Normalising rows and setting bad ones aside: nothing is dropped in silence, every quarantined row says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+
+import pandas as pd
+
+from playbook.data.read import ASKED
+from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
+from playbook.data.text import clean_text, comparison_key
+from playbook.spec import Data
+
+DETAIL = "detail"  # which other row, or which value, made a row unfit
+
+MISSING_TEXT = "missing text"
+NO_LETTERS = "no letters"
+LONE_URL = "lone URL"
+KEYBOARD_MASH = "keyboard mash"
+TEST_MESSAGE = "test message"
+MISSING_LABEL = "missing label"
+UNKNOWN_LABEL = "unknown label"
+UNPARSABLE_TIME = "unparsable time"
+REPEATED_ID = "repeated row id"
+CONFLICT = "same text, different labels"
+
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S+", re.IGNORECASE)
+_KEYBOARDS = ("qwertyuiop", "qwertzuiopü", "asdfghjkl", "asdfghjklöä", "zxcvbnm", "yxcvbnm", "azertyuiop", "qsdfghjklm")
+_ROWS = tuple(row for keys in _KEYBOARDS for row in (keys, keys[::-1]))
+_VOWELS = set("aeiouy")
+_TESTING = {"test", "tests", "testing", "tested"}
+_AROUND_TESTING = {"please", "ignore", "this", "is", "a", "just", "only", "message"}
+_YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
+
+
+def clean_rows(rows: pd.DataFrame, data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Normalise all rows and part the fit ones from those that are quarantined with a reason and a detail.
+
+    Fit rows keep the order of the source. Copies of a text are for `playbook.data.split` to find, except that a text
+    with two different labels is unfit in all its rows: nobody knows which label is right.
+    """
+    rows = _normalised(rows, data)
+    faults = [_row_fault(*row) for row in zip(rows[TEXT], rows["_label"], rows["_time"], strict=True)]
+    rows[REASON] = pd.Series([reason for reason, _ in faults], index=rows.index, dtype="str")
+    rows[DETAIL] = pd.Series([detail for _, detail in faults], index=rows.index, dtype="str")
+    rows = _repeated_ids(rows)
+    rows = _conflicts(rows)
+    rows = rows.drop(columns=["_label", "_time"])
+    fit = rows[REASON] == ""
+    return rows[fit].drop(columns=[REASON, DETAIL]).reset_index(drop=True), rows[~fit].reset_index(drop=True)
+
+
+def _normalised(rows: pd.DataFrame, data: Data) -> pd.DataFrame:
+    """Texts, labels and times in their normal forms; `_label` and `_time` carry what is wrong with them."""
+    known = {clean_text(name): name for name in data.classes}
+    labels = [clean_text(value) for value in rows[LABEL]]
+    times = [_parse_time(clean_text(value)) for value in rows[TIME]]
+    out = rows.copy()
+    tidy = [TEXT, GROUP, ROW_ID, ASKED, *(name for name in rows.columns if name.startswith(KEPT_PREFIX))]
+    for name in tidy:
+        out[name] = pd.Series(map(clean_text, rows[name]), index=rows.index, dtype="str")
+    out[LABEL] = pd.Series([known.get(label, label) for label in labels], index=rows.index, dtype="str")
+    out[TIME] = pd.Series([raw if when is None else when for raw, when in times], index=rows.index, dtype="str")
+    out["_label"] = ["" if label in known else (UNKNOWN_LABEL if label else MISSING_LABEL) for label in labels]
+    out["_time"] = [UNPARSABLE_TIME if when is None else "" for _, when in times]
+    return out
+
+
+def _parse_time(value: str) -> tuple[str, str | None]:
+    """The value and its ISO 8601 form; None where it cannot be read. Years come first; `2025/3/1` is understood."""
+    if not value:
+        return value, ""
+    iso = _YEAR_FIRST.sub(lambda m: f"{m[1]}-{int(m[2]):02d}-{int(m[3]):02d}", value)
+    for parse in (date.fromisoformat, datetime.fromisoformat):
+        try:
+            return value, parse(iso).isoformat()
+        except ValueError:
+            continue
+    return value, None
+
+
+def _row_fault(text: str, label_fault: str, time_fault: str) -> tuple[str, str]:
+    reason = garbage(text) or label_fault or time_fault
+    return reason, ""
+
+
+def garbage(text: str) -> str:
+    """Why a normalised text cannot be anybody's message, or an empty string.
+
+    Deliberately mild: every word must be garbage, and words with letters beyond a-z never are.
+    """
+    tests: tuple[tuple[str, Callable[[str], bool]], ...] = (
+        (MISSING_TEXT, lambda t: not t),
+        (LONE_URL, lambda t: _URL.fullmatch(t) is not None),
+        (NO_LETTERS, lambda t: not any(c.isalpha() for c in t)),
+        (KEYBOARD_MASH, lambda t: all(map(_is_mash, _words(t)))),
+        (TEST_MESSAGE, lambda t: _is_test(_words(t))),
+    )
+    return next((reason for reason, holds in tests if holds(text)), "")
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", text.casefold())
+
+
+def _is_test(words: list[str]) -> bool:
+    return bool(_TESTING.intersection(words)) and set(words) <= _TESTING | _AROUND_TESTING
+
+
+def _is_mash(word: str) -> bool:
+    """A run along a keyboard row, one key held down, or many consonants without a vowel."""
+    if len(word) < 4 or not word.isascii():
+        return False
+    along_row = any(row.startswith(word) or (len(word) >= 5 and word in row) for row in _ROWS)
+    held_down = all(len(run.group()) >= 3 for run in re.finditer(r"(.)\1*", word))
+    unspeakable = len(word) >= 5 and len(set(word)) >= 4 and not _VOWELS.intersection(word)
+    return along_row or held_down or unspeakable
+
+
+def _mark(rows: pd.DataFrame, found: dict[int, tuple[str, str]]) -> pd.DataFrame:
+    for position, (reason, detail) in found.items():
+        rows.loc[position, [REASON, DETAIL]] = [reason, detail]
+    return rows
+
+
+def _repeated_ids(rows: pd.DataFrame) -> pd.DataFrame:
+    fit = rows[rows[REASON] == ""]
+    again = fit[ROW_ID].duplicated(keep="first")
+    return _mark(rows, {i: (REPEATED_ID, f"an earlier row has the id {fit[ROW_ID][i]}") for i in fit.index[again]})
+
+
+def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
+    fit = rows[rows[REASON] == ""]
+    keys = pd.Series(map(comparison_key, fit[TEXT]), index=fit.index, dtype="str")
+    labels = fit[LABEL].groupby(keys).transform("nunique")
+    found = {}
+    for _, group in fit[labels > 1].groupby(keys):
+        for i in group.index:
+            other = group[group[LABEL] != group[LABEL][i]].iloc[0]
+            found[i] = (CONFLICT, f"row {other[ROW_ID]} says {other[LABEL]}")
+    return _mark(rows, found)

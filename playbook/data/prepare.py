@@ -1,0 +1,131 @@
+"""Preparing a task's data: read, clean, divide, describe. `python -m playbook.data.prepare TASKFILE --out DIR`
+
+Writes train, validation, test and quarantine as Parquet, profile.json and page.md. The same input gives the same
+bytes, whenever and wherever; the folder appears complete or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from playbook.data.clean import DETAIL, clean_rows
+from playbook.data.page import dataset_page
+from playbook.data.profile import profile
+from playbook.data.read import read_rows
+from playbook.data.split import divide
+from playbook.data.tables import KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
+from playbook.errors import DataError, PlaybookError
+from playbook.spec import SPLITS
+from playbook.taskfile import Task, load_task
+
+QUARANTINE = "quarantine"
+PROFILE, PAGE = "profile.json", "page.md"
+ABANDONED = 3600.0  # seconds after which an unfinished folder beside the output is a dead process's
+
+
+def prepare(task: Task, out: Path, raw_override: dict[str, Path] | None = None) -> dict[str, Any]:
+    """Prepare the data of a task in folder `out`, replacing what is there; returns the profile.
+
+    `raw_override` gives local copies of the source by role (`all`, or `train`, `validation`, `test`).
+
+    Raises:
+        DataError: the source cannot be read or lacks what the task file names, or no row is fit for use.
+    """
+    fit, unfit = clean_rows(read_rows(task, raw_override), task.spec.data)
+    rows, copies = divide(fit, task.spec.data)
+    quarantine = pd.concat([unfit, copies], ignore_index=True)
+    quarantine[SPLIT] = quarantine[SPLIT].fillna("") if SPLIT in quarantine else ""
+    figures = profile(task, rows, quarantine)
+    if rows.empty:
+        reasons = ", ".join(f"{n} with {reason}" for reason, n in figures["quarantined"].items())
+        unknown = ", ".join(map(repr, figures["unknown_labels"]))
+        found = f" (labels found that are no class: {unknown})" if unknown else ""
+        raise DataError(
+            f"{task.spec.task}: expected rows that are fit for use, found none of {figures['raw_rows']}: "
+            f"{reasons}{found}; check data.columns and data.classes in the task file"
+        )
+    _write(out, rows, quarantine, figures, dataset_page(task, figures))
+    return figures
+
+
+def _write(out: Path, rows: pd.DataFrame, quarantine: pd.DataFrame, figures: dict[str, Any], page: str) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(out)
+    part = out.parent / f".{out.name}.{uuid.uuid4().hex}.part"
+    part.mkdir()
+    try:
+        kept = [name for name in rows.columns if name.startswith(KEPT_PREFIX)]
+        columns = [*PREPARED_COLUMNS, *kept]
+        for split in SPLITS:
+            _parquet(rows.loc[rows[SPLIT] == split, columns], part / f"{split}.parquet")
+        _parquet(quarantine[[*columns, SPLIT, REASON, DETAIL]], part / f"{QUARANTINE}.parquet")
+        (part / PROFILE).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (part / PAGE).write_text(page, encoding="utf-8")
+        _swap(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _swap(part: Path, out: Path) -> None:
+    """Put the complete folder in place; a process killed in between leaves no folder, never half of one."""
+    if out.exists():
+        old = out.parent / f".{out.name}.{uuid.uuid4().hex}.part"
+        out.rename(old)
+        part.rename(out)
+        shutil.rmtree(old)
+    else:
+        part.rename(out)
+
+
+def _sweep(out: Path) -> None:
+    for left in out.parent.glob(f".{out.name}.*.part"):
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Strings only, one fixed schema, no pandas metadata: bytes follow from the values alone."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.string()) for name in frame.columns])
+    arrays = [pa.array(frame[name].tolist(), pa.string()) for name in frame.columns]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, compression="zstd", write_statistics=False)
+
+
+def _role(argument: str) -> tuple[str, Path]:
+    role, _, place = argument.partition("=")
+    if role not in ("all", *SPLITS) or not place:
+        raise argparse.ArgumentTypeError(f"expected ROLE=FILE with ROLE all, train, validation or test, not {argument}")
+    return role, Path(place)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status of `playbook.errors`."""
+    parser = argparse.ArgumentParser(prog="python -m playbook.data.prepare", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("taskfile", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write, replaced as a whole")
+    parser.add_argument("--raw", type=_role, action="append", default=[], help="ROLE=FILE: local copy of a source")
+    options = parser.parse_args(arguments)
+    try:
+        figures = prepare(load_task(options.taskfile), options.out, dict(options.raw))
+    except PlaybookError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    rows = ", ".join(f"{count} {split}" for split, count in figures["rows"].items())
+    print(f"{figures['task']}: {rows}, {figures['quarantined_rows']} quarantined")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

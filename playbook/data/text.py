@@ -1,0 +1,52 @@
+"""Forms of a text: the normalised one that is kept, and the ones in which two texts are compared."""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+
+SHOWN = 60  # characters of a value from the data in a message
+
+
+class _Dropped(dict[int, str | None]):
+    """Translation table that fills itself: letters, marks, numbers and symbols stay, the rest becomes `instead`."""
+
+    def __init__(self, instead: str) -> None:
+        self.instead = instead
+
+    def __missing__(self, code: int) -> str | None:
+        character = chr(code)
+        self[code] = character if unicodedata.category(character)[0] in "LMNS" else self.instead
+        return self[code]
+
+
+_CLOSED = _Dropped("")
+_SPACED = _Dropped(" ")
+
+
+def clean_text(text: str) -> str:
+    """Unicode NFC, without control characters or halves of surrogate pairs, blanks collapsed."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = unicodedata.normalize("NFC", text)
+    if not text.isprintable():
+        text = "".join(c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
+    return " ".join(text.split())
+
+
+def comparison_key(text: str) -> str:
+    """What two exact duplicates have in common: casefolded, without punctuation and blanks."""
+    return unicodedata.normalize("NFC", text.casefold()).translate(_CLOSED)
+
+
+def comparison_words(text: str) -> str:
+    """Casefolded text without punctuation, words one blank apart: near duplicates are measured on it."""
+    return " ".join(unicodedata.normalize("NFC", text.casefold()).translate(_SPACED).split())
+
+
+def shown(value: str) -> str:
+    """A value from the data as it may stand in a message or page: one line, cut, and harmless as HTML."""
+    flat = " ".join(
+        "".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in value).split()
+    )
+    return html.escape(flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…")

@@ -1,0 +1,160 @@
+"""The evaluation itself: two models on the opened test split, filled into the artefact of Play 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from playbook.artifacts import DatasetVersion, Evaluation, Side
+from playbook.data.tables import LABEL, ROW_ID
+from playbook.evaluate.metrics import Labels, confusion, per_class
+from playbook.evaluate.paired import paired_difference, score_with_interval
+from playbook.evaluate.verdict import Resolution, decide, refuse
+from playbook.spec import TaskSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREDICTIONS_FILE = "predictions.parquet"
+BASELINE, CANDIDATE = "baseline", "candidate"
+Probabilities = npt.NDArray[np.floating]
+
+
+def evaluate(
+    spec: TaskSpec,
+    dataset: DatasetVersion,
+    test_frame: pd.DataFrame,
+    probabilities: Mapping[str, Probabilities],
+    folder: Path,
+    *,
+    openings: int,
+    diagnosis: str = "",
+    resolution: Resolution | None = None,
+) -> Evaluation:
+    """Score the models on the test split, compare them, and say what to ship.
+
+    Args:
+        spec: the task.
+        dataset: the version that the split belongs to.
+        test_frame: the opened split, columns of `playbook.data.tables`.
+        probabilities: `baseline`, and `candidate` unless the candidate is the frozen baseline itself; each of shape
+            (rows, classes), classes in the order of `TaskSpec.labels`.
+        folder: where `predictions.parquet` is written: row_id, label, and per model its answer and that probability.
+        openings: how often this split was opened, this time included.
+        diagnosis: what the training curves say.
+        resolution: what `needed_rows` found before the split was opened.
+
+    Raises:
+        ValueError: no baseline, or probabilities that do not fit the rows.
+    """
+    truth = _numbers(spec, test_frame)
+    if BASELINE not in probabilities or set(probabilities) - {BASELINE, CANDIDATE}:
+        raise ValueError(f"expected probabilities of baseline and candidate, found {sorted(probabilities)}")
+    for name, table in probabilities.items():
+        _fits(name, table, (len(truth), len(spec.labels)))
+    answers = {name: table.argmax(axis=1) for name, table in probabilities.items()}
+    sides = {name: describe_side(spec, truth, answer) for name, answer in answers.items()}
+    difference = None
+    if CANDIDATE in answers:
+        difference = paired_difference(
+            spec.target.metric,
+            _target_class(spec),
+            truth,
+            answers[BASELINE],
+            answers[CANDIDATE],
+            len(spec.labels),
+            spec.evaluation.confidence,
+            spec.evaluation.resamples,
+            spec.adaptation.seed,
+        )
+    train_rows = dataset.class_rows.get("train", {})
+    verdict = decide(
+        spec, sides[BASELINE], sides.get(CANDIDATE), difference, diagnosis=diagnosis, train_rows=train_rows
+    )
+    _write_predictions(spec, test_frame, probabilities, folder / PREDICTIONS_FILE)
+    return Evaluation(
+        task=spec.task,
+        rows_needed=resolution.needed if resolution else 0,
+        rows=len(truth),
+        metric=spec.target.label,
+        target=spec.target.at_least,
+        margin=spec.target.margin,
+        baseline=sides[BASELINE],
+        candidate=sides.get(CANDIDATE),
+        delta=difference.delta if difference else 0.0,
+        interval=(difference.low, difference.high) if difference else (0.0, 0.0),
+        confidence=spec.evaluation.confidence,
+        openings=openings,
+        ship=verdict.ship,
+        verdict=verdict.text,
+        next_steps=verdict.next_steps,
+    )
+
+
+def refused(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Evaluation:
+    """The evaluation where the test split is too small; it was not opened."""
+    verdict = refuse(spec, resolution)
+    return Evaluation(
+        task=spec.task,
+        refused=True,
+        rows_needed=resolution.needed,
+        rows=resolution.available,
+        metric=spec.target.label,
+        target=spec.target.at_least,
+        margin=spec.target.margin,
+        confidence=spec.evaluation.confidence,
+        openings=openings,
+        ship=verdict.ship,
+        verdict=verdict.text,
+        next_steps=verdict.next_steps,
+    )
+
+
+def describe_side(spec: TaskSpec, truth: Labels, predicted: Labels) -> Side:
+    """One model's scores by every limit, its figures per class, and its confusion."""
+    scores = {
+        limit.label: score_with_interval(
+            limit,
+            spec.labels,
+            truth,
+            predicted,
+            confidence=spec.evaluation.confidence,
+            resamples=spec.evaluation.resamples,
+            seed=spec.adaptation.seed,
+        )
+        for limit in spec.target.all_limits
+    }
+    table = confusion(truth, predicted, len(spec.labels))
+    rows = tuple(tuple(int(count) for count in row) for row in table)
+    return Side(scores=scores, per_class=per_class(truth, predicted, spec.labels), confusion=rows)
+
+
+def _target_class(spec: TaskSpec) -> int | None:
+    return None if spec.target.of_class is None else spec.labels.index(spec.target.of_class)
+
+
+def _numbers(spec: TaskSpec, frame: pd.DataFrame) -> Labels:
+    number = {label: at for at, label in enumerate(spec.labels)}
+    return np.array([number[label] for label in frame[LABEL]], dtype=np.int64)
+
+
+def _fits(name: str, table: Probabilities, shape: tuple[int, int]) -> None:
+    if table.shape != shape:
+        raise ValueError(f"{name}: expected probabilities of shape {shape}, found {table.shape}")
+    if not np.isfinite(table).all():
+        raise ValueError(f"{name}: some probabilities are not numbers; the model's weights are broken")
+
+
+def _write_predictions(
+    spec: TaskSpec, frame: pd.DataFrame, probabilities: Mapping[str, Probabilities], path: Path
+) -> None:
+    table = frame[[ROW_ID, LABEL]].reset_index(drop=True).copy()
+    for name, numbers in probabilities.items():
+        table[name] = [spec.labels[at] for at in numbers.argmax(axis=1)]
+        table[f"{name}_probability"] = numbers.max(axis=1).astype(float)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(path, index=False)

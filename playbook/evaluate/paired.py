@@ -1,0 +1,219 @@
+"""Intervals, paired comparisons, and how many rows a comparison needs.
+
+Two models that answer the same rows are compared row by row: most of the noise of either score is common to both and
+cancels. Sources:
+
+- Bootstrap over rows, percentile interval: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13;
+  paired, for comparing classifiers: Koehn, EMNLP 2004. Rows with the same (truth, first, second) are exchangeable, so a
+  resample is one multinomial draw over these cells: the same distribution, a hundredth of the work.
+- Wilson score interval of a proportion: Wilson, JASA 22 (1927) 209-212.
+- Difference of paired proportions with few discordant rows: Agresti and Min, Statistics in Medicine 24 (2005) 729-740.
+- Rows needed: Connor, Biometrics 43 (1987) 207-211, the normal approximation of McNemar's test.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from playbook.artifacts import Score
+from playbook.evaluate.metrics import Floats, Labels, metric_value, metric_values
+from playbook.spec import Limit
+
+TOLERANCE = 1e-9  # two fractions of whole rows that differ by less are equal
+Cells = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Second model minus first, in units of the metric, with the interval and the standard error of the difference."""
+
+    delta: float
+    low: float
+    high: float
+    standard_error: float
+
+
+def two_sided_z(confidence: float) -> float:
+    """Standard normal quantile of a two-sided interval, for example 1.96 for 0.95."""
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def wilson(hits: int, n: int, confidence: float) -> tuple[float, float]:
+    """Wilson score interval of a proportion of `hits` in `n` rows; (0, 1) where there is no row."""
+    if n == 0:
+        return 0.0, 1.0
+    z, p = two_sided_z(confidence), hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, min(centre - half, p)), min(1.0, max(centre + half, p))
+
+
+def score_with_interval(
+    limit: Limit,
+    labels: tuple[str, ...],
+    truth: Labels,
+    predicted: Labels,
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Score:
+    """The metric of a limit with its interval.
+
+    Accuracy, recall and precision are proportions and get Wilson's interval, recall over the true rows of the class,
+    precision over the predicted ones; the others get the percentile interval of a bootstrap over rows.
+
+    Args:
+        limit: what is measured; `Limit.label` becomes the score's name.
+        labels: class names; the position is the class's number.
+        truth: true classes, shape (rows,).
+        predicted: predicted classes, shape (rows,).
+        confidence: of the two-sided interval, for example 0.95.
+        resamples: bootstrap resamples.
+        seed: of the bootstrap; the same seed gives the same interval.
+    """
+    of_class = None if limit.of_class is None else labels.index(limit.of_class)
+    value = metric_value(limit.metric, of_class, truth, predicted, len(labels))
+    if limit.metric in ("accuracy", "recall", "precision"):
+        counted = {
+            "accuracy": np.ones(len(truth), bool),
+            "recall": truth == of_class,
+            "precision": predicted == of_class,
+        }
+        rows = counted[limit.metric]
+        low, high = wilson(int((truth == predicted)[rows].sum()), int(rows.sum()), confidence)
+    else:
+        cells, counts = _cells(truth, predicted)
+        weights = resample_weights(counts, resamples, seed)
+        drawn = metric_values(limit.metric, of_class, cells[:, 0], cells[:, 1], weights, len(labels))
+        low, high = _percentiles(drawn, confidence, (0.0, 1.0))
+        low, high = min(low, value), max(high, value)
+    return Score(metric=limit.label, value=value, low=low, high=high, n=len(truth))
+
+
+def paired_difference(  # noqa: PLR0917
+    metric: str,
+    of_class: int | None,
+    truth: Labels,
+    first: Labels,
+    second: Labels,
+    classes: int,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> PairedDifference:
+    """How much better the second model is than the first on the same rows.
+
+    Percentile interval of a paired bootstrap over rows. It is too short where only a handful of rows are discordant, so
+    for accuracy and recall, which are proportions, it is widened to the interval of Agresti and Min where that reaches
+    further. Resamples without a true row of the class are left out; where nothing can be known the interval is (-1, 1).
+
+    Args:
+        metric: a metric of the task file.
+        of_class: number of the class that recall, precision and f1 speak of, otherwise None.
+        truth: true classes, shape (rows,).
+        first: answers of the first model, usually the baseline, shape (rows,).
+        second: answers of the second model, shape (rows,).
+        classes: how many classes the task has.
+        confidence: of the two-sided interval.
+        resamples: bootstrap resamples.
+        seed: of the bootstrap; the same seed gives the same figures.
+
+    Raises:
+        ValueError: unknown metric, a class out of range, or shapes that do not match.
+    """
+    delta = metric_value(metric, of_class, truth, second, classes) - metric_value(
+        metric, of_class, truth, first, classes
+    )
+    cells, counts = _cells(truth, first, second)
+    weights = resample_weights(counts, resamples, seed)
+    drawn = metric_values(metric, of_class, cells[:, 0], cells[:, 2], weights, classes) - metric_values(
+        metric, of_class, cells[:, 0], cells[:, 1], weights, classes
+    )
+    known = drawn[~np.isnan(drawn)]
+    if not len(known):
+        return PairedDifference(delta, -1.0, 1.0, 1.0)
+    low, high = _percentiles(known, confidence, (-1.0, 1.0))
+    if metric in ("accuracy", "recall"):
+        rows = np.ones(len(truth), bool) if metric == "accuracy" else truth == of_class
+        wide_low, wide_high = _agresti_min(truth[rows], first[rows], second[rows], confidence)
+        low, high = min(low, wide_low), max(high, wide_high)
+    return PairedDifference(delta, min(low, delta), max(high, delta), float(known.std()))
+
+
+def resample_weights(counts: Cells, resamples: int, seed: int) -> Floats:
+    """Bootstrap multiplicities of cells that hold `counts` rows each, shape (resamples, cells)."""
+    total = int(counts.sum())
+    if total == 0:
+        return np.zeros((resamples, len(counts)))
+    return np.random.default_rng(seed).multinomial(total, counts / total, size=resamples).astype(float)
+
+
+def _cells(*columns: Labels) -> tuple[Cells, Cells]:
+    """Distinct rows of the given label columns, shape (cells, columns), and how many rows each stands for."""
+    shapes = {column.shape for column in columns}
+    if len(shapes) != 1:
+        raise ValueError(f"expected label arrays of one length, found shapes {sorted(shapes)}")
+    cells, counts = np.unique(np.stack(columns, axis=1), axis=0, return_counts=True)
+    return cells.astype(np.int64), counts.astype(np.int64)
+
+
+def _percentiles(drawn: Floats, confidence: float, unknown: tuple[float, float]) -> tuple[float, float]:
+    known = drawn[~np.isnan(drawn)]
+    if not len(known):
+        return unknown
+    low, high = np.quantile(known, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return float(low), float(high)
+
+
+def _agresti_min(truth: Labels, first: Labels, second: Labels, confidence: float) -> tuple[float, float]:
+    """Wald interval of a difference of paired proportions after half a row is added to each of the four cells."""
+    rows = len(truth) + 2.0
+    gained = float(((second == truth) & (first != truth)).sum()) + 0.5
+    lost = float(((second != truth) & (first == truth)).sum()) + 0.5
+    centre = (gained - lost) / rows
+    half = two_sided_z(confidence) * math.sqrt((gained + lost) / rows - centre * centre) / math.sqrt(rows)
+    return max(-1.0, centre - half), min(1.0, centre + half)
+
+
+def discordance(truth: Labels, a: Labels, b: Labels) -> float:
+    """Fraction of rows on which exactly one of two models is right; 0 without rows."""
+    return float(np.mean((a == truth) != (b == truth))) if len(truth) else 0.0
+
+
+def rows_needed(margin: float, discordance: float, confidence: float, power: float) -> int:
+    """Rows at which a true gain of `margin` is told from zero with the given power, in a paired comparison.
+
+    Connor (1987): n = (z_a sqrt(d) + z_b sqrt(d - m^2))^2 / m^2 with the discordance d and the margin m. A gain of m
+    needs at least m discordant rows, so a smaller `discordance` is raised to m. It holds for proportions (accuracy;
+    recall, counted in rows of its class); for other metrics see `playbook.evaluate.verdict.needed_rows`.
+
+    Args:
+        margin: true gain, as a fraction.
+        discordance: fraction of rows on which exactly one model is right.
+        confidence: of the two-sided interval that must exclude zero.
+        power: wanted probability that it does.
+
+    Raises:
+        ValueError: the margin is not between 0 and 1, or the discordance is no fraction.
+    """
+    if not 0 < margin < 1 or not 0 <= discordance <= 1:
+        raise ValueError(f"expected a margin and a discordance between 0 and 1, found {margin} and {discordance}")
+    d = max(discordance, margin)
+    reach = two_sided_z(confidence) * math.sqrt(d) + NormalDist().inv_cdf(power) * math.sqrt(d - margin * margin)
+    return math.ceil((max(reach, 0.0) / margin) ** 2)
+
+
+def standard_error(score: Score, confidence: float) -> float:
+    """Standard error of a score, from the lower side of its interval: the side that speaks against it."""
+    return max(0.0, score.value - score.low) / two_sided_z(confidence)
+
+
+def meets(limit: Limit, score: Score, errors: float = 0.0, confidence: float = 0.95) -> bool:
+    """Whether a score minus `errors` of its standard errors still reaches the limit."""
+    return score.value - errors * standard_error(score, confidence) >= limit.at_least - TOLERANCE

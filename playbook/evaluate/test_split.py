@@ -1,0 +1,145 @@
+"""The one door to the test split (5.2).
+
+An opening is written to a ledger, and is on disk, before the file is touched: whoever reads the split, or dies on the
+way, has left a line. The ledger is append-only JSON Lines and lives outside the store, so it outlives an emptied one.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from playbook.artifacts import DatasetVersion
+from playbook.errors import ArtifactError
+from playbook.store import SEALED, Store
+
+LOCK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """The opened split: columns of `playbook.data.tables`; how often it was opened so far, and for how many models."""
+
+    __test__ = False  # not a test case, whatever pytest may think of the name
+
+    frame: pd.DataFrame
+    openings: int
+    candidates: int
+
+
+def open_test_split(
+    store: Store,
+    dataset: DatasetVersion,
+    asset: str,
+    opened_for: str,
+    ledger: Path,
+    *,
+    purpose: str = "evaluation",
+) -> TestRows:
+    """Record that the test split is opened, then open it.
+
+    Args:
+        store: where the dataset version lies.
+        dataset: the version; its gate must be green.
+        asset: the asset under which the store keeps it, usually `dataset_version`.
+        opened_for: digest of the candidate that is evaluated.
+        ledger: the task's ledger, a `.jsonl` file; made where it is missing.
+        purpose: what the split is read for, in a word.
+
+    Raises:
+        GateRed: the gate is not green for this data; nothing is recorded, nothing is read.
+        ArtifactError: the ledger cannot be written (the split stays closed), or the file is missing or was altered (the
+            opening stays on record).
+    """
+    dataset.require_green()
+    if not opened_for:
+        raise ArtifactError("the test split is opened for one candidate; expected its digest, found nothing")
+    sealed = dataset.files.get(SEALED)
+    if sealed is None:
+        raise ArtifactError(f"{dataset.task}: dataset version {dataset.number} has no test split")
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "task": dataset.task,
+        "dataset": dataset.number,
+        "dataset_hash": dataset.dataset_hash,
+        "test_sha256": sealed.sha256,
+        "opened_for": opened_for,
+        "purpose": purpose,
+        "user": _user(),
+    }
+    lines = _append(ledger, line)
+    same = [earlier for earlier in lines if earlier.get("test_sha256") == sealed.sha256]
+    frame = pd.read_parquet(store.sealed_path(dataset, asset, SEALED))
+    return TestRows(frame, len(same), len({earlier.get("opened_for") for earlier in same}))
+
+
+def read_ledger(ledger: Path) -> list[dict[str, Any]]:
+    """Every opening on record, oldest first; none where there is no ledger yet.
+
+    Raises:
+        ArtifactError: a line is no JSON object; the ledger was edited or the disk was full.
+    """
+    if not ledger.exists():
+        return []
+    lines = []
+    for number, text in enumerate(ledger.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        if not isinstance(line, dict):
+            raise ArtifactError(
+                f"{ledger}, line {number}: expected one JSON object per opening of the test split, found "
+                f"{text[:60]!r}; restore the file from a backup, the test split stays closed until then"
+            )
+        lines.append(line)
+    return lines
+
+
+def _append(ledger: Path, line: dict[str, Any]) -> list[dict[str, Any]]:
+    """Add a line, wait until it is on disk, and return the whole ledger."""
+    try:
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{ledger}.lock", timeout=LOCK_SECONDS):
+            earlier = read_ledger(ledger)
+            body = json.dumps(line, ensure_ascii=False) + "\n"
+            descriptor = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                written = os.write(descriptor, body.encode())
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if written != len(body.encode()):
+                raise OSError("the line was cut short; is the disk full?")
+            _sync_folder(ledger.parent)
+            return [*earlier, line]
+    except (OSError, Timeout) as error:
+        raise ArtifactError(
+            f"{ledger}: expected to record the opening of the test split, but {type(error).__name__}: {error}. The "
+            "split stays closed; make the ledger writable and run the play again"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable too, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,265 @@
+"""What to ship, in plain words: pure functions over figures (5.1, 5.7, B2).
+
+The rule, in this order:
+
+1. `candidate`: it meets every limit on the test split, gains at least the margin, and the gain is told from zero.
+2. `baseline`: the frozen baseline meets every limit.
+3. `nothing`: neither; the text says what is missing and what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from playbook.artifacts import ClassFigures, Ship, Side
+from playbook.evaluate import wording
+from playbook.evaluate.metrics import Labels
+from playbook.evaluate.paired import (
+    TOLERANCE,
+    PairedDifference,
+    discordance,
+    meets,
+    paired_difference,
+    rows_needed,
+    two_sided_z,
+)
+from playbook.spec import Limit, TaskSpec
+
+FAILING_RECALL = 0.5  # a class below it fails ...
+FAILING_GAP = 0.3  # ... and so does one this far below the mean recall of all classes
+FAILING = "Failing classes:"  # begins the last sentence of a verdict that has to name some
+RARE_SHARE = 0.5  # a class is rare below this part of the rows that it would have in an even split
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Whether the test split can show the margin: rows needed and rows there, both of the whole split, and why."""
+
+    needed: int
+    available: int
+    discordance: float
+    how: str
+
+    @property
+    def enough(self) -> bool:
+        """Whether the split may be opened."""
+        return self.available >= self.needed
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to ship, why, and what to do next."""
+
+    ship: Ship
+    text: str
+    next_steps: tuple[str, ...]
+
+
+def needed_rows(
+    spec: TaskSpec, truth: Labels, baseline: Labels, candidate: Labels, test_rows: Mapping[str, int]
+) -> Resolution:
+    """Rows the test split needs to show a gain of the margin, judged on validation before it is opened (B2).
+
+    Accuracy: Connor (1987) with the discordance of the two models. Recall: likewise over the rows of its class, scaled
+    to the whole split by the class's share of it. Other metrics, an approximation: the paired bootstrap's standard
+    error on validation shrinks with the square root of the rows, so n = n_validation ((z_a + z_b) error / margin)^2,
+    and never fewer than accuracy would need at a discordance as small as the margin.
+
+    Args:
+        spec: the task.
+        truth: true classes of validation, shape (rows,).
+        baseline: answers of the frozen baseline there, shape (rows,).
+        candidate: answers of the candidate there, shape (rows,).
+        test_rows: rows of the test split by class, from the dataset version; the split stays closed.
+    """
+    target, rules = spec.target, spec.evaluation
+    available = sum(test_rows.values())
+    apart = discordance(truth, baseline, candidate)
+    power = f"{wording.percent(rules.power, 0)} chance to show a gain of {wording.margin(target.margin)}"
+    if target.metric == "accuracy":
+        needed = rows_needed(target.margin, apart, rules.confidence, rules.power)
+        return Resolution(
+            needed, available, apart, f"{power}, the models differing on {wording.percent(apart)} of rows"
+        )
+    of_class = None if target.of_class is None else spec.labels.index(target.of_class)
+    if target.metric == "recall" and target.of_class is not None:
+        own = truth == of_class
+        apart = discordance(truth[own], baseline[own], candidate[own])
+        in_class = rows_needed(target.margin, apart, rules.confidence, rules.power)
+        share = test_rows.get(target.of_class, 0) / max(available, 1) or max(float(own.mean()), 1 / max(len(truth), 1))
+        how = f"{power} needs {wording.size(in_class)} of {target.of_class}, {wording.percent(share)} of the split"
+        return Resolution(math.ceil(in_class / share - TOLERANCE), available, apart, how)
+    difference = paired_difference(
+        target.metric,
+        of_class,
+        truth,
+        baseline,
+        candidate,
+        len(spec.labels),
+        rules.confidence,
+        rules.resamples,
+        spec.adaptation.seed,
+    )
+    reach = (two_sided_z(rules.confidence) + NormalDist().inv_cdf(rules.power)) * difference.standard_error
+    least = rows_needed(target.margin, 0.0, rules.confidence, rules.power)
+    needed = max(math.ceil(len(truth) * (max(reach, 0.0) / target.margin) ** 2), least)
+    return Resolution(needed, available, apart, f"{power}, scaled from the paired error on validation (approximate)")
+
+
+def refuse(spec: TaskSpec, resolution: Resolution) -> Verdict:
+    """The verdict where the test split is too small; it stays closed."""
+    short = wording.size(resolution.needed - resolution.available)
+    text = (
+        f"No answer yet: {wording.size(resolution.available)} in the test split cannot show the gain of "
+        f"{wording.margin(spec.target.margin)} that was asked for; {wording.size(resolution.needed)} would do "
+        f"({resolution.how}). The test split stays closed."
+    )
+    steps = (
+        f"Bring the test split to {wording.size(resolution.needed)}: label {short} more.",
+        "Or ask for a larger margin in the task file, if a smaller gain would not pay for the complexity anyway.",
+        "Until then, ship nothing on the strength of this comparison; the frozen baseline is the simpler choice.",
+    )
+    return Verdict("nothing", text, steps)
+
+
+def decide(
+    spec: TaskSpec,
+    baseline: Side,
+    candidate: Side | None,
+    difference: PairedDifference | None,
+    *,
+    diagnosis: str = "",
+    train_rows: Mapping[str, int] | None = None,
+) -> Verdict:
+    """What to ship.
+
+    Args:
+        spec: the task.
+        baseline: the frozen baseline on the test split.
+        candidate: the candidate there, or None where the candidate is the frozen baseline itself.
+        difference: candidate minus baseline in the target's metric; goes with `candidate`.
+        diagnosis: what the training curves say.
+        train_rows: training rows by class, for advice on data.
+    """
+    if candidate is None or difference is None:
+        verdict = _only_baseline(spec, baseline)
+    else:
+        verdict = _two_models(spec, baseline, candidate, difference)
+    shown = candidate if candidate is not None and verdict.ship != "baseline" else baseline
+    text = " ".join(part for part in (verdict.text, _failing_text(failing_classes(shown.per_class))) if part)
+    steps = verdict.next_steps
+    if verdict.ship == "nothing":
+        steps = (*steps, *_advice(diagnosis, shown, train_rows or {}))
+    return Verdict(verdict.ship, text, steps)
+
+
+def missed(spec: TaskSpec, side: Side) -> tuple[Limit, ...]:
+    """Limits that a model does not reach on the test split."""
+    return tuple(limit for limit in spec.target.all_limits if not meets(limit, side.scores[limit.label]))
+
+
+def _only_baseline(spec: TaskSpec, baseline: Side) -> Verdict:
+    target, gaps = spec.target, missed(spec, baseline)
+    why = "Nothing that was tried beyond the frozen base was kept, so no gain is claimed."
+    if not gaps:
+        reached = wording.against(baseline.scores[target.label].value, target.at_least)
+        return Verdict("baseline", f"Ship the frozen baseline: {target.label} {reached}, every limit met. {why}", ())
+    text = f"Ship nothing: the frozen baseline misses {wording.misses(gaps, baseline.scores)}. {why}"
+    return Verdict("nothing", text, ())
+
+
+def _two_models(spec: TaskSpec, baseline: Side, candidate: Side, gain: PairedDifference) -> Verdict:
+    label, asked = spec.target.label, spec.target.at_least
+    held, gaps, base_gaps = _gain_text(spec, gain), missed(spec, candidate), missed(spec, baseline)
+    worth = gain.delta >= spec.target.margin - TOLERANCE and gain.low > 0
+    if not gaps and worth:
+        reached = wording.against(candidate.scores[label].value, asked)
+        return Verdict("candidate", f"Ship the candidate: {label} {reached}, every limit met. {held}", ())
+    if not base_gaps:
+        reached = wording.against(baseline.scores[label].value, asked)
+        other = f" The candidate misses {wording.misses(gaps, candidate.scores)}." if gaps else ""
+        text = f"Ship the simpler frozen baseline: {label} {reached}, every limit met. {held}{other}"
+        return Verdict("baseline", text, ())
+    if not gaps:
+        text = (
+            f"Ship nothing yet: the candidate meets the target, but not by the gain that was asked for. {held} "
+            f"The frozen baseline misses {wording.misses(base_gaps, baseline.scores)}."
+        )
+        return Verdict("nothing", text, _unearned(spec, gain))
+    better, name, open_gaps = (candidate, "candidate", gaps)
+    if baseline.scores[label].value > candidate.scores[label].value:
+        better, name, open_gaps = (baseline, "frozen baseline", base_gaps)
+    text = f"Ship nothing: the better model, the {name}, misses {wording.misses(open_gaps, better.scores)}. {held}"
+    return Verdict("nothing", text, ())
+
+
+def _gain_text(spec: TaskSpec, gain: PairedDifference) -> str:
+    interval = f"{wording.percent(spec.evaluation.confidence, 0)} interval {interval_text(gain.low, gain.high)}"
+    short = gain.delta < spec.target.margin - TOLERANCE
+    compared = f"{'is under' if short else 'reaches'} the margin of {wording.margin(spec.target.margin)}"
+    zero = "excludes" if gain.low > 0 else "lies wholly below" if gain.high < 0 else "includes"
+    return (
+        f"The candidate's gain over the frozen baseline, {wording.points(gain.delta)}, {compared}; the {interval} "
+        f"{zero} zero."
+    )
+
+
+def interval_text(low: float, high: float) -> str:
+    """An interval of differences in points, for example `+0.4 to +3.1`."""
+    return f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−")
+
+
+def _unearned(spec: TaskSpec, gain: PairedDifference) -> tuple[str, ...]:
+    if gain.delta >= spec.target.margin - TOLERANCE:
+        return ("Bring more test rows: the gain is large enough, but its interval still includes zero.",)
+    return (
+        "Decide, sign-off owner: if meeting the target is worth the complexity even at this gain, write the smaller "
+        "margin into the task file. This result stays on record, and new test rows are due for the next comparison.",
+        "Or bring the frozen baseline itself over the target: more labelled rows serve it as well as the candidate.",
+    )
+
+
+def failing_classes(figures: tuple[ClassFigures, ...]) -> tuple[ClassFigures, ...]:
+    """Classes of low recall, rare ones first, then the worst: under a half, or 30 points under the mean of all."""
+    present = [figure for figure in figures if figure.support]
+    if not present:
+        return ()
+    mean = float(np.mean([figure.recall for figure in present]))
+    failing = [f for f in present if f.recall < FAILING_RECALL or f.recall < mean - FAILING_GAP]
+    return tuple(sorted(failing, key=lambda f: (not is_rare(f, figures), f.recall, f.label)))
+
+
+def is_rare(figure: ClassFigures, figures: tuple[ClassFigures, ...]) -> bool:
+    """Whether a class has less than half of the rows that it would have if all classes were alike."""
+    return figure.support < RARE_SHARE * sum(f.support for f in figures) / len(figures)
+
+
+def _failing_text(failing: tuple[ClassFigures, ...]) -> str:
+    named = [f"{f.label} (recall {wording.percent(f.recall, 0)} of {wording.size(f.support)})" for f in failing]
+    return f"{FAILING} {wording.listing(named)}." if named else ""
+
+
+def _advice(diagnosis: str, side: Side, train_rows: Mapping[str, int]) -> tuple[str, ...]:
+    """Next steps from the curves' diagnosis and from the data."""
+    steps = [f"Training curves: {diagnosis.rstrip('.')}."] if diagnosis else []
+    few = [
+        f"{f.label} ({wording.size(train_rows[f.label])})"
+        for f in failing_classes(side.per_class)
+        if f.label in train_rows
+    ]
+    if few:
+        steps.append(f"Label more rows of the failing classes, now in training: {wording.listing(few)}.")
+    counts, labels = np.array(side.confusion), [f.label for f in side.per_class]
+    np.fill_diagonal(counts, 0)
+    if counts.size and counts.max():
+        true, told = np.unravel_index(int(counts.argmax()), counts.shape)
+        steps.append(
+            f"Read the {wording.size(int(counts.max()))} of {labels[true]} that were taken for {labels[told]}: is the "
+            "labelling guideline clear about the two?"
+        )
+    return tuple(steps)
