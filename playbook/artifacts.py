@@ -217,6 +217,7 @@ class Rung(Adapted):
     """
 
     kind: ClassVar[str] = "rung"
+    circumstances: ClassVar[frozenset[str]] = Adapted.circumstances | {"resumed"}
     index: int = 0
     started_from: str = ""  # digest of the checkpoint that it started from
     kept: bool = False

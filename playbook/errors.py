@@ -3,6 +3,7 @@
 PlaybookError
 ├── TaskFileError        the task file has faults (all of them listed)                    exit status 2
 ├── DataError            the data source cannot be read or understood                     exit status 1
+├── StorageError         data cannot be stored or is held by another process              exit status 1
 ├── GateRed              the data gate is red: nothing may be trained on this version     exit status 3
 ├── PinMismatch          base weights or a licence are not what the task file pins        exit status 1
 ├── ArtifactError        a stored result is missing, altered, or of another kind          exit status 1
@@ -34,6 +35,10 @@ class TaskFileError(PlaybookError):
 
 class DataError(PlaybookError):
     """The data source cannot be read, or lacks what the task file names."""
+
+
+class StorageError(PlaybookError):
+    """The data is fine, but DVC's repository or its remote cannot take it now."""
 
 
 class GateRed(PlaybookError):

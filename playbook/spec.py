@@ -122,10 +122,11 @@ class Splits(Section):
     near_duplicate_similarity: float = Field(
         0.9, gt=0, le=1, description="Jaccard similarity of character 4-grams from which two texts are near duplicates."
     )
-    across_splits: Literal["quarantine", "refuse"] = Field(
-        "quarantine",
-        description="A training row that is a (near) duplicate of a validation or test row: quarantine it, or leave "
-        "it so that the gate turns red.",
+    across_splits: Literal["auto", "quarantine", "refuse"] = Field(
+        "auto",
+        description="A training row that is a (near) duplicate of a validation or test row: quarantine it, or refuse: "
+        "leave it so that the gate turns red. auto: quarantine where playbook cuts the split, refuse where the team "
+        "brings it.",
     )
 
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from playbook.adapt.job import Job, JobResult
 from playbook.adapt.module import GRADIENT_CLIP, RungData, RungModule, TrainBatches
 from playbook.adapt.precision import compute_dtype, describe_hardware, set_threads, training_device
 from playbook.adapt.tokens import Tokens, tokenize
-from playbook.artifacts import Epoch, canonical_hash
+from playbook.artifacts import BasePin, Epoch, canonical_hash
 from playbook.data.tables import LABEL, ROW_ID, TEXT
 from playbook.evaluate.metrics import metric_value
 from playbook.settings import settings
@@ -97,7 +97,22 @@ def run_rung(job: Job, report: Report) -> JobResult:
     return result
 
 
-def read_rows(job: Job) -> tuple[Tokens, RungData, pd.DataFrame]:
+class RowFiles(Protocol):
+    """The part of a job that says which rows it is about."""
+
+    @property
+    def train(self) -> Path: ...  # noqa: D102
+    @property
+    def validation(self) -> Path: ...  # noqa: D102
+    @property
+    def base_folder(self) -> Path: ...  # noqa: D102
+    @property
+    def pin(self) -> BasePin: ...  # noqa: D102
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+def read_rows(job: RowFiles) -> tuple[Tokens, RungData, pd.DataFrame]:
     """Token ids of train and validation rows (train first), their labels, and the validation table."""
     train, validation = pd.read_parquet(job.train), pd.read_parquet(job.validation)
     texts = [*train[TEXT], *validation[TEXT]]

@@ -95,7 +95,7 @@ def garbage(text: str) -> str:
         (MISSING_TEXT, lambda t: not t),
         (LONE_URL, lambda t: _URL.fullmatch(t) is not None),
         (NO_LETTERS, lambda t: not any(c.isalpha() for c in t)),
-        (KEYBOARD_MASH, lambda t: all(map(_is_mash, _words(t)))),
+        (KEYBOARD_MASH, lambda t: _is_mash(_words(t))),
         (TEST_MESSAGE, lambda t: _is_test(_words(t))),
     )
     return next((reason for reason, holds in tests if holds(text)), "")
@@ -109,14 +109,19 @@ def _is_test(words: list[str]) -> bool:
     return bool(_TESTING.intersection(words)) and set(words) <= _TESTING | _AROUND_TESTING
 
 
-def _is_mash(word: str) -> bool:
-    """A run along a keyboard row, one key held down, or many consonants without a vowel."""
+def _is_mash(words: list[str]) -> bool:
+    speakable = 6 if len(words) == 1 else 5  # Czech writes a whole word of five consonants
+    return all(_is_mashed(word, speakable) for word in words)
+
+
+def _is_mashed(word: str, speakable: int) -> bool:
+    """A run along a keyboard row, one key held down, or `speakable` letters and more without a vowel."""
     if len(word) < 4 or not word.isascii():
         return False
     along_row = any(row.startswith(word) or (len(word) >= 5 and word in row) for row in _ROWS)
     held_down = all(len(run.group()) >= 3 for run in re.finditer(r"(.)\1*", word))
-    unspeakable = len(word) >= 5 and len(set(word)) >= 4 and not _VOWELS.intersection(word)
-    return along_row or held_down or unspeakable
+    consonants = len(word) >= speakable and len(set(word)) >= 4 and not _VOWELS.intersection(word)
+    return along_row or held_down or consonants
 
 
 def _mark(rows: pd.DataFrame, found: dict[int, tuple[str, str]]) -> pd.DataFrame:
@@ -138,6 +143,8 @@ def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
     found = {}
     for _, group in fit[labels > 1].groupby(keys):
         for i in group.index:
+            if group[ASKED][i].casefold() == "test":
+                continue  # a test split that the team brought stays as it is
             other = group[group[LABEL] != group[LABEL][i]].iloc[0]
             found[i] = (CONFLICT, f"row {other[ROW_ID]} says {other[LABEL]}")
     return _mark(rows, found)

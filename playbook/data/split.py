@@ -66,8 +66,8 @@ def divide(rows: pd.DataFrame, data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give every row its `split`, and set duplicates aside: (rows, quarantined).
 
     Of exact duplicates on one side the first stays. Of (near) duplicates on two sides the one in test stays before the
-    one in validation before the one in train, unless `splits.across_splits` is `refuse`: then both stay, for the gate
-    to see.
+    one in validation before the one in train. With `splits.across_splits: refuse` both stay, for the gate to see; with
+    `auto` they do where the team brought the more protected side.
     """
     rows = rows.copy()
     own = [group or text_group(text) for group, text in zip(rows[GROUP], rows[TEXT], strict=True)]
@@ -76,11 +76,11 @@ def divide(rows: pd.DataFrame, data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
     unknown = rows[rows[SPLIT] == ""]
     aside = [_aside(unknown, UNKNOWN_SPLIT, {i: f"the split column says {unknown[ASKED][i]}" for i in unknown.index})]
     rows = rows[rows[SPLIT] != ""]
-    rows, copies = _first_copies(rows)
+    rows, copies = _first_copies(rows, brought_sides(data, rows) & {"test"})
     aside.append(copies)
-    if data.splits.across_splits == "quarantine":
-        rows, copies = _across(rows, data.splits.near_duplicate_similarity)
-        aside.append(copies)
+    refused = {"quarantine": set(), "refuse": set(PROTECTED), "auto": brought_sides(data, rows)}
+    rows, copies = _across(rows, data.splits.near_duplicate_similarity, refused[data.splits.across_splits])
+    aside.append(copies)
     return rows.reset_index(drop=True), pd.concat(aside, ignore_index=True)
 
 
@@ -102,18 +102,27 @@ def _aside(rows: pd.DataFrame, reason: str, details: dict[int, str]) -> pd.DataF
     return rows.assign(**{REASON: pd.Series(reason, index=rows.index, dtype="str"), DETAIL: detail})
 
 
-def _first_copies(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def brought_sides(data: Data, rows: pd.DataFrame) -> set[str]:
+    """Sides of the split that the team brought, which are respected as they are."""
+    if how_cut(data) == "hash":
+        return set()
+    asked = {_SYNONYMS.get(value.casefold(), "") for value in rows[ASKED]}
+    return set(PROTECTED) if "validation" in asked else {"test"}
+
+
+def _first_copies(rows: pd.DataFrame, untouched: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     keys = pd.Series(map(comparison_key, rows[TEXT]), index=rows.index, dtype="str")
     first = rows[ROW_ID].groupby([rows[SPLIT], keys]).transform("first")
-    copy = first != rows[ROW_ID]
+    copy = (first != rows[ROW_ID]) & ~rows[SPLIT].isin(untouched)
     details = {i: f"copy of row {first[i]} in {rows[SPLIT][i]}" for i in rows.index[copy]}
     return rows[~copy], _aside(rows[copy], EXACT_DUPLICATE, details)
 
 
-def _across(rows: pd.DataFrame, similarity: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _across(rows: pd.DataFrame, similarity: float, refused: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     aside = [_aside(rows[:0], EXACT_ACROSS, {})]
     for less_protected in PROTECTED[1:]:
-        for reason, found in copies_elsewhere(rows, less_protected, similarity).items():
+        for reason, every in copies_elsewhere(rows, less_protected, similarity).items():
+            found = {i: copy for i, copy in every.items() if copy[2] not in refused}
             hit = rows.index.isin(list(found))
             details = {i: f"{found[i][1]:.2f} like row {found[i][0]} in {found[i][2]}" for i in rows.index[hit]}
             aside.append(_aside(rows[hit], reason, details))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,8 @@ import numpy.typing as npt
 from playbook.artifacts import DatasetVersion, Evaluation, Side
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.evaluate.metrics import Labels, confusion, per_class
-from playbook.evaluate.paired import paired_difference, score_with_interval
-from playbook.evaluate.verdict import Resolution, decide, refuse
+from playbook.evaluate.paired import score_with_interval
+from playbook.evaluate.verdict import Resolution, Verdict, decide, refuse, task_difference
 from playbook.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -52,46 +52,26 @@ def evaluate(
         ValueError: no baseline, or probabilities that do not fit the rows.
     """
     truth = _numbers(spec, test_frame)
-    if BASELINE not in probabilities or set(probabilities) - {BASELINE, CANDIDATE}:
-        raise ValueError(f"expected probabilities of baseline and candidate, found {sorted(probabilities)}")
-    for name, table in probabilities.items():
-        _fits(name, table, (len(truth), len(spec.labels)))
+    _fit(probabilities, (len(truth), len(spec.labels)))
     answers = {name: table.argmax(axis=1) for name, table in probabilities.items()}
     sides = {name: describe_side(spec, truth, answer) for name, answer in answers.items()}
     difference = None
     if CANDIDATE in answers:
-        difference = paired_difference(
-            spec.target.metric,
-            _target_class(spec),
-            truth,
-            answers[BASELINE],
-            answers[CANDIDATE],
-            len(spec.labels),
-            spec.evaluation.confidence,
-            spec.evaluation.resamples,
-            spec.adaptation.seed,
-        )
+        difference = task_difference(spec, truth, answers[BASELINE], answers[CANDIDATE])
     train_rows = dataset.class_rows.get("train", {})
     verdict = decide(
         spec, sides[BASELINE], sides.get(CANDIDATE), difference, diagnosis=diagnosis, train_rows=train_rows
     )
     _write_predictions(spec, test_frame, probabilities, folder / PREDICTIONS_FILE)
     return Evaluation(
-        task=spec.task,
         rows_needed=resolution.needed if resolution else 0,
         rows=len(truth),
-        metric=spec.target.label,
-        target=spec.target.at_least,
-        margin=spec.target.margin,
         baseline=sides[BASELINE],
         candidate=sides.get(CANDIDATE),
         delta=difference.delta if difference else 0.0,
         interval=(difference.low, difference.high) if difference else (0.0, 0.0),
-        confidence=spec.evaluation.confidence,
         openings=openings,
-        ship=verdict.ship,
-        verdict=verdict.text,
-        next_steps=verdict.next_steps,
+        **_asked_and_said(spec, verdict),
     )
 
 
@@ -99,19 +79,25 @@ def refused(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Evalua
     """The evaluation where the test split is too small; it was not opened."""
     verdict = refuse(spec, resolution)
     return Evaluation(
-        task=spec.task,
         refused=True,
         rows_needed=resolution.needed,
         rows=resolution.available,
-        metric=spec.target.label,
-        target=spec.target.at_least,
-        margin=spec.target.margin,
-        confidence=spec.evaluation.confidence,
         openings=openings,
-        ship=verdict.ship,
-        verdict=verdict.text,
-        next_steps=verdict.next_steps,
+        **_asked_and_said(spec, verdict),
     )
+
+
+def _asked_and_said(spec: TaskSpec, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "task": spec.task,
+        "metric": spec.target.label,
+        "target": spec.target.at_least,
+        "margin": spec.target.margin,
+        "confidence": spec.evaluation.confidence,
+        "ship": verdict.ship,
+        "verdict": verdict.text,
+        "next_steps": verdict.next_steps,
+    }
 
 
 def describe_side(spec: TaskSpec, truth: Labels, predicted: Labels) -> Side:
@@ -133,20 +119,19 @@ def describe_side(spec: TaskSpec, truth: Labels, predicted: Labels) -> Side:
     return Side(scores=scores, per_class=per_class(truth, predicted, spec.labels), confusion=rows)
 
 
-def _target_class(spec: TaskSpec) -> int | None:
-    return None if spec.target.of_class is None else spec.labels.index(spec.target.of_class)
-
-
 def _numbers(spec: TaskSpec, frame: pd.DataFrame) -> Labels:
     number = {label: at for at, label in enumerate(spec.labels)}
     return np.array([number[label] for label in frame[LABEL]], dtype=np.int64)
 
 
-def _fits(name: str, table: Probabilities, shape: tuple[int, int]) -> None:
-    if table.shape != shape:
-        raise ValueError(f"{name}: expected probabilities of shape {shape}, found {table.shape}")
-    if not np.isfinite(table).all():
-        raise ValueError(f"{name}: some probabilities are not numbers; the model's weights are broken")
+def _fit(probabilities: Mapping[str, Probabilities], shape: tuple[int, int]) -> None:
+    if BASELINE not in probabilities or set(probabilities) - {BASELINE, CANDIDATE}:
+        raise ValueError(f"expected probabilities of baseline and candidate, found {sorted(probabilities)}")
+    for name, table in probabilities.items():
+        if table.shape != shape:
+            raise ValueError(f"{name}: expected probabilities of shape {shape}, found {table.shape}")
+        if not np.isfinite(table).all():
+            raise ValueError(f"{name}: some probabilities are not numbers; the model's weights are broken")
 
 
 def _write_predictions(

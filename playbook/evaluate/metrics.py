@@ -44,7 +44,7 @@ def metric_value(limit_metric: str, of_class: int | None, truth: Labels, predict
     return float(np.nan_to_num(metric_values(limit_metric, of_class, truth, predicted, weights, classes)[0]))
 
 
-def metric_values(  # noqa: PLR0917
+def metric_values(
     limit_metric: str, of_class: int | None, truth: Labels, predicted: Labels, weights: Floats, classes: int
 ) -> Floats:
     """One metric under many weightings of the same rows, for example the multiplicities of bootstrap resamples.

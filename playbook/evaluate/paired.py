@@ -96,7 +96,7 @@ def score_with_interval(
     return Score(metric=limit.label, value=value, low=low, high=high, n=len(truth))
 
 
-def paired_difference(  # noqa: PLR0917
+def paired_difference(
     metric: str,
     of_class: int | None,
     truth: Labels,

@@ -28,6 +28,7 @@ BLUE, ORANGE, GREEN, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 INK, MUTED, RULE = "#1b2530", "#5c6875", "#d8dee5"
 WIDTH = 9.2  # inches: 662 points, about the text width of the page
 MOST_CURVES = 12
+MOST_FIGURES = 14  # written beside the points of the staircase
 _STYLE: Any = {  # of matplotlib's rc_context
     "svg.fonttype": "none",
     "svg.hashsalt": "playbook",
@@ -63,7 +64,7 @@ def staircase_plot(
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         places, values = np.arange(len(steps)), np.array([step.validation for step in steps])
-        kept = np.array([step.kept or at == 0 for at, step in enumerate(steps)])
+        kept = np.array([step.kept or at == 0 for at, step in enumerate(steps)], dtype=bool)
         stands = [next(values[at] for at in range(here, -1, -1) if kept[at]) for here in places]
         axes.step(places, stands, where="post", color=BLUE, linewidth=2, alpha=0.35, zorder=1)
         reach = [two_sided_z(confidence) * step.gain_error for step in steps]
@@ -73,13 +74,13 @@ def staircase_plot(
             places[~kept], values[~kept], s=58, marker="X", facecolor="white", edgecolor=VERMILION, linewidth=1.5,
             label="reverted", zorder=3,
         )  # fmt: skip
-        for at, value in zip(places, values, strict=True):
+        for at, value in zip(places, values, strict=True) if len(steps) <= MOST_FIGURES else ():
             axes.annotate(f"{100 * value:.1f}", (at, value), (8, 5), textcoords="offset points", fontsize=8.5)
         if target is not None:
             axes.axhline(target, color=GREEN, linestyle=(0, (5, 3)), linewidth=1.3, label="target", zorder=1)
-        names = ["frozen" if step.unfrozen == 0 else f"{step.unfrozen} unfrozen" for step in steps]
-        axes.set_xticks(places, names)
-        axes.set_xlim(-0.4, len(steps) - 0.4)
+        axes.set_xticks(places, ["none" if step.unfrozen == 0 else f"{step.unfrozen}" for step in steps])
+        axes.set_xlim(-0.4, max(len(steps), 1) - 0.4)
+        axes.set_xlabel("blocks unfrozen")
         _percent_axis(axes.yaxis)
         axes.grid(axis="y")
         axes.set_ylabel("validation score")

@@ -27,7 +27,7 @@ from playbook.evaluate.report_content import (
     top_confusions,
     wrong_answers,
 )
-from playbook.evaluate.verdict import FAILING, failing_classes, interval_text
+from playbook.evaluate.verdict import FAILING, failing_classes
 
 __all__ = ["Headline", "ReportInputs", "headline", "render_report"]
 
@@ -46,6 +46,34 @@ class Headline:
 
 def render_report(context: ReportInputs) -> str:
     """The page as HTML text; also for refused evaluations and for tasks that ended before one."""
+    evaluation = opened(context)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            c=context,
+            spec=context.spec,
+            headline=headline(context),
+            evaluation=context.evaluation,
+            ledger=ledger_rows(context),
+            skipped=[
+                (f"rung_{rung.index}" if rung.index else "rung", rung.reason) for rung in context.rungs if rung.skipped
+            ],
+            sides=model_rows(context.spec, evaluation) if evaluation else [],
+            interval=wording.interval(*evaluation.interval) if evaluation else "",
+            classes=class_rows(evaluation) if evaluation else [],
+            failing=failing_classes(shown_side(evaluation).per_class) if evaluation else (),
+            shown_name=shown_name(evaluation) if evaluation else "",
+            confusions=top_confusions(shown_side(evaluation)) if evaluation else [],
+            examples=wrong_answers(context),
+            plots=_plots(context, evaluation),
+            facts=facts(context),
+            shown_classes=SHOWN_CLASSES,
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("playbook", "evaluate/templates"),
         autoescape=True,
@@ -56,32 +84,12 @@ def render_report(context: ReportInputs) -> str:
     environment.filters |= {
         "percent": wording.percent,
         "points": wording.points,
+        "signed": wording.signed,
         "asked": wording.asked,
         "margin": wording.margin,
         "name": _breakable,
     }
-    template = environment.get_template("report.html.j2")
-    evaluation = opened(context)
-    return template.render(
-        c=context,
-        spec=context.spec,
-        headline=headline(context),
-        evaluation=context.evaluation,
-        ledger=ledger_rows(context),
-        skipped=[
-            (f"rung_{rung.index}" if rung.index else "rung", rung.reason) for rung in context.rungs if rung.skipped
-        ],
-        sides=model_rows(context.spec, evaluation) if evaluation else [],
-        interval=interval_text(*evaluation.interval) if evaluation else "",
-        classes=class_rows(evaluation) if evaluation else [],
-        failing=failing_classes(shown_side(evaluation).per_class) if evaluation else (),
-        shown_name=shown_name(evaluation) if evaluation else "",
-        confusions=top_confusions(shown_side(evaluation)) if evaluation else [],
-        examples=wrong_answers(context),
-        plots=_plots(context, evaluation),
-        facts=facts(context),
-        shown_classes=SHOWN_CLASSES,
-    )
+    return environment
 
 
 def _breakable(name: str) -> Markup:

@@ -90,15 +90,15 @@ def read_ledger(ledger: Path) -> list[dict[str, Any]]:
     if not ledger.exists():
         return []
     lines = []
-    for number, text in enumerate(ledger.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(ledger.read_bytes().splitlines(keepends=True), start=1):
         try:
-            line = json.loads(text)
+            line = json.loads(text) if text.endswith(b"\n") else None  # without: cut short
         except ValueError:
             line = None
         if not isinstance(line, dict):
             raise ArtifactError(
                 f"{ledger}, line {number}: expected one JSON object per opening of the test split, found "
-                f"{text[:60]!r}; restore the file from a backup, the test split stays closed until then"
+                f"{text[:60].decode(errors='replace')!r}; restore the file, the test split stays closed until then"
             )
         lines.append(line)
     return lines
@@ -110,14 +110,14 @@ def _append(ledger: Path, line: dict[str, Any]) -> list[dict[str, Any]]:
         ledger.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{ledger}.lock", timeout=LOCK_SECONDS):
             earlier = read_ledger(ledger)
-            body = json.dumps(line, ensure_ascii=False) + "\n"
+            body = (json.dumps(line) + "\n").encode()
             descriptor = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                written = os.write(descriptor, body.encode())
+                written = os.write(descriptor, body)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            if written != len(body.encode()):
+            if written != len(body):
                 raise OSError("the line was cut short; is the disk full?")
             _sync_folder(ledger.parent)
             return [*earlier, line]

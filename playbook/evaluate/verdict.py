@@ -86,17 +86,26 @@ def needed_rows(
         return Resolution(
             needed, available, apart, f"{power}, the models differing on {wording.percent(apart)} of rows"
         )
-    of_class = None if target.of_class is None else spec.labels.index(target.of_class)
     if target.metric == "recall" and target.of_class is not None:
-        own = truth == of_class
+        own = truth == spec.labels.index(target.of_class)
         apart = discordance(truth[own], baseline[own], candidate[own])
         in_class = rows_needed(target.margin, apart, rules.confidence, rules.power)
         share = test_rows.get(target.of_class, 0) / max(available, 1) or max(float(own.mean()), 1 / max(len(truth), 1))
         how = f"{power} needs {wording.size(in_class)} of {target.of_class}, {wording.percent(share)} of the split"
         return Resolution(math.ceil(in_class / share - TOLERANCE), available, apart, how)
-    difference = paired_difference(
+    difference = task_difference(spec, truth, baseline, candidate)
+    reach = (two_sided_z(rules.confidence) + NormalDist().inv_cdf(rules.power)) * difference.standard_error
+    least = rows_needed(target.margin, 0.0, rules.confidence, rules.power)
+    needed = max(math.ceil(len(truth) * (max(reach, 0.0) / target.margin) ** 2), least)
+    return Resolution(needed, available, apart, f"{power}, scaled from the paired error on validation (approximate)")
+
+
+def task_difference(spec: TaskSpec, truth: Labels, baseline: Labels, candidate: Labels) -> PairedDifference:
+    """Candidate minus baseline in the target's metric, with the confidence, resamples and seed of the task file."""
+    target, rules = spec.target, spec.evaluation
+    return paired_difference(
         target.metric,
-        of_class,
+        None if target.of_class is None else spec.labels.index(target.of_class),
         truth,
         baseline,
         candidate,
@@ -105,22 +114,18 @@ def needed_rows(
         rules.resamples,
         spec.adaptation.seed,
     )
-    reach = (two_sided_z(rules.confidence) + NormalDist().inv_cdf(rules.power)) * difference.standard_error
-    least = rows_needed(target.margin, 0.0, rules.confidence, rules.power)
-    needed = max(math.ceil(len(truth) * (max(reach, 0.0) / target.margin) ** 2), least)
-    return Resolution(needed, available, apart, f"{power}, scaled from the paired error on validation (approximate)")
 
 
 def refuse(spec: TaskSpec, resolution: Resolution) -> Verdict:
     """The verdict where the test split is too small; it stays closed."""
-    short = wording.size(resolution.needed - resolution.available)
+    short = wording.size(resolution.needed - resolution.available, "more row")
     text = (
         f"No answer yet: {wording.size(resolution.available)} in the test split cannot show the gain of "
         f"{wording.margin(spec.target.margin)} that was asked for; {wording.size(resolution.needed)} would do "
         f"({resolution.how}). The test split stays closed."
     )
     steps = (
-        f"Bring the test split to {wording.size(resolution.needed)}: label {short} more.",
+        f"Bring the test split to {wording.size(resolution.needed)}: label {short}.",
         "Or ask for a larger margin in the task file, if a smaller gain would not pay for the complexity anyway.",
         "Until then, ship nothing on the strength of this comparison; the frozen baseline is the simpler choice.",
     )
@@ -199,19 +204,12 @@ def _two_models(spec: TaskSpec, baseline: Side, candidate: Side, gain: PairedDif
 
 
 def _gain_text(spec: TaskSpec, gain: PairedDifference) -> str:
-    interval = f"{wording.percent(spec.evaluation.confidence, 0)} interval {interval_text(gain.low, gain.high)}"
+    interval = f"{wording.percent(spec.evaluation.confidence, 0)} interval {wording.interval(gain.low, gain.high)}"
     short = gain.delta < spec.target.margin - TOLERANCE
     compared = f"{'is under' if short else 'reaches'} the margin of {wording.margin(spec.target.margin)}"
     zero = "excludes" if gain.low > 0 else "lies wholly below" if gain.high < 0 else "includes"
-    return (
-        f"The candidate's gain over the frozen baseline, {wording.points(gain.delta)}, {compared}; the {interval} "
-        f"{zero} zero."
-    )
-
-
-def interval_text(low: float, high: float) -> str:
-    """An interval of differences in points, for example `+0.4 to +3.1`."""
-    return f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−")
+    figure = wording.beside(gain.delta, spec.target.margin)
+    return f"The candidate's gain over the frozen baseline, {figure}, {compared}; the {interval} {zero} zero."
 
 
 def _unearned(spec: TaskSpec, gain: PairedDifference) -> tuple[str, ...]:

@@ -13,7 +13,25 @@ def percent(value: float, digits: int = 1) -> str:
 
 def points(value: float, digits: int = 1) -> str:
     """A difference of fractions in percentage points, with its sign, for example `+2.3 points`."""
-    return f"{100 * value:+.{digits}f} points".replace("-", "−")
+    return f"{signed(value, digits)} points"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """As `points`, without the unit; zero has a plus."""
+    return f"{round(100 * value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+
+
+def interval(low: float, high: float) -> str:
+    """An interval of differences in points, for example `+0.4 to +3.1`, never rounding an end to zero."""
+    digits = next((d for d in (1, 2, 3) if all(not end or round(100 * end, d) for end in (low, high))), 1)
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def beside(value: float, limit: float) -> str:
+    """A difference in points with as many digits as it takes to tell it from a limit, unless they are equal."""
+    equal = abs(value - limit) < 1e-9
+    digits = 1 if equal else next((d for d in range(1, 5) if signed(value, d) != signed(limit, d)), 1)
+    return points(value, digits)
 
 
 def asked(limit: float) -> str:

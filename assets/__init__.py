@@ -1,0 +1,1 @@
+"""The plays as Dagster assets: one module per play, one graph per task."""

@@ -1,0 +1,276 @@
+"""Play 4: the frozen baseline, then one rung per asset."""
+
+# Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+from typing import Any
+
+import dagster as dg
+
+from assets.base import base_folder
+from assets.factory import AssetMaker, version_of
+from assets.play import Made, Play, png, remembered, require_green, result, skip
+from assets.tracked import log_attempt
+from playbook.artifacts import Adapted, BaseSelection, DatasetVersion, FrozenBaseline, Rung
+from playbook.plays import BASE, DATASET, FROZEN, rung_name
+from playbook.spec import TaskSpec
+from resources.launcher import TrainLauncher
+
+NOT_IN_A_RUNG = {"max_rungs", "keep"}  # fields of the adaptation section that do not change how one rung trains
+
+
+def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
+    """The number that everything else must beat."""
+    options = maker.options(
+        FROZEN,
+        play=4,
+        owner=maker.task.spec.owners.model,
+        part="adapt",
+        kinds={"pytorch"},
+        upstream={"dataset": DATASET, "base": BASE},
+    )
+
+    @dg.asset(**options, pool="training", description="Frozen base, a fresh head trained until it settles.")
+    def frozen(
+        context: dg.AssetExecutionContext, dataset: DatasetVersion, base: BaseSelection
+    ) -> dg.Output[FrozenBaseline]:
+        play = maker.play(context, FROZEN)
+        require_green(dataset)
+        if base.skipped:
+            return result(play, skip(play, FrozenBaseline, base.reason))
+        inputs = training_inputs(play, dataset, base)
+        done = remembered(play, FrozenBaseline, inputs, lambda key: _train_frozen(play, dataset, base, key))
+        shown = {"l2": done.l2, "l2_grid": dg.MetadataValue.json(done.l2_grid), "meets_target": done.meets_target}
+        return result(play, done, {**_score_shown(done), **shown})
+
+    return frozen
+
+
+def training_inputs(play: Play, dataset: DatasetVersion, base: BaseSelection) -> dict[str, Any]:
+    """What the frozen baseline and every rung depend on."""
+    spec = play.task.spec
+    settings = spec.adaptation.model_dump(mode="json")
+    head = ("class_weighting", "seed", "accelerator", "precision")
+    return {
+        "data": dataset.dataset_hash,
+        "base": base.pin.model_dump() if base.pin else None,
+        "target": spec.target.model_dump(mode="json"),
+        "head": {name: settings[name] for name in head},
+        "evaluation": spec.evaluation.model_dump(mode="json"),
+        "code": version_of("adapt"),
+    }
+
+
+def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key: str) -> Made:
+    from playbook.adapt.frozen import FrozenJob, boundaries_of, train_frozen
+    from playbook.decide.references import meets_target
+    from playbook.evaluate.compare import describe_side
+
+    spec, store = play.task.spec, play.world.store
+    pin = base.pin
+    if pin is None:
+        raise dg.Failure("the base is not pinned; materialise base_selection first", allow_retries=False)
+    job = FrozenJob(
+        base_folder=base_folder(play),
+        pin=pin,
+        labels=spec.labels,
+        train=store.path(dataset, DATASET, "train"),
+        validation=store.path(dataset, DATASET, "validation"),
+        boundaries=boundaries_of(pin.blocks, spec.adaptation.max_rungs),
+        metric=spec.target.all_limits[0],
+        adaptation=spec.adaptation,
+        cache=play.world.work("activations"),
+        out=play.work(key),
+    )
+    done = train_frozen(job, play.report)
+    scores = describe_side(spec, done.truth, done.predicted).scores
+    score = scores[spec.target.label]
+    meets = meets_target(spec, scores)
+    play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
+    metrics = {"validation": score.value, "iterations": float(done.iterations)}
+    run_id = log_attempt(
+        play, dataset, metrics=metrics, params={"l2": done.l2}, config=done.files["config"], hardware=done.hardware
+    )
+    artifact = FrozenBaseline(
+        task=spec.task,
+        pin=pin,
+        validation=score,
+        l2=done.l2,
+        l2_grid=done.grid,
+        meets_target=meets,
+        reason="the frozen baseline already meets the target on validation" if meets else "",
+        hardware=done.hardware,
+        mlflow_run_id=run_id,
+    )
+    return Made(artifact, done.files)
+
+
+def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
+    """One more block unfrozen, from the checkpoint of the last rung kept."""
+    before = rung_name(index - 1) if index > 1 else FROZEN
+    upstream = {"dataset": DATASET, "base": BASE, "frozen": FROZEN, **({"previous": before} if index > 1 else {})}
+    options = maker.options(
+        rung_name(index),
+        play=4,
+        owner=maker.task.spec.owners.model,
+        part="adapt",
+        kinds={"pytorch", "lightning"},
+        upstream=upstream,
+    )
+
+    def climb(
+        context: dg.AssetExecutionContext,
+        dataset: DatasetVersion,
+        base: BaseSelection,
+        frozen: FrozenBaseline,
+        previous: Rung | None = None,
+    ) -> dg.Output[Rung]:
+        play = maker.play(context, rung_name(index))
+        require_green(dataset)
+        why_not = _nothing_to_do(frozen, previous)
+        if why_not:
+            return result(play, skip(play, Rung, why_not))
+        start: FrozenBaseline | Rung = previous or frozen
+        done = _remembered_rung(play, dataset, base, start, index)
+        return result(play, done, {**_score_shown(done), **_rung_shown(play.task.spec, done)})
+
+    description = f"Block {index} from the top unfrozen too; kept only if validation says that it helps."
+    if index > 1:
+
+        @dg.asset(**options, pool="training", description=description)
+        def later_rung(
+            context: dg.AssetExecutionContext,
+            dataset: DatasetVersion,
+            base: BaseSelection,
+            frozen: FrozenBaseline,
+            previous: Rung,
+        ) -> dg.Output[Rung]:
+            return climb(context, dataset, base, frozen, previous)
+
+        return later_rung
+
+    @dg.asset(**options, pool="training", description=description)
+    def first_rung(
+        context: dg.AssetExecutionContext, dataset: DatasetVersion, base: BaseSelection, frozen: FrozenBaseline
+    ) -> dg.Output[Rung]:
+        return climb(context, dataset, base, frozen)
+
+    return first_rung
+
+
+def _nothing_to_do(frozen: FrozenBaseline, previous: Rung | None) -> str:
+    if frozen.skipped or frozen.meets_target:
+        return frozen.reason
+    if previous is not None and previous.skipped:
+        return previous.reason
+    if previous is not None and not previous.kept:
+        return f"rung_{previous.index} did not help, so no further block is unfrozen"
+    return ""
+
+
+def _remembered_rung(
+    play: Play, dataset: DatasetVersion, base: BaseSelection, start: FrozenBaseline | Rung, index: int
+) -> Rung:
+    spec = play.task.spec
+    settings = spec.adaptation.model_dump(mode="json")
+    inputs = {
+        **training_inputs(play, dataset, base),
+        "adaptation": {name: value for name, value in settings.items() if name not in NOT_IN_A_RUNG},
+        "keep": settings["keep"],
+        "start": start.files["weights"].sha256,
+        "index": index,
+    }
+    return remembered(play, Rung, inputs, lambda key: _climb(play, dataset, base, start, index, key))
+
+
+def _climb(
+    play: Play, dataset: DatasetVersion, base: BaseSelection, start: FrozenBaseline | Rung, index: int, key: str
+) -> Made:
+    import pandas as pd
+
+    from playbook.adapt.frozen import boundaries_of
+    from playbook.adapt.job import Job
+    from playbook.adapt.staircase import decide_rung, read_answers
+    from playbook.evaluate.compare import describe_side
+
+    spec, store = play.task.spec, play.world.store
+    if base.pin is None or index > base.pin.blocks:
+        blocks = base.pin.blocks if base.pin else 0
+        return Made(Rung(task=spec.task, status="skipped", reason=f"the base has only {blocks} blocks", index=index))
+    started_from = rung_name(start.index) if isinstance(start, Rung) else FROZEN
+    job = Job(
+        task=spec.task,
+        base_folder=base_folder(play),
+        pin=base.pin,
+        labels=spec.labels,
+        train=store.path(dataset, DATASET, "train"),
+        validation=store.path(dataset, DATASET, "validation"),
+        start=store.path(start, started_from, "weights"),
+        unfrozen=index,
+        boundaries=boundaries_of(base.pin.blocks, spec.adaptation.max_rungs),
+        metric=spec.target.all_limits[0],
+        adaptation=spec.adaptation,
+        cache=play.world.work("activations"),
+        out=play.work(key),
+    )
+    play.report(f"{index} of {base.pin.blocks} blocks unfrozen, starting from {started_from}")
+    trained = TrainLauncher().run(play.context, job, play.report)
+    before = pd.read_parquet(store.path(start, started_from, "predictions"))
+    after = pd.read_parquet(job.out / "predictions.parquet")
+    decision = decide_rung(spec, before, after)
+    play.report(f"validation {trained.validation:.4f}; {decision.reason}")
+    score = describe_side(spec, *read_answers(after, spec.labels)).scores[spec.target.label]
+    files = {
+        "weights": job.out / "weights.safetensors",
+        "predictions": job.out / "predictions.parquet",
+        "config": job.out / "config.json",
+    }
+    metrics = {"validation": score.value, "gain": decision.gain, "gain_error": decision.error}
+    run_id = log_attempt(
+        play,
+        dataset,
+        metrics={**metrics, "kept": float(decision.kept), "best_epoch": float(trained.best_epoch + 1)},
+        params={"unfrozen": index, "started_from": started_from, "adaptation": spec.adaptation.model_dump()},
+        curve=trained.curve,
+        config=files["config"],
+        hardware=trained.hardware,
+    )
+    artifact = Rung(
+        task=spec.task,
+        pin=base.pin,
+        unfrozen=index,
+        index=index,
+        validation=score,
+        curve=trained.curve,
+        started_from=start.digest,
+        kept=decision.kept,
+        gain=decision.gain,
+        gain_error=decision.error,
+        rule=decision.rule,
+        reason=decision.reason,
+        stopped=trained.stopped,
+        resumed=trained.resumed_epochs,
+        hardware=trained.hardware,
+        mlflow_run_id=run_id,
+    )
+    return Made(artifact, files)
+
+
+def _score_shown(done: Adapted) -> dict[str, Any]:
+    if done.validation is None:
+        return {}
+    return {"validation": done.validation.value, "validation_low": done.validation.low, "rows": done.validation.n}
+
+
+def _rung_shown(spec: TaskSpec, done: Rung) -> dict[str, Any]:
+    if done.skipped or not done.curve:
+        return {}
+    from playbook.evaluate.plots import curves_plot
+
+    return {
+        "kept": done.kept,
+        "gain": done.gain,
+        "gain_error": done.gain_error,
+        "rule": done.rule,
+        "epochs": len(done.curve),
+        "resumed_epochs": done.resumed,
+        "curves": png(curves_plot({rung_name(done.index): done.curve}, kind="png"), "training curves"),
+    }

@@ -1,0 +1,58 @@
+"""Play 2: the base, found and pinned."""
+
+# Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+from pathlib import Path
+
+import dagster as dg
+
+from assets.factory import AssetMaker, version_of
+from assets.play import Made, Play, remembered, require_green, result, skip
+from playbook.artifacts import BaseSelection, DatasetVersion, ProblemStatement, ReferenceBaselines
+from playbook.plays import BASE, DATASET, PROBLEM, REFERENCES
+
+
+def base_selection(maker: AssetMaker) -> dg.AssetsDefinition:
+    """The pinned base: weights by hash, licence, size."""
+    options = maker.options(
+        BASE,
+        play=2,
+        owner=maker.task.spec.owners.model,
+        part="base",
+        kinds={"huggingface"},
+        upstream={"statement": PROBLEM, "dataset": DATASET, "references": REFERENCES},
+    )
+
+    @dg.asset(**options, description="The pretrained base, verified against its pin.")
+    def selection(
+        context: dg.AssetExecutionContext,
+        statement: ProblemStatement,
+        dataset: DatasetVersion,
+        references: ReferenceBaselines,
+    ) -> dg.Output[BaseSelection]:
+        play = maker.play(context, BASE)
+        require_green(dataset)
+        if references.meets_target:
+            return result(play, skip(play, BaseSelection, f"target already met by {references.meets_target}"))
+        base = maker.task.spec.base.model_dump(mode="json")
+        done = remembered(play, BaseSelection, {"base": base, "code": version_of("base")}, lambda key: _pin(play))
+        pin = done.pin.model_dump() if done.pin else {}
+        return result(play, done, {name: value or "-" for name, value in pin.items()})
+
+    return selection
+
+
+def base_folder(play: Play) -> Path:
+    """Where the base lies on this machine."""
+    from playbook.bases.locate import locate_base
+
+    return locate_base(play.task.spec.base, play.task.resolve)
+
+
+def _pin(play: Play) -> Made:
+    from playbook.bases.pin import pin_base
+
+    pin = pin_base(play.task.spec.base, base_folder(play))
+    play.report(
+        f"{pin.name}: {pin.parameters / 1e6:.1f} million parameters, {pin.blocks} blocks, licence {pin.licence}"
+    )
+    return Made(BaseSelection(task=play.task.spec.task, pin=pin))

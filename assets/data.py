@@ -1,0 +1,183 @@
+"""Play 3: the dataset version and its gate."""
+
+# Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.factory import AssetMaker, version_of
+from assets.play import PROGRESS, Made, Play, remembered, result, skipped_result
+from playbook.artifacts import DatasetVersion, GateCheck, GateVerdict, ProblemStatement
+from playbook.errors import DataError
+from playbook.plays import DATASET, PROBLEM, modelling_assets
+
+READABLE = "source_readable"
+FILES = ("train", "validation", "test", "quarantine")
+
+
+def dataset_version(maker: AssetMaker) -> dg.AssetsDefinition:
+    """Prepared, versioned and judged data."""
+    spec = maker.task.spec
+    options = maker.options(
+        DATASET, play=3, owner=spec.owners.data, part="data", kinds={"dvc", "parquet"}, upstream={"statement": PROBLEM}
+    )
+
+    @dg.asset(**options, pool="dvc", description="Raw data prepared, split, versioned by DVC, judged by the gate.")
+    def dataset(context: dg.AssetExecutionContext, statement: ProblemStatement) -> dg.Output[DatasetVersion]:
+        play = maker.play(context, DATASET)
+        done = prepare_dataset(play)
+        if done.gate is not None and not done.gate.passed:
+            _say_red(play, done)
+        return result(play, done, _shown(done))
+
+    return dataset
+
+
+def gate_checks(maker: AssetMaker) -> dg.AssetChecksDefinition:
+    """The gate as asset checks: errors block everything downstream, warnings are shown."""
+    from playbook.data.rules import rules
+
+    key = maker.key(DATASET)
+    names = [READABLE, *(rule.name for rule in rules(maker.task))]
+    specs = [dg.AssetCheckSpec(check_name(name), asset=key, blocking=True) for name in names]
+
+    @dg.multi_asset_check(specs=specs, name=f"{maker.name}_gate")
+    def gate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        found = maker.world.store.current(maker.name, DATASET, DatasetVersion)
+        verdict = found.gate if found is not None else None
+        seen = {check.name: check for check in (verdict.checks if verdict else ())}
+        for name in names:
+            yield _check_result(key, name, seen.get(name), verdict)
+
+    return gate
+
+
+def check_name(rule: str) -> str:
+    """Name of a gate rule as Dagster allows it: letters, digits and underscores."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", rule).strip("_")
+
+
+def _check_result(
+    key: dg.AssetKey, name: str, check: GateCheck | None, verdict: GateVerdict | None
+) -> dg.AssetCheckResult:
+    if check is None:  # a check that was not evaluated never counts as passed
+        found = {"found": "not evaluated", "remedy": "see source_readable, then materialise dataset_version again"}
+        return dg.AssetCheckResult(asset_key=key, check_name=check_name(name), passed=False, metadata=found)
+    severity = dg.AssetCheckSeverity.ERROR if check.severity == "error" else dg.AssetCheckSeverity.WARN
+    shown = {"expected": check.expected, "found": check.found, "remedy": check.remedy or "-"}
+    shown["dataset_hash"] = verdict.dataset_hash if verdict else ""
+    return dg.AssetCheckResult(
+        asset_key=key, check_name=check_name(name), passed=check.passed, severity=severity, metadata=dict(shown)
+    )
+
+
+def prepare_dataset(play: Play) -> DatasetVersion:
+    """Prepare, version and judge the task's data; unreadable data is a red gate, not an exception."""
+    try:
+        prepared = play.world.datasets.prepare(play.task, play.context.log.info)
+    except DataError as error:
+        return _unreadable(play, str(error))
+    inputs = {
+        "data": prepared.dataset_hash,
+        "number": prepared.number,
+        "gate": play.task.spec.data.model_dump(mode="json"),
+        "code": version_of("data"),
+    }
+
+    def make(key: str) -> Made:
+        play.report(f"version {prepared.number}: {prepared.changelog}")
+        verdict = play.world.gate.check(play.task, prepared.folder, prepared.dataset_hash)
+        readable = GateCheck(
+            name=READABLE, passed=True, severity="error", expected="a readable source", found="as expected"
+        )
+        verdict = verdict.model_copy(update={"checks": (readable, *verdict.checks)})
+        artifact = _describe(play, prepared.folder).model_copy(
+            update={
+                "number": prepared.number,
+                "dataset_hash": prepared.dataset_hash,
+                "changelog": prepared.changelog,
+                "gate": verdict,
+            }
+        )
+        play.report(f"gate {'green' if verdict.passed else 'RED'}, {len(verdict.checks)} checks")
+        return Made(artifact, _files(prepared.folder))
+
+    return remembered(play, DatasetVersion, inputs, make)
+
+
+def _describe(play: Play, folder: Path) -> DatasetVersion:
+    import json
+
+    spec = play.task.spec
+    profile: dict[str, Any] = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
+    counts: dict[str, dict[str, int]] = profile["class_rows"]
+    return DatasetVersion(
+        task=spec.task,
+        labels=spec.labels,
+        rows={split: sum(rows.values()) for split, rows in counts.items()},
+        class_rows=counts,
+        quarantined=profile["quarantined"],
+    )
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    files = {name: folder / f"{name}.parquet" for name in FILES}
+    return {**files, "profile": folder / "profile.json", "page": folder / "page.md"}
+
+
+def _unreadable(play: Play, message: str) -> DatasetVersion:
+    fault = GateCheck(
+        name=READABLE,
+        passed=False,
+        severity="error",
+        expected="a readable source with the columns of the task file",
+        found=message,
+        remedy="Mend the source or the task file, then run again.",
+    )
+    verdict = GateVerdict(passed=False, dataset_hash="", checks=(fault,))
+    return remembered(
+        play,
+        DatasetVersion,
+        {"unreadable": message},
+        lambda key: Made(DatasetVersion(task=play.task.spec.task, labels=play.task.spec.labels, gate=verdict)),
+    )
+
+
+def _say_red(play: Play, dataset: DatasetVersion) -> None:
+    """Record every modelling play as skipped, so that the catalogue shows no result of older data as today's."""
+    names = ", ".join(check.name for check in dataset.gate.failures) if dataset.gate else ""
+    reason = f"the gate is red for dataset version {dataset.number}: {names}"
+    play.report(reason)
+    for asset, kind in modelling_assets(play.task.spec).items():
+        skipped = skipped_result(play.world, play.task.spec.task, asset, kind, reason)
+        play.world.store.set_current(play.task.spec.task, asset, skipped.play_key)
+        shown = {"status": "skipped", "reason": reason}
+        play.context.log_event(dg.AssetMaterialization([play.task.spec.task, asset], metadata=shown))
+    PROGRESS.info("%s: nothing is trained", play.asset)
+
+
+def _shown(dataset: DatasetVersion) -> dict[str, Any]:
+    splits = [split for split in ("train", "validation", "test") if split in dataset.class_rows]
+    lines = ["| class | " + " | ".join(splits) + " |", "|---|" + "---|" * len(splits)]
+    for label in dataset.labels:
+        cells = [str(dataset.class_rows[split].get(label, 0)) for split in splits]
+        lines.append(f"| {_cell(label)} | " + " | ".join(cells) + " |")
+    reasons = [f"- {_cell(reason)}: {count}" for reason, count in sorted(dataset.quarantined.items())]
+    return {
+        "version": dataset.number,
+        "dvc_hash": dataset.dataset_hash or "-",
+        "changelog": dataset.changelog or "-",
+        "gate": "green" if dataset.gate and dataset.gate.passed else "red",
+        **{f"rows_{split}": count for split, count in dataset.rows.items()},
+        "classes": dg.MetadataValue.md("\n".join(lines)),
+        "quarantined": dg.MetadataValue.md("\n".join(reasons) or "none"),
+    }
+
+
+def _cell(text: str) -> str:
+    from playbook.data.page import escaped
+
+    return escaped(text)

@@ -1,0 +1,59 @@
+"""The graph of one task: every asset gets its group, owner, play tag and code version here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from assets.play import PLAY_TAG, Play, code_version
+from playbook.taskfile import Task
+from resources.world import World
+
+# What each play's result depends on besides its inputs.
+CODE = {
+    "scope": ("playbook.spec",),
+    "data": ("playbook.data",),
+    "references": ("playbook.decide", "playbook.evaluate.metrics", "playbook.evaluate.paired"),
+    "base": ("playbook.bases",),
+    "adapt": ("playbook.adapt", "playbook.evaluate.metrics", "playbook.evaluate.paired"),
+    "evaluate": ("playbook.evaluate", "playbook.adapt.classifier", "playbook.adapt.encoder"),
+    "package": ("playbook.operate", "playbook.adapt.classifier", "playbook.adapt.encoder"),
+}
+
+
+def version_of(part: str) -> str:
+    """Code version of one part of the plays."""
+    return code_version(*CODE[part])
+
+
+class AssetMaker:
+    """Options that the assets of one task share."""
+
+    def __init__(self, task: Task, world: World) -> None:
+        self.task, self.world = task, world
+        self.name = task.spec.task
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """Dagster's key of one of the task's assets."""
+        return dg.AssetKey([self.name, asset])
+
+    def play(self, context: dg.AssetExecutionContext, asset: str) -> Play:
+        """The running play."""
+        return Play(context, self.world, self.task, asset)
+
+    def options(
+        self, asset: str, *, play: int, owner: str, part: str, kinds: set[str], upstream: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Arguments of `dagster.asset`; `upstream` maps argument names to assets."""
+        return {
+            "key": self.key(asset),
+            "ins": {argument: dg.AssetIn(key=self.key(source)) for argument, source in upstream.items()},
+            "group_name": self.name,
+            "owners": [owner],
+            "kinds": {"python", *kinds},
+            "tags": {PLAY_TAG: str(play)},
+            "code_version": version_of(part),
+            "io_manager_key": "artifacts",
+        }

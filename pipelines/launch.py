@@ -1,0 +1,93 @@
+"""Materialise a task from the command line, through the same definitions that Dagster's pages show."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from playbook.errors import TaskBusy, TaskFileError
+from playbook.plays import asset_kinds
+from playbook.settings import Settings
+from playbook.taskfile import Task
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its Dagster run id, and the message of what failed, if anything did."""
+
+    run_id: str
+    succeeded: bool
+    failure: str
+
+
+def run_task(task: Task, places: Settings, until: str | None = None) -> Outcome:
+    """Materialise all plays of a task, or those up to the asset `until`, in this process.
+
+    Raises:
+        TaskFileError: there is no asset `until`.
+        TaskBusy: another `playbook run` of the task is under way.
+    """
+    known = asset_kinds(task.spec)
+    if until is not None and until not in known:
+        raise TaskFileError("--until", [f"found {until!r}; allowed: {', '.join(known)}"])
+    lock = FileLock(places.home / "locks" / f"{task.spec.task}.lock")
+    (places.home / "locks").mkdir(parents=True, exist_ok=True)
+    try:
+        with lock.acquire(timeout=0):
+            return _materialise(task, places, until)
+    except Timeout:
+        raise TaskBusy(
+            f"another run of {task.spec.task} is under way; wait for it, or watch it with `playbook show`"
+        ) from None
+
+
+def _materialise(task: Task, places: Settings, until: str | None) -> Outcome:
+    import dagster as dg
+
+    from pipelines.factory import TASK_TAG, job_name, resources_of, task_definitions
+    from pipelines.instance import prepare_home
+
+    prepare_home(places)
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    definitions = task_definitions(task, places, resources_of(places))
+    job = definitions.resolve_job_def(job_name(task.spec.task))
+    with dg.DagsterInstance.get() as instance:
+        done = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={TASK_TAG: task.spec.task},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            asset_selection=_upstream_of(definitions, task, until) if until else None,
+        )
+    return Outcome(done.run_id, done.success, "" if done.success else _failure(done))
+
+
+def _upstream_of(definitions: dg.Definitions, task: Task, until: str) -> list[dg.AssetKey]:
+    import dagster as dg
+
+    graph = definitions.resolve_asset_graph()
+    selection = dg.AssetSelection.assets(dg.AssetKey([task.spec.task, until])).upstream()
+    return sorted(selection.resolve(graph), key=str)
+
+
+def _failure(done: dg.ExecuteInProcessResult) -> str:
+    """The innermost message of the first failed step, without Dagster's wrapping."""
+    for event in done.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            if error is not None:
+                name = error.cls_name or "Error"
+                message = error.message.strip()
+                return message if message.startswith(name) else f"{name}: {message}"
+    return "the run failed; Dagster's log has the reason"

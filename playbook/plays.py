@@ -1,0 +1,53 @@
+"""Names of a task's assets in the order of the plays, and what each hands on."""
+
+from __future__ import annotations
+
+from playbook.artifacts import (
+    Artifact,
+    BaseSelection,
+    Candidate,
+    DatasetVersion,
+    Evaluation,
+    FrozenBaseline,
+    PackagedModel,
+    ProblemStatement,
+    ReferenceBaselines,
+    Rung,
+)
+from playbook.spec import TaskSpec
+
+PROBLEM = "problem_statement"
+DATASET = "dataset_version"
+REFERENCES = "reference_baselines"
+BASE = "base_selection"
+FROZEN = "frozen_baseline"
+CANDIDATE = "candidate"
+EVALUATION = "evaluation"
+PACKAGED = "packaged_model"
+
+
+def rung_name(index: int) -> str:
+    """`rung_1` is the first block from the top."""
+    return f"rung_{index}"
+
+
+def asset_kinds(spec: TaskSpec) -> dict[str, type[Artifact]]:
+    """Every asset of a task with the artefact that it hands on, upstream first."""
+    return {
+        PROBLEM: ProblemStatement,
+        DATASET: DatasetVersion,
+        REFERENCES: ReferenceBaselines,
+        BASE: BaseSelection,
+        FROZEN: FrozenBaseline,
+        **{rung_name(index): Rung for index in range(1, spec.adaptation.max_rungs + 1)},
+        CANDIDATE: Candidate,
+        EVALUATION: Evaluation,
+        PACKAGED: PackagedModel,
+    }
+
+
+def modelling_assets(spec: TaskSpec) -> dict[str, type[Artifact]]:
+    """Everything that stands on the data: what a red gate blocks."""
+    kinds = asset_kinds(spec)
+    names = list(kinds)
+    return {name: kinds[name] for name in names[names.index(DATASET) + 1 :]}

@@ -1,0 +1,164 @@
+"""Where a task stands, read from the store: what `playbook show` prints. Runs nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playbook.artifacts import (
+    Adapted,
+    Artifact,
+    Candidate,
+    DatasetVersion,
+    Evaluation,
+    FrozenBaseline,
+    PackagedModel,
+    ReferenceBaselines,
+    Rung,
+)
+from playbook.plays import CANDIDATE, DATASET, EVALUATION, FROZEN, PACKAGED, REFERENCES, asset_kinds, rung_name
+from playbook.settings import Settings
+from playbook.store import Store
+from playbook.taskfile import Task
+
+GATE_RED, NOT_RUN = "gate_red", "not_run"
+
+
+def read_status(task: Task, places: Settings) -> dict[str, Any]:
+    """The task's status with the keys of the command line's contract; unknown figures are None."""
+    store = Store(places.store, places.home / "cache" / "store")
+    found = {name: store.current(task.spec.task, name, kind) for name, kind in asset_kinds(task.spec).items()}
+    evaluation = _done(found.get(EVALUATION), Evaluation)
+    dataset = _done(found.get(DATASET), DatasetVersion)
+    target = task.spec.target
+    report = places.home / "reports" / f"{task.spec.task}.html"
+    return {
+        "task": task.spec.task,
+        "state": _state(found, dataset, evaluation),
+        "reason": _reason(found, dataset, evaluation),
+        "question": task.spec.question,
+        "dataset": _dataset(dataset),
+        "gate": _gate(dataset),
+        "target": {"metric": target.label, "value": target.at_least, "margin": target.margin},
+        "reference_baselines": _references(found),
+        "frozen_baseline": {
+            "validation": _validation(found.get(FROZEN)),
+            "test": _test(evaluation, evaluation.baseline if evaluation else None),
+        },
+        "rungs": _rungs(task, found),
+        "candidate": _source(found),
+        "test": _test_side(evaluation),
+        "ship": evaluation.ship if evaluation else None,
+        "verdict": evaluation.verdict if evaluation else None,
+        "next_steps": list(evaluation.next_steps) if evaluation else [],
+        "model": _model(found),
+        "seconds": _seconds(found),
+        "report": str(report) if evaluation is not None and report.exists() else None,
+    }
+
+
+def _done(artifact: Artifact | None, kind: type[Any]) -> Any:
+    return artifact if isinstance(artifact, kind) and not artifact.skipped else None
+
+
+def _state(found: dict[str, Any], dataset: DatasetVersion | None, evaluation: Evaluation | None) -> str:
+    if dataset is None:
+        return NOT_RUN
+    if dataset.gate is None or not dataset.gate.passed:
+        return GATE_RED
+    if evaluation is None:
+        references = found.get(REFERENCES)
+        met = isinstance(references, ReferenceBaselines) and references.meets_target
+        return "target_already_met" if met else "in_progress"
+    return "refused" if evaluation.refused else _shipped(found, evaluation)
+
+
+def _shipped(found: dict[str, Any], evaluation: Evaluation) -> str:
+    if evaluation.ship == "nothing":
+        return "nothing_shipped"
+    if _done(found.get(PACKAGED), PackagedModel) is None:
+        return "in_progress"
+    if evaluation.ship == "candidate":
+        return "shipped"
+    frozen = found.get(FROZEN)
+    return "target_already_met" if isinstance(frozen, FrozenBaseline) and frozen.meets_target else "baseline_shipped"
+
+
+def _reason(found: dict[str, Any], dataset: DatasetVersion | None, evaluation: Evaluation | None) -> str:
+    if dataset is not None and dataset.gate is not None and not dataset.gate.passed:
+        return "; ".join(f"{c.name}: expected {c.expected}, found {c.found}" for c in dataset.gate.failures)
+    references = found.get(REFERENCES)
+    if evaluation is None and isinstance(references, ReferenceBaselines) and references.meets_target:
+        return references.reason
+    return evaluation.verdict if evaluation is not None else ""
+
+
+def _dataset(dataset: DatasetVersion | None) -> dict[str, Any] | None:
+    if dataset is None:
+        return None
+    return {
+        "version": dataset.number,
+        "hash": dataset.dataset_hash,
+        "rows": dataset.rows,
+        "quarantined": dataset.quarantined,
+        "changelog": dataset.changelog,
+    }
+
+
+def _gate(dataset: DatasetVersion | None) -> dict[str, Any] | None:
+    if dataset is None or dataset.gate is None:
+        return None
+    checks = [check.model_dump() for check in dataset.gate.checks if not check.passed]
+    return {"passed": dataset.gate.passed, "checks": len(dataset.gate.checks), "failed": checks}
+
+
+def _references(found: dict[str, Any]) -> dict[str, float]:
+    references = _done(found.get(REFERENCES), ReferenceBaselines)
+    return {name: score.value for name, score in references.validation.items()} if references else {}
+
+
+def _validation(artifact: Any) -> float | None:
+    return artifact.validation.value if isinstance(artifact, Adapted) and artifact.validation else None
+
+
+def _test(evaluation: Evaluation | None, side: Any) -> float | None:
+    return side.scores[evaluation.metric].value if evaluation is not None and side is not None else None
+
+
+def _rungs(task: Task, found: dict[str, Any]) -> list[dict[str, Any]]:
+    rungs = []
+    for index in range(1, task.spec.adaptation.max_rungs + 1):
+        rung = found.get(rung_name(index))
+        if isinstance(rung, Rung):
+            figures = {"unfrozen": index, "validation": _validation(rung), "kept": rung.kept, "seconds": rung.seconds}
+            rungs.append({**figures, "gain": rung.gain, "status": rung.status, "reason": rung.reason})
+    return rungs
+
+
+def _source(found: dict[str, Any]) -> str | None:
+    candidate = _done(found.get(CANDIDATE), Candidate)
+    return candidate.source if candidate else None
+
+
+def _test_side(evaluation: Evaluation | None) -> dict[str, Any] | None:
+    if evaluation is None or evaluation.refused:
+        return None
+    return {
+        "candidate": _test(evaluation, evaluation.candidate),
+        "baseline": _test(evaluation, evaluation.baseline),
+        "delta": evaluation.delta if evaluation.candidate else None,
+        "interval": list(evaluation.interval) if evaluation.candidate else None,
+        "openings": evaluation.openings,
+    }
+
+
+def _model(found: dict[str, Any]) -> dict[str, Any] | None:
+    model = _done(found.get(PACKAGED), PackagedModel)
+    return (
+        {"name": model.name, "version": model.version, "alias": model.alias, "source": model.source} if model else None
+    )
+
+
+def _seconds(found: dict[str, Any]) -> dict[str, float]:
+    seconds = {name: artifact.seconds for name, artifact in found.items() if artifact is not None}
+    training = [s for name, s in seconds.items() if name == FROZEN or name.startswith("rung_")]
+    return {"total": round(sum(seconds.values()), 1), "training": round(sum(training), 1)}

@@ -1,0 +1,94 @@
+"""A task's status in words and numbers, for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HEADLINES = {
+    "shipped": "SHIPPED: the adapted model",
+    "baseline_shipped": "SHIPPED: the frozen baseline; the gain of adapting it does not earn its complexity",
+    "target_already_met": "DONE EARLY: the target is already met without fine-tuning",
+    "nothing_shipped": "NOTHING SHIPPED: the target is missed",
+    "refused": "NO ANSWER: the test split is too small for the margin asked for; it stays closed",
+    "gate_red": "STOPPED BY THE GATE: nothing was trained",
+    "in_progress": "IN PROGRESS: not all plays have run",
+    "not_run": "NOT RUN YET",
+}
+
+
+def summary(status: dict[str, Any]) -> str:
+    """Headline, numbers, verdict, next steps and where the report is."""
+    lines = ["", f"  {status['task']}: {HEADLINES[status['state']]}", f"  {status['question']}", ""]
+    lines += _gate(status) if status["state"] == "gate_red" else _numbers(status)
+    if status["verdict"] and status["state"] != "gate_red":
+        lines += ["", f"  {status['verdict']}"]
+    elif status["reason"] and status["state"] != "gate_red":
+        lines += ["", f"  {status['reason']}"]
+    lines += ["", "  Next:"] + [f"  - {step}" for step in _next_steps(status)]
+    return "\n".join(lines)
+
+
+def _gate(status: dict[str, Any]) -> list[str]:
+    lines = []
+    for check in status["gate"]["failed"]:
+        mark = "red" if check["severity"] == "error" else "warning"
+        lines.append(f"  {mark:<8} {check['name']}: expected {check['expected']}; found {check['found']}")
+        if check["remedy"]:
+            lines.append(f"           {check['remedy']}")
+    return lines
+
+
+def _numbers(status: dict[str, Any]) -> list[str]:
+    target = status["target"]
+    rows = [("target", f"{target['metric']} of at least {target['value']:g}, margin {target['margin']:g}")]
+    dataset = status["dataset"]
+    if dataset:
+        counts = ", ".join(f"{count} {split}" for split, count in dataset["rows"].items())
+        quarantined = sum(dataset["quarantined"].values())
+        rows.append((f"data v{dataset['version']}", f"{counts}; {quarantined} quarantined; {dataset['hash'][:12]}"))
+    for name, value in status["reference_baselines"].items():
+        rows.append((name, f"validation {value:.4f}"))
+    rows += _models(status)
+    if status["model"]:
+        model = status["model"]
+        rows.append(("model", f"models:/{model['name']}@{model['alias']}, version {model['version']}"))
+    seconds = status["seconds"]
+    rows.append(("seconds", f"{seconds['total']:.0f} for all plays, {seconds['training']:.0f} of them training"))
+    width = max(len(name) for name, _ in rows)
+    return [f"  {name:<{width}}  {text}" for name, text in rows]
+
+
+def _models(status: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    frozen, test = status["frozen_baseline"], status["test"]
+    if frozen["validation"] is not None:
+        tested = f", test {frozen['test']:.4f}" if frozen["test"] is not None else ""
+        rows.append(("frozen", f"validation {frozen['validation']:.4f}{tested}"))
+    for rung in status["rungs"]:
+        name = f"rung {rung['unfrozen']}"
+        if rung["validation"] is None:
+            rows.append((name, f"not run: {rung['reason']}"))
+        else:
+            kept = "kept" if rung["kept"] else "reverted"
+            rows.append((name, f"validation {rung['validation']:.4f}, {kept}, {rung['seconds']:.0f} s"))
+    if test and test["candidate"] is not None:
+        low, high = test["interval"]
+        gain = f"{test['delta']:+.4f} over frozen ({low:+.4f} to {high:+.4f})"
+        rows.append(
+            ("candidate", f"test {test['candidate']:.4f}, {gain}, test split opened {test['openings']} time(s)")
+        )
+    return rows
+
+
+def _next_steps(status: dict[str, Any]) -> list[str]:
+    task, steps = status["task"], list(status["next_steps"])
+    if status["report"]:
+        steps.insert(0, f"Read the report: {status['report']}")
+    if status["model"]:
+        uri = f"models:/{status['model']['name']}@{status['model']['alias']}"
+        steps.append(f"Serve it: mlflow models serve -m {uri} --env-manager local")
+    if status["state"] == "gate_red":
+        steps.append(f"Mend the data as said above, then: playbook run {task}")
+    if status["state"] in {"not_run", "in_progress"}:
+        steps.append(f"playbook run {task}")
+    return [*steps, "See the graph, the checks and the runs: make ui"]

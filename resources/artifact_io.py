@@ -1,0 +1,34 @@
+"""Dagster's view of the store: an output becomes what the catalogue shows, an input is loaded by its type."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from playbook.artifacts import Artifact
+from playbook.errors import ArtifactError
+from resources.world import World
+
+
+class ArtifactIOManager(dg.IOManager):
+    """Plays write their artefacts to the store themselves; this manager moves the pointer and reads along it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
+        """Make the artefact the current one of its asset."""
+        task, asset = context.asset_key.path
+        self.world.store.set_current(task, asset, obj.play_key)
+
+    def load_input(self, context: dg.InputContext) -> Artifact:
+        """Load the current artefact of the upstream asset, verified against the type that the play asks for.
+
+        Raises:
+            ArtifactError: the upstream asset was never materialised.
+        """
+        task, asset = context.asset_key.path
+        kind = context.dagster_type.typing_type
+        found = self.world.store.current(task, asset, kind)
+        if found is None:
+            raise ArtifactError(f"{task}/{asset} has no result yet; materialise it first, or run the whole task")
+        return found

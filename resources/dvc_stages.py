@@ -1,0 +1,154 @@
+"""Which DVC stage prepares a task: the project's own, or one that we write under `<home>/data`."""
+
+from __future__ import annotations
+
+import shlex
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import playbook.data
+from playbook.artifacts import canonical_hash
+from playbook.data.read import is_url
+from playbook.data.snapshot import snapshot_sources
+from playbook.errors import DataError
+from playbook.taskfile import Task
+
+STAGE = "prepare"
+PARAMS = "params.yaml"  # hash of the part of a task file that decides what is prepared: [task, data]
+PATIENCE = 60.0  # seconds that another process is waited for
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A DVC stage that prepares one task: the repository, the folder of its dvc.yaml, its name there, its output."""
+
+    repository: Path
+    folder: Path
+    name: str
+    prepared: Path
+
+    @property
+    def address(self) -> str:
+        """Target by which DVC's Python API finds the stage from any working folder."""
+        return f"{self.folder / 'dvc.yaml'}:{self.name}"
+
+
+def project_stage(root: Path, task: Task) -> Stage | None:
+    """The stage of the project's own dvc.yaml that prepares exactly this task file, if there is one.
+
+    Raises:
+        DataError: DVC cannot read the project's dvc.yaml.
+    """
+    name = f"{STAGE}@{task.spec.task}"
+    remote = any(map(is_url, task.spec.data.source.locations.values()))
+    if remote or not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
+        return None
+    _without_git(root)
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root)) as repository:
+            stages = repository.stage.load_file(str(root / "dvc.yaml"))
+            for stage in stages:
+                if stage.name == name and str(task.path) in {str(dep.fs_path) for dep in stage.params}:
+                    return Stage(root, root, name, Path(stage.outs[0].fs_path))
+    except DvcException as error:
+        raise DataError(
+            f"{root / 'dvc.yaml'}: {error}; mend the file (`dvc stage list` shows what DVC reads)"
+        ) from None
+    return None
+
+
+def own_stage(home: Path, task: Task) -> Stage:
+    """A stage for a task that the project does not know, in the repository under `<home>/data`.
+
+    Raises:
+        DataError: a file of the source is not there or cannot be fetched.
+    """
+    repository = home / "data"
+    _initialise(repository, home / "dvc-remote")
+    folder = repository / task.spec.task
+    copies = snapshot_sources(task, folder / "raw")
+    raw = {
+        role: copies.get(role) or Path(task.resolve(place)) for role, place in task.spec.data.source.locations.items()
+    }
+    absent = [str(path) for path in raw.values() if not path.is_file()]
+    if absent:
+        raise DataError(
+            f"{', '.join(absent)}: no such file; check data.source in the task file (paths are relative to it)"
+        )
+    command = ["python", "-m", "playbook.data.prepare", str(task.path), "--out", "prepared"]
+    for role, path in copies.items():
+        command += ["--raw", f"{role}={path}"]
+    # A hash, because DVC cannot read back a dvc.lock in which a key (a path, a class) is long and has blanks.
+    spec = canonical_hash({"task": task.spec.task, "data": task.spec.data.model_dump(mode="json")})
+    _write_if_different(folder / PARAMS, f"spec: {spec}\n")
+    code = sorted(Path(playbook.data.__path__[0]).glob("*.py"))
+    stage = {
+        "cmd": _literal(shlex.join(command)),
+        "deps": [_literal(str(path)) for path in (*code, *raw.values())],
+        "params": ["spec"],
+        "outs": ["prepared"],
+    }
+    _write_if_different(folder / "dvc.yaml", yaml.safe_dump({"stages": {STAGE: stage}}, sort_keys=False, width=1000))
+    return Stage(repository, folder, STAGE, folder / "prepared")
+
+
+def locked_hash(repository: Any, stage: Stage) -> str:
+    """DVC's hash of the prepared folder, `<md5>.dir`, as dvc.lock has it.
+
+    Raises:
+        DataError: there is none.
+    """
+    outs = repository.stage.load_one(str(stage.folder / "dvc.yaml"), stage.name).outs
+    found = next((out.hash_info.value for out in outs if Path(out.fs_path) == stage.prepared), None)
+    if not found:
+        raise DataError(
+            f"{stage.folder / 'dvc.lock'}: expected the hash of {stage.prepared}, found none; run "
+            f"`dvc repro {stage.name}` in {stage.folder}"
+        )
+    return str(found)
+
+
+def _initialise(repository: Path, remote: Path) -> None:
+    """Make a DVC repository without git, once, with a folder as its remote."""
+    from dvc.repo import Repo
+    from filelock import FileLock
+
+    repository.mkdir(parents=True, exist_ok=True)
+    with FileLock(repository / ".locks" / "init.lock", timeout=PATIENCE):
+        config = repository / ".dvc" / "config"
+        wanted = (
+            "[core]\n    no_scm = true\n    remote = default\n    analytics = false\n    check_update = false\n"
+            f"['remote \"default\"']\n    url = {remote}\n"
+        )
+        if not config.is_file():
+            Repo.init(str(repository), no_scm=True, force=True).close()
+        if config.read_text(encoding="utf-8") != wanted:
+            _write_if_different(config, wanted)
+
+
+def _without_git(root: Path) -> None:
+    """Tell DVC, in its local configuration, that a checkout has no git; committed configuration expects git."""
+    local = root / ".dvc" / "config.local"
+    if not local.exists() and not any((place / ".git").exists() for place in (root, *root.parents)):
+        local.write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+
+
+def _write_if_different(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _literal(text: str) -> str:
+    """A text that DVC's templates leave alone."""
+    return text.replace("${", "\\${")

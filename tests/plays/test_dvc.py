@@ -1,0 +1,227 @@
+"""Dataset versions through DVC, in throw-away projects."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import fsspec
+import pytest
+import yaml
+from data_samples import rows, sample, task_document, write_csv, write_task
+
+import playbook
+from playbook.data.versions import read_versions
+from playbook.errors import DataError
+from playbook.settings import Settings, child_environment, settings
+from playbook.taskfile import Task, load_task
+from resources import dvc as module
+from resources.dvc import DatasetVersions
+
+CHECKOUT = Path(playbook.__file__).resolve().parents[1]
+DVC_YAML = {
+    "stages": {
+        "prepare": {
+            "foreach": {"sample": {"file": "pipelines/tasks/sample.yaml", "raw": "data/sample/raw/rows.csv"}},
+            "do": {
+                "cmd": "python -m playbook.data.prepare ${item.file} --out data/${key}/prepared",
+                "params": [{"${item.file}": ["task", "data"]}],
+                "deps": ["playbook/data", "${item.raw}"],
+                "outs": ["data/${key}/prepared"],
+            },
+        }
+    }
+}
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A project in a temporary folder, with the committed DVC configuration and one stage."""
+    root = tmp_path / "project"
+    root.mkdir()
+    monkeypatch.setenv("PLAYBOOK_ROOT", str(root))
+    monkeypatch.setenv("PLAYBOOK_HOME", str(tmp_path / "home"))
+    for name in ("PLAYBOOK_DVC_REMOTE", "PLAYBOOK_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copytree(CHECKOUT / "playbook", root / "playbook", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / ".dvc").mkdir()
+    shutil.copyfile(CHECKOUT / ".dvc" / "config", root / ".dvc" / "config")
+    shutil.copyfile(CHECKOUT / ".dvcignore", root / ".dvcignore")
+    (root / "dvc.yaml").write_text(yaml.safe_dump(DVC_YAML), "utf-8")
+    return settings()
+
+
+@pytest.fixture
+def task(places: Settings) -> Task:
+    """The project's task."""
+    write_csv(places.root / "data" / "sample" / "raw" / "rows.csv", rows())
+    return write_task(places.root / "pipelines" / "tasks", {"path": "../../data/sample/raw/rows.csv"})
+
+
+def repro(root: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=root,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def locked(root: Path) -> str:
+    lock = yaml.safe_load((root / "dvc.lock").read_text("utf-8"))
+    return str(lock["stages"]["prepare@sample"]["outs"][0]["md5"])
+
+
+def test_the_shell_and_the_resource_agree(places: Settings, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    lines: list[str] = []
+    first = DatasetVersions().prepare(task, lines.append)
+    assert first.folder == places.root / "data" / "sample" / "prepared"
+    assert (first.number, first.changed) == (1, True)
+    assert first.dataset_hash == locked(places.root) and first.dataset_hash.endswith(".dir")
+    assert any("train" in line for line in lines)
+    assert "up to date" in repro(places.root).stdout
+    shutil.rmtree(places.root / "data" / "sample" / "prepared")
+    shutil.rmtree(places.root / ".dvc" / "cache")
+    (places.root / "dvc.lock").unlink()
+    repro(places.root)
+    assert locked(places.root) == first.dataset_hash
+    again = DatasetVersions().prepare(task)
+    assert replace(again, changed=True) == first and not again.changed
+
+
+def test_paths_in_the_projects_lock_are_relative(places: Settings, task: Task) -> None:
+    DatasetVersions().prepare(task)
+    assert str(places.root) not in (places.root / "dvc.lock").read_text("utf-8")
+
+
+def test_versions_count_up_and_name_the_rows_that_changed(places: Settings, task: Task) -> None:
+    raw = places.root / "data" / "sample" / "raw" / "rows.csv"
+    first = DatasetVersions().prepare(task)
+    write_csv(raw, [*rows(), {**rows()[0], "id": "NEW", "text": "quite another matter, said the new customer"}])
+    second = DatasetVersions().prepare(task)
+    assert (second.number, second.changed) == (2, True) and second.dataset_hash != first.dataset_hash
+    assert "+1 -0 (billing +1)" in second.changelog
+    write_csv(raw, rows())
+    third = DatasetVersions().prepare(task)
+    assert (third.number, third.dataset_hash, third.changed) == (1, first.dataset_hash, False)
+    record = read_versions(places.root / "data" / "sample" / "versions.yaml")
+    assert [version.hash for version in record] == [first.dataset_hash, second.dataset_hash]
+
+
+def test_only_the_data_section_prepares_anew(places: Settings, task: Task) -> None:
+    DatasetVersions().prepare(task)
+    document = task_document({"path": "../../data/sample/raw/rows.csv"})
+    task.path.write_text(yaml.safe_dump({**document, "adaptation": {"learning_rate": 0.01}}), "utf-8")
+    lines: list[str] = []
+    DatasetVersions().prepare(load_task(task.path), lines.append)
+    assert len(lines) == 1 and lines[0].startswith("dataset version 1")
+    document["data"]["splits"] = {"seed": 8}
+    task.path.write_text(yaml.safe_dump(document), "utf-8")
+    assert DatasetVersions().prepare(load_task(task.path)).number == 2
+
+
+def test_the_dataset_is_stored_at_the_remote(
+    places: Settings, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = DatasetVersions().prepare(task).dataset_hash
+    stored = Path("files") / "md5" / digest[:2] / digest[2:]
+    assert (places.root / ".playbook" / "dvc-remote" / stored).is_file()
+    monkeypatch.setenv("PLAYBOOK_DVC_REMOTE", str(tmp_path / "elsewhere"))
+    DatasetVersions().prepare(task)
+    assert (tmp_path / "elsewhere" / stored).is_file()
+
+
+def test_a_remote_that_takes_nothing_is_an_error(
+    places: Settings, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way", "utf-8")
+    monkeypatch.setenv("PLAYBOOK_DVC_REMOTE", str(tmp_path / "file" / "remote"))
+    with pytest.raises(DataError, match=r"cannot be stored at DVC remote .*PLAYBOOK_DVC_REMOTE"):
+        DatasetVersions().prepare(task)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_faults_of_the_data_come_through_in_their_own_words(
+    places: Settings, task: Task, tmp_path: Path, inside: bool
+) -> None:
+    chosen = task if inside else sample(tmp_path / "outside")
+    raw = Path(chosen.resolve(chosen.spec.data.source.path or ""))
+    write_csv(raw, [{("labels" if k == "label" else k): v for k, v in row.items()} for row in rows(30)])
+    with pytest.raises(DataError) as caught:
+        DatasetVersions().prepare(chosen)
+    message = str(caught.value)
+    assert "column 'label' (label) is missing; did you mean 'labels'?" in message
+    assert "Traceback" not in message and "dvc" not in message.lower().replace("test_dvc", "")
+    raw.write_text("", "utf-8")
+    with pytest.raises(DataError, match="expected rows, found an empty file"):
+        DatasetVersions().prepare(chosen)
+    raw.unlink()
+    with pytest.raises(DataError, match=r"rows\.csv"):
+        DatasetVersions().prepare(chosen)
+
+
+def test_a_task_outside_the_project_has_a_stage_of_its_own(places: Settings, task: Task, tmp_path: Path) -> None:
+    names = {"billing": "a ${money} matter", "delivery": "parcels", "a name of a class " * 9 + "x": "long"}
+    outside = sample(tmp_path / "out side ${x}", classes=names)
+    found = DatasetVersions().prepare(outside)
+    folder = places.home / "data" / "sample"
+    assert found.folder == folder / "prepared" and found.number == 1
+    made = (folder / "dvc.yaml").stat().st_mtime_ns
+    lines: list[str] = []
+    again = DatasetVersions().prepare(outside, lines.append)
+    assert (again.dataset_hash, again.changed, len(lines)) == (found.dataset_hash, False, 1)
+    assert (folder / "dvc.yaml").stat().st_mtime_ns == made
+    digest = found.dataset_hash
+    assert (places.home / "dvc-remote" / "files" / "md5" / digest[:2] / digest[2:]).is_file()
+    assert DatasetVersions().prepare(task).folder.is_relative_to(places.root)
+
+
+def test_a_remote_source_is_prepared_from_a_copy(places: Settings, tmp_path: Path) -> None:
+    local = sample(tmp_path / "local")
+    fsspec.filesystem("memory").put_file(str(tmp_path / "local" / "rows.csv"), "/dvc/rows.csv")
+    remote = write_task(tmp_path / "remote", {"path": "memory://dvc/rows.csv"})
+    found = DatasetVersions().prepare(remote)
+    table = (found.folder / "train.parquet").read_bytes()
+    assert table == (DatasetVersions().prepare(local).folder / "train.parquet").read_bytes()
+    assert json.loads((places.home / "data" / "sample" / "raw" / "snapshot.json").read_text("utf-8"))["all"]["sha256"]
+
+
+def test_an_altered_prepared_folder_is_made_anew(places: Settings, task: Task) -> None:
+    found = DatasetVersions().prepare(task)
+    (found.folder / "test.parquet").write_bytes(b"altered")
+    again = DatasetVersions().prepare(task)
+    assert again.dataset_hash == found.dataset_hash
+    assert (found.folder / "test.parquet").read_bytes() != b"altered"
+
+
+def test_another_process_at_work_is_waited_for_and_then_named(
+    places: Settings, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 1.0)
+    busy = {
+        "read": {},
+        "write": {str(places.root / "data" / "sample" / "prepared"): {"pid": os.getppid(), "cmd": "dvc"}},
+    }
+    lock = places.root / ".dvc" / "tmp" / "rwlock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps(busy), "utf-8")
+    with pytest.raises(DataError, match="another DVC process has held the repository"):
+        DatasetVersions().prepare(task)
+    lock.unlink()
+    assert DatasetVersions().prepare(task).number == 1
+
+
+def test_the_projects_own_dvc_yaml_names_files_that_exist() -> None:
+    stages = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text("utf-8"))["stages"]
+    for entry in stages["prepare"]["foreach"].values():
+        assert not Path(entry["file"]).is_absolute() and not Path(entry["raw"]).is_absolute()
+    for dep in stages["generate_tickets"]["deps"]:
+        assert (CHECKOUT / dep).exists(), dep

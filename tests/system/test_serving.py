@@ -1,0 +1,274 @@
+"""A registered model answers over HTTP: offline, from its own folder, with nothing unpickled."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tiny_base import write_tiny_base, write_tiny_weights
+
+from playbook.operate.parity import check_parity
+from playbook.operate.versions import Identity
+from resources.mlflow_server import model_environment, serve_model_command, server_command, server_environment
+from resources.registry import Registered, Registry, Release
+from resources.tracking import Tracking
+
+LABELS = ("access", "delivery", "refund")
+TEXTS = ["refund my order please", "password reset", "", "zebra 東京 🙂", "late " * 200]
+READY_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Served:
+    tracking: Tracking
+    registered: Registered
+    expected: np.ndarray  # (texts, classes)
+    folder: Path  # of the logged model
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    from playbook.adapt.classifier import load_bundle, save_bundle
+
+    home, base = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("base")
+    bundle = tmp_path_factory.mktemp("bundle") / "bundle"
+    save_bundle(bundle, base, write_tiny_base(base), LABELS, write_tiny_weights(base / "trained.safetensors", 3))
+    expected = load_bundle(bundle).predict_proba(TEXTS)
+    tracking = Tracking(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}", home)
+    run_id = tracking.log_attempt(tracking.task_run("tickets", "run-1"), "package")
+    registered = Registry(tracking).register(
+        Release(
+            name="tickets",
+            alias="champion",
+            bundle=bundle,
+            parity=check_parity(bundle, TEXTS, expected, 1e-5, labels=LABELS),
+            labels=LABELS,
+            identity=Identity("task", "data", "base"),
+            run_id=run_id,
+            source="rung_1",
+            dataset_version=1,
+            report_sha256="e" * 64,
+            example=TEXTS[0],
+        )
+    )
+    source = tracking.client.get_model_version("tickets", registered.registry_version).source
+    return Served(tracking, registered, expected, Path(source.removeprefix("file://")))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(command: list[str], environment: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server in a process group of its own, away from the checkout; ended with its children."""
+    with (folder / "server.log").open("wb") as log:
+        child = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            yield child
+        finally:
+            os.killpg(child.pid, signal.SIGTERM)
+            try:
+                child.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait(timeout=15)
+
+
+def _wait(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end:
+        if child.poll() is not None:
+            break
+        try:
+            if urllib.request.urlopen(url, timeout=2).status == 200:  # noqa: S310
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"no answer at {url}; the server said:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def _post(url: str, body: Any) -> tuple[int, Any]:
+    request = urllib.request.Request(  # noqa: S310
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture(scope="module")
+def url(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("server"), _free_port()
+    environment = {**model_environment(served.tracking), "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONPATH", None)
+    # Nothing but loopback can be reached: whatever asks a hub or an index fails at once.
+    environment |= dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), "http://127.0.0.1:9") | {"NO_PROXY": "127.0.0.1"}
+    for child in _start(serve_model_command("models:/tickets@champion", port), environment, folder):
+        _wait(child, f"http://127.0.0.1:{port}/ping", folder / "server.log")
+        yield f"http://127.0.0.1:{port}/invocations"
+
+
+def test_it_answers_as_the_trained_model(served: Served, url: str) -> None:
+    status, answer = _post(url, {"dataframe_records": [{"text": text} for text in TEXTS]})
+    assert status == 200
+    rows = answer["predictions"]
+    assert [list(row) for row in rows] == [["label", "probability", *(f"probability_{name}" for name in LABELS)]] * 5
+    probabilities = np.array([[row[f"probability_{name}"] for name in LABELS] for row in rows])
+    np.testing.assert_allclose(probabilities, served.expected, atol=1e-5)
+    assert [row["label"] for row in rows] == [LABELS[best] for best in served.expected.argmax(axis=1)]
+    assert [row["probability"] for row in rows] == pytest.approx(served.expected.max(axis=1).tolist(), abs=1e-5)
+
+
+def test_one_row_is_answered_quickly(url: str) -> None:
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        assert _post(url, {"dataframe_records": [{"text": TEXTS[0]}]})[0] == 200
+        seconds.append(time.perf_counter() - start)
+    assert sorted(seconds)[10] < 0.25
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_records": [{"body": "no such column"}]},
+        {"dataframe_records": [{"text": None}, {"text": "a"}]},
+        {"dataframe_records": [{"text": 7}]},
+        {"nothing": []},
+    ],
+)
+def test_what_is_no_text_is_refused(url: str, body: Any) -> None:
+    status, _ = _post(url, body)
+    assert status == 400
+    assert _post(url, {"dataframe_records": [{"text": "still there"}]})[0] == 200
+
+
+LOAD = """
+import json, sys
+blocked = set(json.loads(sys.argv[3]))
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in blocked:
+            raise ModuleNotFoundError(f"{name} is not among the requirements", name=name)
+sys.meta_path.insert(0, Blocker())
+import mlflow; import pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+import playbook
+answers = model.predict(pd.DataFrame({"text": json.loads(sys.argv[2])}))
+print(json.dumps({"code": playbook.__file__, "rows": answers.filter(like="probability_").values.tolist()}))
+"""
+
+
+def _load_elsewhere(folder: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Load and ask a model folder in a process that finds only what the folder's requirements install."""
+    environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)
+    named = [line.split("==")[0] for line in (folder / "requirements.txt").read_text().split()]
+    allowed = _with_dependencies(named)
+    installed = importlib.metadata.packages_distributions()
+    blocked = [
+        module for module, owners in installed.items() if not allowed & {canonicalize_name(owner) for owner in owners}
+    ]
+    assert {"transformers", "dagster", "dvc"} & set(blocked)
+    command = [sys.executable, "-I", "-c", LOAD, str(folder), json.dumps(TEXTS), json.dumps(blocked)]
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_the_folder_alone_is_enough(served: Served, tmp_path: Path) -> None:
+    """Copied elsewhere, without the checkout, with no package but its requirements, and with unpickling refused."""
+    copy = tmp_path / "copy"
+    shutil.copytree(served.folder, copy)
+    done = _load_elsewhere(copy, tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert Path(answer["code"]).is_relative_to(copy)
+    np.testing.assert_allclose(answer["rows"], served.expected, atol=1e-5)
+
+
+def _with_dependencies(names: list[str]) -> set[str]:
+    """Normalised names of distributions and of all that they need, extras apart."""
+    found: set[str] = set()
+    left = [canonicalize_name(name) for name in names]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        try:
+            needed = [Requirement(line) for line in importlib.metadata.requires(name) or []]
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of another platform
+        found.add(name)
+        left += [canonicalize_name(item.name) for item in needed if item.marker is None or item.marker.evaluate()]
+    return found
+
+
+def test_a_changed_weight_is_noticed(served: Served, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(served.folder, copy)
+    weights = copy / "artifacts" / "bundle" / "head.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    done = _load_elsewhere(copy, tmp_path)
+    assert done.returncode == 1
+    assert "its files were changed after the model was registered" in done.stderr
+
+
+def test_the_folder_holds_no_pickle(served: Served) -> None:
+    files = [path for path in served.folder.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert not [path for path in files if path.suffix in {".pkl", ".pickle", ".bin", ".pt", ".pth", ".joblib", ".ckpt"}]
+    # A pickle of protocol 2 or higher starts with PROTO and its number.
+    assert not [path for path in files if path.read_bytes()[:2] in {b"\x80" + bytes([n]) for n in range(2, 6)}]
+
+
+def test_mlflow_pages_answer_on_loopback_only(served: Served, tmp_path: Path) -> None:
+    port = _free_port()
+    for child in _start(server_command(served.tracking, port), server_environment(), tmp_path):
+        _wait(child, f"http://127.0.0.1:{port}/health", tmp_path / "server.log")
+        search = f"http://127.0.0.1:{port}/api/2.0/mlflow/registered-models/get?name=tickets"
+        with urllib.request.urlopen(search, timeout=30) as answer:
+            assert json.loads(answer.read())["registered_model"]["name"] == "tickets"
+        foreign = urllib.request.Request(search, headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(foreign, timeout=30)  # noqa: S310
+        assert caught.value.code == 403
+        _log_over_http(Tracking(f"http://127.0.0.1:{port}", tmp_path / "client"), tmp_path)
+
+
+def _log_over_http(remote: Tracking, folder: Path) -> None:
+    """A tracking server serves as a database does: same runs, same registry."""
+    assert remote.artifacts is None
+    parent = remote.task_run("tickets", "run-1")
+    report = folder / "report.html"
+    report.write_text("<p>report</p>")
+    run_id = remote.log_attempt(parent, "evaluation", metrics_by_epoch={"loss": [2.0, 1.0]}, files={"r.html": report})
+    run = remote.client.get_run(run_id)
+    assert (run.data.metrics, run.data.tags["mlflow.parentRunId"]) == ({"loss": 1.0}, parent)
+    assert [entry.path for entry in remote.client.list_artifacts(run_id)] == ["r.html"]
+    champion = Registry(remote).at_alias("tickets", "champion")
+    assert champion is not None
+    assert champion.version == "1.0.0"

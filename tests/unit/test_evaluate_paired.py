@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from playbook.artifacts import Score
+from playbook.evaluate.paired import (
+    discordance,
+    meets,
+    paired_difference,
+    rows_needed,
+    score_with_interval,
+    standard_error,
+    wilson,
+)
+from playbook.spec import Limit
+
+Labels = npt.NDArray[np.int64]
+
+
+def pair(random: np.random.Generator, rows: int, gained: float, lost: float) -> tuple[Labels, Labels, Labels]:
+    """Two models on two classes: the second alone is right on `gained` of the rows, the first alone on `lost`."""
+    truth = random.integers(0, 2, rows)
+    kind = random.choice(4, rows, p=[gained, lost, 0.7, 0.3 - gained - lost])
+    first = np.where((kind == 0) | (kind == 3), 1 - truth, truth)
+    second = np.where((kind == 1) | (kind == 3), 1 - truth, truth)
+    return truth, first, second
+
+
+def test_wilson_against_published_values() -> None:
+    # Newcombe, Statistics in Medicine 17 (1998) 857-872, table I: 81 of 263 and 0 of 20.
+    assert wilson(81, 263, 0.95) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
+    assert wilson(0, 20, 0.95) == (0, pytest.approx(0.1611, abs=1e-4))
+    assert wilson(0, 0, 0.95) == (0, 1)
+
+
+def test_score_of_recall_counts_rows_of_its_class() -> None:
+    truth, answer = np.array([0] * 80 + [1] * 20), np.array([0] * 80 + [1] * 15 + [0] * 5)
+    found = score_with_interval(
+        Limit(metric="recall", at_least=0.5, of_class="b"), ("a", "b"), truth, answer,
+        confidence=0.95, resamples=200, seed=1,
+    )  # fmt: skip
+    assert (found.metric, found.value, found.n) == ("recall of b", 0.75, 100)
+    assert (found.low, found.high) == wilson(15, 20, 0.95)
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "balanced_accuracy"])
+def test_score_of_other_metrics_is_bracketed_and_repeatable(metric: str) -> None:
+    truth, _, answer = pair(np.random.default_rng(1), 300, 0.1, 0.05)
+    limit = Limit.model_validate({"metric": metric, "at_least": 0.5})
+    runs = [
+        score_with_interval(limit, ("a", "b"), truth, answer, confidence=0.95, resamples=500, seed=4) for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0].low < runs[0].value < runs[0].high
+    assert runs[0].high - runs[0].low == pytest.approx(4 * math.sqrt(0.16 / 300), rel=0.35)
+
+
+def test_difference_is_repeatable_and_signed() -> None:
+    truth, first, second = pair(np.random.default_rng(2), 500, 0.12, 0.02)
+    forth = paired_difference("accuracy", None, truth, first, second, 2, seed=9)
+    assert forth == paired_difference("accuracy", None, truth, first, second, 2, seed=9)
+    assert forth != paired_difference("accuracy", None, truth, first, second, 2, seed=10)
+    assert forth.delta == pytest.approx(np.mean(second == truth) - np.mean(first == truth))
+    assert forth.low < forth.delta < forth.high
+    apart = discordance(truth, first, second)
+    assert forth.standard_error == pytest.approx(math.sqrt((apart - forth.delta**2) / 500), rel=0.1)
+    assert paired_difference("accuracy", None, truth, second, first, 2, seed=9).delta == -forth.delta
+
+
+def test_a_handful_of_discordant_rows_proves_nothing() -> None:
+    truth = np.zeros(200, dtype=np.int64)
+    first = truth.copy()
+    first[:4] = 1  # the second model is right on these four as well: McNemar's exact p is 0.125
+    assert paired_difference("accuracy", None, truth, first, truth, 2).low <= 0
+    same = paired_difference("accuracy", None, truth, truth, truth, 2)
+    assert same.delta == 0
+    assert same.low < 0 < same.high
+
+
+def test_a_class_without_rows_leaves_everything_open() -> None:
+    truth = np.zeros(20, dtype=np.int64)
+    found = paired_difference("recall", 1, truth, truth, truth, 2)
+    assert (found.delta, found.low, found.high, found.standard_error) == (0, -1, 1, 1)
+
+
+@pytest.mark.parametrize(("metric", "true_gain"), [("accuracy", 0.05), ("balanced_accuracy", 0.05)])
+def test_coverage_of_the_interval(metric: str, true_gain: float) -> None:
+    random, covered, runs = np.random.default_rng(11), 0, 400
+    for run in range(runs):
+        truth, first, second = pair(random, 400, 0.10, 0.05)
+        found = paired_difference(metric, None, truth, first, second, 2, 0.90, 300, run)
+        covered += found.low <= true_gain <= found.high
+    assert 0.85 <= covered / runs <= 0.95  # 0.90, four standard errors wide: 95 % or 80 % intervals would fail
+
+
+def test_power_at_rows_needed() -> None:
+    margin, lost, random, runs = 0.04, 0.05, np.random.default_rng(12), 400
+    rows = rows_needed(margin, 2 * lost + margin, 0.95, 0.8)
+    power = {}
+    for size in (rows, rows // 2):
+        told = 0
+        for run in range(runs):
+            truth, first, second = pair(random, size, lost + margin, lost)
+            told += paired_difference("accuracy", None, truth, first, second, 2, 0.95, 300, run).low > 0
+        power[size] = told / runs
+    assert 0.73 <= power[rows] <= 0.87
+    assert power[rows // 2] < 0.65
+
+
+def test_rows_needed_by_hand_and_its_limits() -> None:
+    z_a, z_b, d, m = 1.959964, 0.841621, 0.1, 0.02
+    assert rows_needed(m, d, 0.95, 0.8) == math.ceil(((z_a * d**0.5 + z_b * (d - m * m) ** 0.5) / m) ** 2)
+    assert rows_needed(m, 0.0, 0.95, 0.8) == rows_needed(m, m, 0.95, 0.8)
+    assert rows_needed(m, 0.2, 0.95, 0.8) > rows_needed(m, 0.1, 0.95, 0.8) > rows_needed(0.04, 0.1, 0.95, 0.8)
+    assert rows_needed(m, d, 0.95, 0.9) > rows_needed(m, d, 0.95, 0.8)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        rows_needed(0.0, 0.1, 0.95, 0.8)
+
+
+def test_discordance() -> None:
+    truth = np.array([0, 0, 0, 0, 0])
+    assert discordance(truth, np.array([0, 0, 1, 1, 1]), np.array([0, 1, 0, 1, 2])) == pytest.approx(2 / 5)
+    assert discordance(truth[:0], truth[:0], truth[:0]) == 0
+
+
+def test_meeting_a_limit_with_room_to_spare() -> None:
+    limit = Limit(metric="accuracy", at_least=0.85)
+    score = Score(metric="accuracy", value=0.87, low=0.87 - 1.959964 * 0.015, high=0.9, n=500)
+    assert standard_error(score, 0.95) == pytest.approx(0.015, abs=1e-6)
+    assert meets(limit, score)
+    assert meets(limit, score, 1.0)
+    assert not meets(limit, score, 1.5)
+    assert meets(Limit(metric="accuracy", at_least=0.3), score.model_copy(update={"value": 0.1 + 0.2 - 1e-12}))
+
+
+def test_banking_sized_difference_is_quick() -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 77, 3080)
+    sides = [np.where(random.random(3080) < 0.9, truth, random.integers(0, 77, 3080)) for _ in range(2)]
+    start = time.process_time()
+    paired_difference("macro_f1", None, truth, *sides, 77, 0.95, 2000, 1)
+    assert time.process_time() - start < 3
