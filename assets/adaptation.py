@@ -1,6 +1,7 @@
 """Play 4: the frozen baseline, then one rung per asset."""
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -44,6 +45,11 @@ def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
     return frozen
 
 
+def activations(play: Play) -> Path:
+    """Folder of the task's activations caches; the candidate's play removes it, a later rung makes it again."""
+    return play.world.work(play.task.spec.task, "activations")
+
+
 def training_inputs(play: Play, dataset: DatasetVersion, base: BaseSelection) -> dict[str, Any]:
     """What the frozen baseline and every rung depend on."""
     spec = play.task.spec
@@ -77,7 +83,7 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
         boundaries=boundaries_of(pin.blocks, spec.adaptation.max_rungs),
         metric=spec.target.all_limits[0],
         adaptation=spec.adaptation,
-        cache=play.world.work("activations"),
+        cache=activations(play),
         out=play.work(key),
     )
     done = train_frozen(job, play.report)
@@ -208,7 +214,7 @@ def _climb(
         boundaries=boundaries_of(base.pin.blocks, spec.adaptation.max_rungs),
         metric=spec.target.all_limits[0],
         adaptation=spec.adaptation,
-        cache=play.world.work("activations"),
+        cache=activations(play),
         out=play.work(key),
     )
     play.report(f"{index} of {base.pin.blocks} blocks unfrozen, starting from {started_from}")

@@ -31,7 +31,7 @@ def dataset_version(maker: AssetMaker) -> dg.AssetsDefinition:
         done = prepare_dataset(play)
         if done.gate is not None and not done.gate.passed:
             _say_red(play, done)
-        return result(play, done, _shown(done))
+        return result(play, done, _shown(play, done), data_version=done.dataset_hash)
 
     return dataset
 
@@ -159,7 +159,7 @@ def _say_red(play: Play, dataset: DatasetVersion) -> None:
     PROGRESS.info("%s: nothing is trained", play.asset)
 
 
-def _shown(dataset: DatasetVersion) -> dict[str, Any]:
+def _shown(play: Play, dataset: DatasetVersion) -> dict[str, Any]:
     splits = [split for split in ("train", "validation", "test") if split in dataset.class_rows]
     lines = ["| class | " + " | ".join(splits) + " |", "|---|" + "---|" * len(splits)]
     for label in dataset.labels:
@@ -174,7 +174,17 @@ def _shown(dataset: DatasetVersion) -> dict[str, Any]:
         **{f"rows_{split}": count for split, count in dataset.rows.items()},
         "classes": dg.MetadataValue.md("\n".join(lines)),
         "quarantined": dg.MetadataValue.md("\n".join(reasons) or "none"),
+        **_page(play, dataset),
     }
+
+
+def _page(play: Play, dataset: DatasetVersion) -> dict[str, Any]:
+    """The dataset's page and the gate's own pages, where there are any."""
+    if "page" not in dataset.files:
+        return {}
+    page = play.world.store.path(dataset, DATASET, "page").read_text(encoding="utf-8")
+    docs = play.world.gate.data_docs(play.task)
+    return {"page": dg.MetadataValue.md(page), "data_docs": dg.MetadataValue.path(str(docs))}
 
 
 def _cell(text: str) -> str:

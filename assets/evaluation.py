@@ -1,12 +1,14 @@
 """Play 5: the candidate that validation chose, and its evaluation on the test split."""
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
 
+from assets.adaptation import activations
 from assets.base import base_folder
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, png, remembered, require_green, result, skip
@@ -47,6 +49,7 @@ def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
         digests = [step.digest for step in (frozen, *climbed)]
         inputs = {"steps": digests, "code": version_of("adapt")}
         done = remembered(play, Candidate, inputs, lambda key: _choose(play, frozen, climbed))
+        shutil.rmtree(activations(play), ignore_errors=True)
         shown = {"source": done.source, "ledger": dg.MetadataValue.md(ledger_table(done.ledger))}
         return result(play, done, {**shown, "diagnosis": done.diagnosis, "staircase": _staircase(play, done)})
 
@@ -221,8 +224,6 @@ def _resolution(play: Play, steps: Steps) -> Any:
 
 
 def _answers(play: Play, model: FrozenBaseline | Rung, folder: Path, frame: Any) -> Any:
-    import shutil
-
     from playbook.adapt.classifier import load_bundle
     from playbook.adapt.precision import set_threads, training_device
     from playbook.data.tables import TEXT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -94,7 +95,9 @@ def remembered(play: Play, kind: type[A], inputs: Mapping[str, Any], make: Calla
         stamp = {"play_key": key, "made_at": datetime.now(UTC).isoformat(timespec="seconds")}
         seconds = {"seconds": round(time.perf_counter() - began, 3)}
         artifact: A = made.artifact.model_copy(update={**stamp, **seconds})
-        return play.world.store.put(play.asset, artifact, dict(made.files))
+        stored = play.world.store.put(play.asset, artifact, dict(made.files))
+        shutil.rmtree(play.work(key), ignore_errors=True)  # an emptied store then means that everything is made anew
+        return stored
 
 
 def lock_is_taken(lock: FileLock) -> bool:
@@ -146,8 +149,8 @@ def require_green(dataset: DatasetVersion) -> None:
         raise dg.Failure(str(error), allow_retries=False) from None
 
 
-def result(play: Play, artifact: A, metadata: Mapping[str, Any] | None = None) -> dg.Output[A]:
-    """The output of a play with its data version and the metadata that every play shows."""
+def result(play: Play, artifact: A, metadata: Mapping[str, Any] | None = None, data_version: str = "") -> dg.Output[A]:
+    """The output of a play with its data version (its digest, unless given) and the metadata that every play shows."""
     shown = {
         "status": artifact.status,
         "reason": artifact.reason or "-",
@@ -158,7 +161,7 @@ def result(play: Play, artifact: A, metadata: Mapping[str, Any] | None = None) -
         **({"mlflow_run": artifact.mlflow_run_id} if artifact.mlflow_run_id else {}),
         **(metadata or {}),
     }
-    return dg.Output(artifact, metadata=shown, data_version=dg.DataVersion(artifact.digest[:32]))
+    return dg.Output(artifact, metadata=shown, data_version=dg.DataVersion(data_version or artifact.digest[:32]))
 
 
 def png(image: bytes, title: str) -> dg.MarkdownMetadataValue:

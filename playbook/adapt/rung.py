@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -138,6 +139,8 @@ def class_weights(labels: np.ndarray, classes: int, weighting: str) -> np.ndarra
 
 
 def _prepare(job: Job, world: World, device: torch.device, report: Report) -> tuple[RungModule, pl.Trainer]:
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # its hints and adverts are not the run's progress
     pl.seed_everything(job.adaptation.seed, workers=False, verbose=False)
     dtype = compute_dtype(job.adaptation.precision, device)
     tokens, data, _ = read_rows(job)
@@ -208,7 +211,7 @@ def _fit(job: Job, module: RungModule, trainer: pl.Trainer, report: Report) -> i
     if len(curve) >= job.adaptation.epochs or stalled(curve, job.adaptation.patience):
         module.curve = curve
     else:
-        trainer.fit(module, loader, ckpt_path=last)
+        trainer.fit(module, loader, ckpt_path=last, weights_only=True)
     return len(curve)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from playbook.artifacts import Epoch, FrozenBaseline, LedgerRow, Rung
 from playbook.data.tables import LABEL
-from playbook.evaluate.paired import paired_difference
+from playbook.evaluate.paired import TOLERANCE, paired_difference
 from playbook.spec import TaskSpec
 
 OVERFITTING_GAP = 0.5  # train loss below this part of validation loss, while validation loss rises
@@ -56,7 +56,7 @@ def decide_rung(spec: TaskSpec, before: pd.DataFrame, after: pd.DataFrame) -> De
     )
     keep = spec.adaptation.keep
     needed = max(keep.min_gain, keep.standard_errors * found.standard_error)
-    kept = found.delta > 0 and found.delta >= needed
+    kept = found.delta > TOLERANCE and found.delta >= needed - TOLERANCE
     rule = f"gain > 0 and at least max({keep.min_gain:g}, {keep.standard_errors:g} x paired standard error)"
     verb = "kept" if kept else "reverted"
     reason = f"{verb}: gain {found.delta:+.4f}, needed {needed:.4f} (paired standard error {found.standard_error:.4f})"

@@ -2,7 +2,8 @@
 
 One device: called in process (`playbook.adapt.rung.run_rung`) or as above. Several devices of one machine:
 `launch_command` starts it under torch.distributed.run. Rank 0 reports through Dagster Pipes where that is present.
-Every process asks the kernel to end it when its parent ends, so a killed run leaves nothing behind.
+Every process asks the kernel to end it when its parent ends, so a killed run leaves nothing behind. It is told which
+process that is: a parent killed before the kernel was asked is noticed, too.
 """
 
 from __future__ import annotations
@@ -24,22 +25,28 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 def launch_command(job_file: Path, devices: int) -> list[str]:
     """Command line that trains on `devices` processes of this machine."""
-    return [sys.executable, "-m", "playbook.adapt.worker", str(job_file), "--devices", str(devices)]
+    options = ["--devices", str(devices), "--parent", str(os.getpid())]
+    return [sys.executable, "-m", "playbook.adapt.worker", str(job_file), *options]
 
 
-def die_with_parent() -> None:
-    """End this process when its parent does (Linux; survives exec). Elsewhere the parent has to end it."""
+def die_with_parent(parent: int | None = None) -> None:
+    """End this process when its parent does (Linux; survives exec). Elsewhere the parent has to end it.
+
+    Args:
+        parent: process id of the parent, where it is known; else the one found now.
+    """
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
+    parent = parent or os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # the parent ended before the kernel was asked
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _become_launcher(job_file: Path, devices: int) -> None:
-    arguments = ["--standalone", "--nproc-per-node", str(devices), "-m", "playbook.adapt.worker", str(job_file)]
-    command = [sys.executable, "-m", "torch.distributed.run", *arguments]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
+    worker = ["-m", "playbook.adapt.worker", str(job_file), "--parent", str(os.getpid())]  # exec keeps the process id
+    command = [sys.executable, *launcher, *worker]
     os.execv(sys.executable, command)  # noqa: S606 - fixed command; exec keeps the death signal
 
 
@@ -55,9 +62,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("job", type=Path)
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--parent", type=int, help="process id of whoever started this; without it, this one ends")
     arguments = parser.parse_args()
     quiet_environment()
-    die_with_parent()
+    die_with_parent(arguments.parent)
     if arguments.devices > 1:
         _become_launcher(arguments.job, arguments.devices)
     job = Job.load(arguments.job)

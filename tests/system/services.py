@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-import os
+import random
 import shutil
-import signal
 import socket
+import string
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 from data_samples import SHARED
+from tiny_base import write_tiny_base
 
 from pipelines.ui import dagster_service, running, wait_until_ready
 from playbook.settings import Settings, settings
@@ -30,7 +31,6 @@ MINILM = {
     "licence": "apache-2.0",
     "max_length": 64,
 }
-CODE_LOCATION = "playbook"
 LAUNCH = """mutation ($job: String!, $assets: [AssetKeyInput!], $tags: [ExecutionTag!]) {
   launchRun(executionParams: {
     selector: {repositoryLocationName: "playbook", repositoryName: "__repository__", jobName: $job,
@@ -177,29 +177,45 @@ class Process:
 
     pid: int
     parent: int
-    command: str
     rank: str | None  # among those that train together
 
 
 def processes(naming: Path) -> list[Process]:
-    """Running processes whose command names a path."""
+    """Running processes whose command names a path, upstream first."""
     found = []
     for folder in Path("/proc").iterdir():
         try:
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if folder.name.isdigit() and str(naming) in command and folder.name != str(os.getpid()):
-                status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
+            if folder.name.isdigit() and str(naming).encode() in (folder / "cmdline").read_bytes():
                 variables = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
-                named = dict(variable.split("=", 1) for variable in variables if "=" in variable)
-                found.append(Process(int(folder.name), int(status["PPid"]), command, named.get("RANK")))
+                rank = next((item.removeprefix("RANK=") for item in variables if item.startswith("RANK=")), None)
+                found.append(Process(int(folder.name), _stat(int(folder.name))[1], rank))
         except OSError:
             continue  # it has just ended
-    return found
+    return sorted(found, key=lambda process: process.pid)
 
 
-def kill(pid: int) -> None:
-    """End a process at once: it can tidy nothing up."""
-    os.kill(pid, signal.SIGKILL)
+def descendants(pid: int) -> set[int]:
+    """A process and all that it started, as they are now."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except OSError:
+        return {pid}
+    return {pid}.union(*(descendants(child) for child in children))
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that still run; one that has ended and waits to be asked for its status does not."""
+    return {pid for pid in pids if _stat(pid)[0] not in ("Z", "X", "")}
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    """State and parent of a process; an empty state where there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "", 0
+    return fields[0], int(fields[1])
 
 
 def chromium() -> str:
@@ -208,3 +224,45 @@ def chromium() -> str:
     if program is None:
         pytest.skip("no Chromium on this machine: the pages were not opened")
     return program
+
+
+WORDS = ("parcel", "late", "order", "came", "never", "is", "my"), ("password", "reset", "log", "in", "please", "the")
+SCRIPT = "<script>window.hacked=1</script>"
+IMAGE = '<img src="x" onerror="window.hacked=1">'
+CLASSES = {"<b>delivery</b>": f"Parcels {IMAGE}", "access": f"Passwords {SCRIPT}"}
+QUESTION = f"Which desk takes a message {IMAGE}?"
+
+
+def hostile_task(folder: Path, task: str) -> Path:
+    """A small task on the tiny base whose texts and names carry markup; some labels are wrong, so nothing is perfect."""
+    base = folder / "base"
+    pin = write_tiny_base(base)
+    rng = random.Random(5)  # noqa: S311
+    with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["text", "label"])
+        for number in range(900):
+            kind = number % 2
+            said = [rng.choice(WORDS[kind if rng.random() < 0.75 else 1 - kind]) for _ in range(9)]
+            said.append("".join(rng.choice(string.ascii_lowercase) for _ in range(12)))
+            rng.shuffle(said)
+            label = list(CLASSES)[kind if rng.random() < 0.9 else 1 - kind]
+            writer.writerow([" ".join(said) + (SCRIPT if number % 5 == 0 else ""), label])
+    document = {
+        "task": task,
+        "question": QUESTION,
+        "target": {"metric": "accuracy", "at_least": 0.7, "margin": 0.2},
+        "owners": {"model": "team:a", "data": "data@example.com", "sign_off": "team:c"},
+        "data": {
+            "source": {"path": "rows.csv", "provenance": f"Made up {SCRIPT}"},
+            "columns": {"text": "text", "label": "label"},
+            "classes": CLASSES,
+            "gate": {"min_rows": 50, "warn_rows_per_class": 400},
+        },
+        "base": {"folder": "base", "sha256": pin.weights_sha256, "licence": "mit", "max_length": 32},
+        "adaptation": {"epochs": 4, "max_rungs": 2, "learning_rate": 3e-3, "head_learning_rate": 3e-3, "accelerator": "cpu"},
+        "evaluation": {"early_end_standard_errors": 10},
+    }
+    path = folder / f"{task}.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return path

@@ -22,6 +22,8 @@ from playbook.adapt.rung import cache_folder
 from playbook.adapt.tokens import Tokens, tokenize
 
 BOUNDARIES = (0, 1)
+CHILDREN = multiprocessing.get_context("forkserver")  # imports torch once for all children
+CHILDREN.set_forkserver_preload(["playbook.adapt.frozen", "transformers", "pytest"])
 # Rows stand in other groups than when the cache was filled, and products of other shapes may round their last bit
 # otherwise: eps of float32 is 1.2e-7 and of bfloat16 7.8e-3, on numbers up to about 4.
 WITHIN = {torch.float32: 1e-5, torch.bfloat16: 4e-2}
@@ -114,7 +116,7 @@ def build_and_die(base: Path, folder: Path) -> None:
 
 def test_what_a_killed_builder_left_is_not_taken(base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "cache"
-    child = multiprocessing.get_context("spawn").Process(target=build_and_die, args=(base, folder))
+    child = CHILDREN.Process(target=build_and_die, args=(base, folder))
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
@@ -147,9 +149,8 @@ def build_in_child(base: Path, folder: Path, log: Path) -> None:
 
 def test_two_that_build_at_once_make_one_cache(base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "caches" / "cache"
-    context = multiprocessing.get_context("spawn")
     logs = [tmp_path / f"{number}.json" for number in range(2)]
-    children = [context.Process(target=build_in_child, args=(base, folder, log)) for log in logs]
+    children = [CHILDREN.Process(target=build_in_child, args=(base, folder, log)) for log in logs]
     for child in children:
         child.start()
     for child in children:

@@ -1,0 +1,191 @@
+"""The code location as Dagster loads it: keys, groups, owners, kinds, tags, jobs, checks and pools of every task."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from data_samples import sample
+from dagster import AssetsDefinition
+
+from pipelines.definitions import defs
+from playbook.data.rules import rules
+from playbook.settings import settings
+from playbook.taskfile import Task, load_task
+
+ROOT = settings().root
+PLAYS = {
+    "problem_statement": "1",
+    "dataset_version": "3",
+    "reference_baselines": "1",
+    "base_selection": "2",
+    "frozen_baseline": "4",
+    "rung_1": "4",
+    "rung_2": "4",
+    "rung_3": "4",
+    "candidate": "5",
+    "evaluation": "5",
+    "packaged_model": "6",
+}
+KINDS = {
+    "problem_statement": {"python", "yaml"},
+    "dataset_version": {"python", "dvc", "parquet"},
+    "reference_baselines": {"python", "scikitlearn"},
+    "base_selection": {"python", "huggingface"},
+    "frozen_baseline": {"python", "pytorch"},
+    **{f"rung_{index}": {"python", "pytorch", "lightning"} for index in (1, 2, 3)},
+    "candidate": {"python", "pytorch"},
+    "evaluation": {"python", "html"},
+    "packaged_model": {"python", "mlflow"},
+}
+UPSTREAM = {
+    "problem_statement": set(),
+    "dataset_version": {"problem_statement"},
+    "reference_baselines": {"problem_statement", "dataset_version"},
+    "base_selection": {"problem_statement", "dataset_version", "reference_baselines"},
+    "frozen_baseline": {"dataset_version", "base_selection"},
+    "rung_1": {"dataset_version", "base_selection", "frozen_baseline"},
+    "rung_2": {"dataset_version", "base_selection", "frozen_baseline", "rung_1"},
+    "rung_3": {"dataset_version", "base_selection", "frozen_baseline", "rung_2"},
+    "candidate": {"dataset_version", "frozen_baseline", "rung_1", "rung_2", "rung_3"},
+}
+NOT_BUILT = {"decision", "adapter", "controls", "sign_off", "handoff", "production_window", "drift", "retrain_decision"}
+
+
+def set_places(monkeypatch: pytest.MonkeyPatch, folder: Path, tasks: Path | None = None) -> None:
+    """State under `folder`; task files of the project and of `tasks`."""
+    for name in ("DAGSTER_HOME", "MLFLOW_TRACKING_URI", "PLAYBOOK_STORE", "PLAYBOOK_ROOT", "PLAYBOOK_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PLAYBOOK_HOME", str(folder / "home"))
+    if tasks is not None:
+        monkeypatch.setenv("PLAYBOOK_TASKS", str(tasks))
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """A task file outside the project."""
+    return sample(tmp_path_factory.mktemp("tasks"))
+
+
+@pytest.fixture(scope="module")
+def loaded(added: Task, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.Definitions]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        set_places(monkeypatch, tmp_path_factory.mktemp("state"), added.path.parent)
+        yield defs()
+
+
+@pytest.fixture(scope="module")
+def project() -> Task:
+    return load_task(ROOT / "pipelines" / "tasks" / "tickets.yaml")
+
+
+@pytest.fixture(params=["tickets", "sample"])
+def task(request: pytest.FixtureRequest, project: Task, added: Task) -> Task:
+    return {"tickets": project, "sample": added}[request.param]
+
+
+def assets_of(loaded: dg.Definitions, task: Task) -> dict[str, AssetsDefinition]:
+    """The assets of a task by name, one definition each."""
+    mine = [asset for asset in loaded.assets or () if isinstance(asset, AssetsDefinition)]
+    return {asset.key.path[1]: asset for asset in mine if asset.keys and asset.key.path[0] == task.spec.task}
+
+
+def test_every_play_that_is_built_and_no_other(loaded: dg.Definitions, task: Task) -> None:
+    found = assets_of(loaded, task)
+    assert list(found) == list(PLAYS)
+    assert not NOT_BUILT & set(found)
+
+
+def test_nothing_but_tasks_in_the_code_location(loaded: dg.Definitions) -> None:
+    graph = loaded.resolve_asset_graph()
+    assert {key.path[0] for key in graph.get_all_asset_keys()} == {"tickets", "sample"}
+    assert {job.name for job in loaded.resolve_all_job_defs()} - {"__ASSET_JOB"} == {"tickets_job", "sample_job"}
+    assert not loaded.schedules
+    assert not loaded.sensors
+    dg.Definitions.validate_loadable(loaded)
+
+
+def test_attributes(loaded: dg.Definitions, task: Task) -> None:
+    for name, asset in assets_of(loaded, task).items():
+        spec = asset.specs_by_key[asset.key]
+        owners = task.spec.owners
+        owner = {"dataset_version": owners.data, "evaluation": owners.sign_off, "packaged_model": owners.sign_off}
+        assert spec.group_name == task.spec.task, name
+        assert list(spec.owners) in ([owner.get(name, owners.model)], [owners.model]), name
+        assert spec.kinds == KINDS[name], name
+        assert {key: value for key, value in spec.tags.items() if not key.startswith("dagster/")} == {
+            "play": PLAYS[name]
+        }
+        assert spec.code_version, name
+        assert spec.description, name
+        assert not spec.skippable, name  # a play with nothing to do says so instead of vanishing
+    assert list(assets_of(loaded, task)["dataset_version"].specs_by_key.values())[0].owners == [task.spec.owners.data]
+
+
+def test_order_of_the_plays(loaded: dg.Definitions, task: Task) -> None:
+    for name, asset in assets_of(loaded, task).items():
+        upstream = {key.path[1] for key in asset.asset_deps[asset.key]}
+        assert all(key.path[0] == task.spec.task for key in asset.asset_deps[asset.key])
+        assert upstream == UPSTREAM[name] if name in UPSTREAM else upstream >= {"dataset_version", "candidate"}, name
+
+
+def test_the_gate_blocks(loaded: dg.Definitions, task: Task) -> None:
+    checks = [spec for item in loaded.asset_checks or () for spec in item.check_specs]  # type: ignore[union-attr]
+    mine = [spec for spec in checks if spec.asset_key.path[0] == task.spec.task]
+    assert {spec.asset_key.path[1] for spec in mine} == {"dataset_version"}
+    assert all(spec.blocking for spec in mine)
+    assert len(mine) == 1 + len(rules(task)) == len({spec.name for spec in mine})
+    assert {"source_readable", "labels", "no_near_copies_across_splits"} <= {spec.name for spec in mine}
+
+
+def test_pools(loaded: dg.Definitions, task: Task) -> None:
+    pools = {name: asset.op.pool for name, asset in assets_of(loaded, task).items()}
+    training = {name for name, pool in pools.items() if pool == "training"}
+    assert {"frozen_baseline", "rung_1", "rung_2", "rung_3"} <= training
+    assert "dvc" == pools["dataset_version"]
+    assert {pool for pool in pools.values() if pool} == {"training", "dvc"}
+
+
+def test_job_takes_the_whole_task_in_one_process(loaded: dg.Definitions, task: Task) -> None:
+    job = loaded.resolve_job_def(f"{task.spec.task}_job")
+    names = {key.path[1] for key in job.asset_layer.executable_asset_keys}
+    assert names == set(PLAYS)
+    assert {key.asset_key.path[0] for key in job.asset_layer.asset_graph.asset_check_keys} == {task.spec.task}
+    assert job.executor_def.name == "in_process"
+    assert job.tags["playbook/task"] == task.spec.task
+    assert job.description == task.spec.question
+
+
+def test_rungs_follow_the_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = sample(tmp_path / "tasks")
+    document = yaml.safe_load(few.path.read_text())
+    few.path.write_text(yaml.safe_dump({**document, "adaptation": {"max_rungs": 1}}))
+    set_places(monkeypatch, tmp_path, tmp_path / "tasks")
+    assert [name for name in assets_of(defs(), few) if name.startswith("rung")] == ["rung_1"]
+
+
+def test_a_faulty_task_file_leaves_the_others_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken.yaml").write_text("task: broken\nquestion: too few fields\n")
+    set_places(monkeypatch, tmp_path, tmp_path)
+    jobs = {job.name for job in defs().resolve_all_job_defs()}
+    assert "tickets_job" in jobs
+    assert "broken_job" not in jobs
+    assert "broken.yaml" in caplog.text
+    assert "target" in caplog.text
+
+
+def test_one_module_is_named_everywhere() -> None:
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    assert len(workspace) == 1
+    module = workspace[0]["python_module"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    assert module["module_name"] == project["code_location_target_module"] == "pipelines.definitions"
+    assert module["location_name"] == project["code_location_name"]
+    assert module["module_name"].split(".")[0] == project["root_module"]
+    assert (ROOT / "workspace.yaml").parent / module["working_directory"] == ROOT

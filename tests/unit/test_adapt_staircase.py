@@ -1,0 +1,195 @@
+"""Rules of the staircase with numbers worked out by hand, and the steps of an epoch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_samples import task_document
+
+from playbook.adapt.batches import epoch_batches, share
+from playbook.adapt.rung import best_epoch, stalled
+from playbook.adapt.staircase import decide_rung, diagnose, make_ledger, read_answers
+from playbook.artifacts import Epoch, FrozenBaseline, Rung, Score
+from playbook.spec import TaskSpec
+
+
+def spec_with(**keep: float) -> TaskSpec:
+    document = task_document({"path": "rows.csv"})
+    return TaskSpec.model_validate(
+        {**document, "adaptation": {"keep": keep, "seed": 5}, "evaluation": {"resamples": 20_000}}
+    )
+
+
+def predictions(right: list[bool]) -> pd.DataFrame:
+    """Rows of which the model gets some right; the true class alternates."""
+    labels = ["billing" if row % 2 else "delivery" for row in range(len(right))]
+    first = [0.8 if (label == "billing") == good else 0.2 for label, good in zip(labels, right, strict=True)]
+    return pd.DataFrame({"label": labels, "p_0": first, "p_1": 1 - np.array(first)})
+
+
+def models(gained: int, lost: int, rows: int = 100) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Answers before and after: `gained` rows become right, `lost` become wrong, the rest stay right."""
+    before = [row >= gained for row in range(rows)]
+    after = [not gained <= row < gained + lost for row in range(rows)]
+    return predictions(before), predictions(after)
+
+
+def error_of(gained: int, lost: int, rows: int = 100) -> float:
+    """Standard error of a paired difference of proportions."""
+    delta, apart = (gained - lost) / rows, (gained + lost) / rows
+    return math.sqrt((apart - delta * delta) / rows)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "keep", "kept"),
+    [
+        (10, 2, {"standard_errors": 1.0}, True),  # gain 0.08, error 0.0337
+        (10, 2, {"standard_errors": 2.5}, False),  # needed 0.0843
+        (10, 2, {"standard_errors": 2.2}, True),  # needed 0.0742
+        (10, 2, {"standard_errors": 1.0, "min_gain": 0.09}, False),
+        (10, 2, {"standard_errors": 0.0, "min_gain": 0.08}, True),  # exactly the least gain counts
+        (7, 3, {"standard_errors": 1.0}, True),  # gain 0.04, error 0.0314
+        (5, 3, {"standard_errors": 1.0}, False),  # gain 0.02, error 0.0282
+        (2, 10, {"standard_errors": 0.0}, False),  # a loss is never kept
+        (0, 0, {"standard_errors": 0.0}, False),  # nor is nothing at all
+        (4, 4, {"standard_errors": 0.0}, False),
+    ],
+)
+def test_a_rung_is_kept_for_a_gain_beyond_its_error(gained: int, lost: int, keep: dict[str, float], kept: bool) -> None:
+    before, after = models(gained, lost)
+    found = decide_rung(spec_with(**keep), before, after)
+    assert found.kept is kept
+    assert found.gain == pytest.approx((gained - lost) / 100)
+    assert found.error == pytest.approx(error_of(gained, lost), rel=0.03, abs=1e-9)
+    assert found.reason.startswith("kept" if kept else "reverted")
+    assert f"{found.gain:+.4f}" in found.reason and f"{found.error:.4f}" in found.reason
+    assert f"{keep.get('standard_errors', 1.0):g} x paired standard error" in found.rule
+
+
+def test_the_decision_is_about_the_committed_metric() -> None:
+    """Two rows of billing gained and three of delivery lost: better in recall of billing, worse in accuracy."""
+    before = predictions([row not in (1, 3) for row in range(100)])
+    after = predictions([row not in (0, 2, 4) for row in range(100)])
+    document = {**task_document({"path": "rows.csv"}), "adaptation": {"keep": {"standard_errors": 1.0}}}
+    accuracy = decide_rung(TaskSpec.model_validate(document), before, after)
+    assert (accuracy.kept, accuracy.gain) == (False, pytest.approx(-0.01))
+    target = {"metric": "recall", "of_class": "billing", "at_least": 0.8, "margin": 0.02}
+    recall = decide_rung(TaskSpec.model_validate({**document, "target": target}), before, after)
+    assert (recall.kept, recall.gain) == (True, pytest.approx(2 / 50))
+
+
+def test_answers_are_read_by_label_and_column() -> None:
+    truth, predicted = read_answers(predictions([True, True, False]), ("billing", "delivery"))
+    assert truth.tolist() == [1, 0, 1] and predicted.tolist() == [1, 0, 0]
+
+
+def score(value: float) -> Score:
+    return Score(metric="accuracy", value=value, low=value - 0.1, high=value, n=10)
+
+
+def test_the_ledger_has_every_attempt_and_no_other() -> None:
+    frozen = FrozenBaseline(task="t", validation=score(0.7), seconds=2.0)
+    kept = Rung(task="t", index=1, unfrozen=1, validation=score(0.8), gain=0.1, gain_error=0.02, kept=True, seconds=5)
+    reverted = kept.model_copy(
+        update={"index": 2, "unfrozen": 2, "validation": score(0.79), "gain": -0.01, "kept": False, "reason": "no gain"}
+    )
+    skipped = Rung(task="t", status="skipped", index=3, reason="rung_2 did not help")
+    rows = make_ledger(frozen, [kept, reverted, skipped])
+    assert [(row.step, row.unfrozen, row.validation, row.gain, row.kept) for row in rows] == [
+        ("frozen_baseline", 0, 0.7, 0.0, True),
+        ("rung_1", 1, 0.8, 0.1, True),
+        ("rung_2", 2, 0.79, -0.01, False),
+    ]
+    assert [row.seconds for row in rows] == [2.0, 5.0, 5.0]
+    assert rows[1].gain_error == 0.02 and rows[2].reason == "no gain"
+    assert [row.step for row in make_ledger(frozen, [])] == ["frozen_baseline"]
+
+
+def curve(*points: tuple[float, float], metric: tuple[float, ...] = ()) -> list[Epoch]:
+    values = metric or (0.5,) * len(points)
+    return [
+        Epoch(epoch=at, train_loss=train, validation_loss=validation, validation=values[at], seconds=1)
+        for at, (train, validation) in enumerate(points)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([(1.0, 1.0)], "Too few epochs"),
+        ([], "Too few epochs"),
+        ([(1.0, 1.0), (0.5, 0.8), (0.2, 0.9)], "overfitting"),
+        ([(1.0, 1.0), (0.3, 1.0), (0.1, 1.3)], "overfitting"),
+        ([(1.0, 1.0), (0.7, 0.8), (0.6, 0.7)], "both improve"),
+        ([(1.0, 1.0), (0.7, 0.8), (0.6, 0.9)], "both improve"),  # rising, but training is no better than validation
+        ([(1.0, 1.0), (0.8, 0.99), (0.6, 1.0)], "validation does not move"),
+        ([(1.0, 1.0), (1.0, 1.01), (0.99, 1.0)], "Neither training nor validation"),
+        ([(1.0, 1.0), (2.0, 3.0)], "Neither training nor validation"),
+    ],
+)
+def test_curves_are_read(points: list[tuple[float, float]], said: str) -> None:
+    assert said in diagnose(curve(*points))
+
+
+def test_the_best_epoch_is_by_metric_then_by_loss_then_the_first() -> None:
+    assert best_epoch(curve((1, 0.3), (1, 0.9), (1, 0.5), metric=(0.6, 0.8, 0.7))) == 1
+    assert best_epoch(curve((1, 0.9), (1, 0.5), (1, 0.6), metric=(0.8, 0.8, 0.8))) == 1
+    assert best_epoch(curve((1, 0.5), (1, 0.5), metric=(0.8, 0.8))) == 0
+
+
+def test_validation_has_stalled_when_neither_metric_nor_loss_improves() -> None:
+    falling = curve((1, 0.9), (1, 0.8), (1, 0.7))
+    assert not stalled(falling, 1) and not stalled([], 1)
+    still = curve((1, 0.9), (1, 0.8), (1, 0.85), (1, 0.9))
+    assert [stalled(still[:length], 2) for length in (1, 2, 3, 4)] == [False, False, False, True]
+    metric_only = curve((1, 0.5), (1, 0.6), (1, 0.7), metric=(0.5, 0.6, 0.7))
+    assert not stalled(metric_only, 1)
+    assert stalled(curve((1, 0.5), (1, 0.6), (1, 0.7), metric=(0.7, 0.6, 0.5)), 2)
+
+
+LENGTHS = np.random.default_rng(9).integers(3, 40, 203)
+
+
+def batches(epoch: int = 0, seed: int = 13, size: int = 16) -> list[np.ndarray]:
+    return epoch_batches(LENGTHS, size, seed, epoch)
+
+
+def flat(steps: list[np.ndarray]) -> list[int]:
+    return [int(row) for step in steps for row in step]
+
+
+@pytest.mark.parametrize("size", [1, 16, 64, 500])
+@pytest.mark.parametrize("epoch", [0, 7])
+def test_every_row_is_in_one_step_of_an_epoch(size: int, epoch: int) -> None:
+    steps = batches(epoch, size=size)
+    assert sorted(flat(steps)) == list(range(203))
+    assert len(steps) == max(1, round(203 / size))
+    assert max(map(len, steps)) - min(map(len, steps)) <= 1, "steps are of one size, or rows would weigh unequally"
+
+
+def test_steps_follow_from_seed_and_epoch_alone() -> None:
+    assert flat(batches()) == flat(batches())
+    assert flat(batches(0)) != flat(batches(1)) and flat(batches(seed=13)) != flat(batches(seed=14))
+    together = {frozenset(step.tolist()) for step in batches(0)}
+    assert together != {frozenset(step.tolist()) for step in batches(1)}, "other company, not only another order"
+
+
+def test_steps_are_ordered_and_bucketed_by_length() -> None:
+    steps = batches()
+    assert all((np.diff(LENGTHS[step]) >= 0).all() for step in steps)
+    spread = np.mean([np.ptp(LENGTHS[step]) for step in steps])
+    assert spread < np.ptp(LENGTHS) / 2
+    means = [float(LENGTHS[step].mean()) for step in steps]
+    assert means != sorted(means), "short texts first would be a curriculum that nobody asked for"
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_shares_of_the_ranks_make_up_the_step(world: int) -> None:
+    for step in batches():
+        shares = [share(step, rank, world) for rank in range(world)]
+        assert sorted(flat(shares)) == sorted(step.tolist())
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+        assert all((np.diff(LENGTHS[part]) >= 0).all() for part in shares)
