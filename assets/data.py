@@ -39,9 +39,10 @@ def dataset_version(maker: AssetMaker) -> dg.AssetsDefinition:
 def gate_checks(maker: AssetMaker) -> dg.AssetChecksDefinition:
     """The gate as asset checks: errors block everything downstream, warnings are shown."""
     from playbook.data.rules import rules
+    from resources.gate import COMPLETE
 
     key = maker.key(DATASET)
-    names = [READABLE, *(rule.name for rule in rules(maker.task))]
+    names = [READABLE, *(rule.name for rule in rules(maker.task)), COMPLETE]
     specs = [dg.AssetCheckSpec(check_name(name), asset=key, blocking=True) for name in names]
 
     @dg.multi_asset_check(specs=specs, name=f"{maker.name}_gate")

@@ -63,7 +63,7 @@ class Play:
     @property
     def run_key(self) -> str:
         """The run that this belongs to; a retry belongs to its first attempt's run."""
-        return self.context.run.root_run_id or self.context.run_id
+        return self.context.run.root_run_id or self.context.run.run_id
 
 
 @dataclass(frozen=True)

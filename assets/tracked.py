@@ -13,7 +13,7 @@ from playbook.artifacts import DatasetVersion, Epoch
 
 def parent_run(play: Play) -> str:
     """MLflow run of this run of the task."""
-    tags = {"dagster/run_id": play.context.run_id, "playbook/question": play.task.spec.question[:250]}
+    tags = {"dagster/run_id": play.context.run.run_id, "playbook/question": play.task.spec.question[:250]}
     return play.world.tracking.task_run(play.task.spec.task, play.run_key, tags)
 
 

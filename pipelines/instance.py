@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from playbook.settings import Settings
 
+MADE = ".made"  # the database is there
 CONFIGURATION = Path(__file__).with_name("dagster.yaml")
 
 
@@ -19,5 +20,16 @@ def prepare_home(places: Settings) -> Path:
     with FileLock(home / ".prepare.lock"):
         if not (home / "dagster.yaml").exists():
             (home / "dagster.yaml").write_text(CONFIGURATION.read_text(encoding="utf-8"), encoding="utf-8")
+        if not (home / MADE).exists():
+            _make_database(home)
+            (home / MADE).touch()
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+def _make_database(home: Path) -> None:
+    """Open the instance once: processes that open a new one at the same time break each other's tables."""
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.get_runs_count()

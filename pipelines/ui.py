@@ -1,7 +1,7 @@
 """Dagster's and MLflow's pages on this machine only: `python -m pipelines.ui` (`make ui`). Ctrl-C ends everything.
 
-Whoever reaches Dagster's port can start runs, and it asks for no password: it is bound to loopback. To serve others, put
-a proxy that authenticates in front of both.
+Whoever reaches Dagster's port can start runs, and it asks for no password: it is bound to loopback. To serve others,
+put a proxy that authenticates in front of both.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _watch(services: Sequence[Service], children: Sequence[subprocess.Popen[byte
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
     """Ask the service to end, then its whole group, then kill what is left."""
-    for step in (lambda: child.terminate(), lambda: _signal_group(child, signal.SIGTERM)):
+    for step in (child.terminate, lambda: _signal_group(child, signal.SIGTERM)):
         step()
         if _group_ended(child, STOP_SECONDS / 2):
             return

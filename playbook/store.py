@@ -96,7 +96,7 @@ class Store:
         try:
             body = json.loads(self.fs.cat_file(where))
             artifact = kind.model_validate(body["content"])
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{where}: not a readable manifest ({type(error).__name__}); delete its folder and run the play again"
             ) from None
@@ -138,14 +138,21 @@ class Store:
             raise ArtifactError(f"{artifact.task}/{asset} has no file {role!r}, only {sorted(artifact.files)}")
         remote = f"{self._folder(artifact.task, asset, artifact.play_key)}/{ref.name}"
         local = Path(remote) if self.local else self.cache / ref.sha256[:2] / ref.sha256 / ref.name
-        if not self.local and not local.exists():
-            local.parent.mkdir(parents=True, exist_ok=True)
-            part = local.with_name(f"{local.name}.{uuid.uuid4().hex}.part")
-            self.fs.get_file(remote, str(part))
-            part.replace(local)
+        if not self.local and not (local.exists() and file_sha256(local) == ref.sha256):
+            self._fetch(remote, local)
         if not local.exists() or file_sha256(local) != ref.sha256:
             raise ArtifactError(
                 f"{remote}: missing, or changed since it was written (expected SHA-256 {ref.sha256[:12]}…); delete its "
                 "folder and run the play again"
             )
         return local
+
+    def _fetch(self, remote: str, local: Path) -> None:
+        """Copy a remote file to the cache; one that is missing there is left for the caller to report."""
+        local.parent.mkdir(parents=True, exist_ok=True)
+        part = local.with_name(f"{local.name}.{uuid.uuid4().hex}.part")
+        try:
+            self.fs.get_file(remote, str(part))
+            part.replace(local)
+        except FileNotFoundError:
+            part.unlink(missing_ok=True)

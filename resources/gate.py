@@ -25,6 +25,7 @@ from playbook.taskfile import Task
 
 META_KEY = "playbook_condition"
 CHECKPOINT = "gate"
+COMPLETE = "every expectation evaluated"
 # Made anew from the task file on every check; results and Data Docs lie under `uncommitted` and stay.
 REBUILT = ("expectations", "checkpoints", "validation_definitions")
 NO_VALUES = {"result_format": "BASIC", "partial_unexpected_count": 0}
@@ -147,7 +148,7 @@ def judge(asked: Sequence[Rule], found: Audit, outcomes: Mapping[str, Outcome], 
     total = sum(len(rule.conditions) for rule in asked)
     checks.append(
         GateCheck(
-            name="every expectation evaluated",
+            name=COMPLETE,
             passed=not missing,
             severity="error",
             expected=f"results of all {total} expectations",

@@ -35,8 +35,8 @@ YEAR = 2025
 NEW_FROM_MONTH = 10
 NEW_SHARE = 0.40
 # Own phrasings: share of the other products' tickets, and how often one customer repeats the same one.
-OWN_SHARE = 0.42
-OWN_USES = 4
+OWN_SHARE = 0.32
+OWN_USES = 3
 CATEGORY_WEIGHT = {"billing": 26, "access": 19.5, "delivery": 22.5, "fault": 25, "cancellation": 7}
 CHANNELS = {"email": 45, "chat": 25, "web": 20, "phone": 10}
 MONTH_WEIGHT = (8, 7, 8, 8, 8, 8, 8, 8, 8, 9, 10, 10)

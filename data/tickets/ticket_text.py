@@ -25,7 +25,7 @@ PRODUCT_PARTS = {
 }
 NEW_PARTS = ("bridge cable", "door sensor", "wall plug", "antenna")
 # How often each way of presenting a matter is used; "plain" carries one matter only, the others carry two.
-MODES = {"plain": 75, "settled_sentence": 4, "settled_frame": 7, "contrast": 7, "priority": 7}
+MODES = {"plain": 82.0, "settled_sentence": 4.5, "settled_frame": 4.5, "contrast": 4.5, "priority": 4.5}
 # Share of two-matter tickets in which the customer adds another sentence on the matter that counts.
 ECHO_SHARE = 0.15
 REWORD_SHARE = 0.3

@@ -202,7 +202,10 @@ def _trainer(job: Job, world: World, device: torch.device) -> pl.Trainer:
 def _fit(job: Job, module: RungModule, trainer: pl.Trainer, report: Report) -> int:
     """Train from the last checkpoint on, if there is one; returns the epochs that it had behind it."""
     last = whole_folder(job.out / "last")
-    loader = torch.utils.data.DataLoader(module._batches, batch_size=None, num_workers=0)
+    # Its own generator: a loader draws a number whenever it is iterated, which is before the epoch is seeded in a fresh
+    # or resumed run and after it in later epochs; from the common one, dropout would differ after a resume.
+    own = torch.Generator()
+    loader = torch.utils.data.DataLoader(module._batches, batch_size=None, num_workers=0, generator=own)
     if last is None:
         trainer.fit(module, loader)
         return 0
@@ -282,6 +285,7 @@ def run_configuration(job: Job, result: JobResult) -> dict[str, Any]:
         "gradient_accumulation": 1,
         "evaluation_every": "epoch",
         "steps_per_epoch": result.steps_per_epoch,
+        "rank_rows": list(result.rank_rows),
         "best_epoch": result.best_epoch,
         "versions": versions(),
         "hardware": result.hardware,

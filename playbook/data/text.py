@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import unicodedata
 
 SHOWN = 60  # characters of a value from the data in a message
@@ -45,8 +44,8 @@ def comparison_words(text: str) -> str:
 
 
 def shown(value: str) -> str:
-    """A value from the data as it may stand in a message or page: one line, cut, and harmless as HTML."""
+    """A value from the data as it may stand in a message: one printable line, cut. Pages escape it as any text."""
     flat = " ".join(
         "".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in value).split()
     )
-    return html.escape(flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…")
+    return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"

@@ -57,7 +57,9 @@ def render_report(context: ReportInputs) -> str:
             evaluation=context.evaluation,
             ledger=ledger_rows(context),
             skipped=[
-                (f"rung_{rung.index}" if rung.index else "rung", rung.reason) for rung in context.rungs if rung.skipped
+                (f"rung_{rung.index or place}", rung.reason)
+                for place, rung in enumerate(context.rungs, 1)
+                if rung.skipped
             ],
             sides=model_rows(context.spec, evaluation) if evaluation else [],
             interval=wording.interval(*evaluation.interval) if evaluation else "",

@@ -62,7 +62,6 @@ def test_data_docs_show_the_checks_and_nothing_of_the_data(
     assert len(pages) == 8  # the index, and one page per frame
     for page in pages:
         assert SCRIPT not in page.read_text("utf-8")
-    assert not any(SCRIPT in check.found or SCRIPT in check.expected for check in found.checks)
 
 
 def copy_text(tables: Tables, change: Callable[[str], str]) -> None:
@@ -114,7 +113,7 @@ FAULTS: list[tuple[str, Callable[[Tables], None], str]] = [
     ("no empty values", lambda t: set_all(t, "text", None), "text: 1 row: "),
     ("no empty values", lambda t: set_all(t, "label", " "), "label: 1 row: "),
     ("row ids", repeat_id, "in test"),
-    ("labels", strange_label, "&lt;script&gt;"),
+    ("labels", strange_label, SCRIPT),
     ("rows", no_rows, "0 validation"),
     ("rows per class in training", lambda t: few(t, "train", 3), "billing has 3"),
     ("rows per class in validation", lambda t: few(t, "validation", 2), "billing has 2"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
 import random
 import shutil
+import signal
 import socket
 import string
 import time
@@ -209,6 +211,11 @@ def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if _stat(pid)[0] not in ("Z", "X", "")}
 
 
+def kill(pid: int) -> None:
+    """End a process at once: it can tidy nothing up."""
+    os.kill(pid, signal.SIGKILL)
+
+
 def _stat(pid: int) -> tuple[str, int]:
     """State and parent of a process; an empty state where there is none."""
     try:
@@ -234,7 +241,7 @@ QUESTION = f"Which desk takes a message {IMAGE}?"
 
 
 def hostile_task(folder: Path, task: str) -> Path:
-    """A small task on the tiny base whose texts and names carry markup; some labels are wrong, so nothing is perfect."""
+    """A small task on the tiny base whose texts and names carry markup; some labels are wrong, as in life."""
     base = folder / "base"
     pin = write_tiny_base(base)
     rng = random.Random(5)  # noqa: S311
@@ -260,7 +267,13 @@ def hostile_task(folder: Path, task: str) -> Path:
             "gate": {"min_rows": 50, "warn_rows_per_class": 400},
         },
         "base": {"folder": "base", "sha256": pin.weights_sha256, "licence": "mit", "max_length": 32},
-        "adaptation": {"epochs": 4, "max_rungs": 2, "learning_rate": 3e-3, "head_learning_rate": 3e-3, "accelerator": "cpu"},
+        "adaptation": {
+            "epochs": 4,
+            "max_rungs": 2,
+            "learning_rate": 3e-3,
+            "head_learning_rate": 3e-3,
+            "accelerator": "cpu",
+        },
         "evaluation": {"early_end_standard_errors": 10},
     }
     path = folder / f"{task}.yaml"

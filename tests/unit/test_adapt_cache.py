@@ -109,7 +109,7 @@ def build_and_die(base: Path, folder: Path) -> None:
     def die(*args: Any, **kwargs: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    np.save = die  # type: ignore[assignment]
+    np.save = die
     encoder, tokens = open_base(base)
     build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, silent)
 

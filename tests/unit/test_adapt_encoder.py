@@ -132,7 +132,9 @@ def test_cutting_between_any_two_blocks_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"model_type": "gpt2"}, {"hidden_act": "relu"}, {"model_type": None}], ids=["family", "activation", "none"]
+    "change",
+    [{"model_type": "gpt2"}, {"hidden_act": "relu"}, {"model_type": None}],
+    ids=["family", "activation", "none"],
 )
 def test_other_architectures_are_refused_and_the_supported_ones_named(change: dict[str, Any], tmp_path: Path) -> None:
     make_model("bert").save_pretrained(tmp_path)

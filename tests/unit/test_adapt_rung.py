@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,33 +111,47 @@ def test_one_block_learns_what_the_frozen_base_cannot(bench: Bench) -> None:
     assert (said == table["label"]).mean() == result.validation == result.curve[result.best_epoch].validation > 0.95
 
 
-@pytest.mark.parametrize("torn", [False, True], ids=["killed", "killed_while_swapping_checkpoints"])
-def test_killed_and_started_again_it_ends_with_the_same_weights(bench: Bench, done: Job, torn: bool) -> None:
-    job = bench.rung(f"killed_{torn}", DROPPING)
-    command = [sys.executable, "-m", "playbook.adapt.worker", str(job.save(bench.folder / "job.json"))]
-    places = {"env": child_environment(), "cwd": bench.folder, "text": True}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **places) as child:  # type: ignore[call-overload]
-        for line in child.stdout:
-            if line.startswith("epoch 2/"):  # the first epoch's checkpoint is whole, the next is being made
-                break
-        child.kill()
-        child.communicate()
-    assert child.returncode == -9 and JobResult.load(job.out) is None
-    if torn:
-        shutil.rmtree(job.out / "last.old", ignore_errors=True)
-        (job.out / "last").rename(job.out / "last.old")
-    found = subprocess.run(command, capture_output=True, check=False, **places)  # type: ignore[call-overload]
-    assert found.returncode == 0, found.stderr
-    result = JobResult.load(job.out)
-    assert result is not None and 0 < result.resumed_epochs < DROPPING.epochs
-    assert f"resuming after epoch {result.resumed_epochs}" in found.stdout
+def same_as_undisturbed(job: Job, done: Job) -> JobResult:
+    result, whole = JobResult.load(job.out), JobResult.load(done.out)
+    assert result is not None and whole is not None
+    assert 0 < result.resumed_epochs < DROPPING.epochs
     assert weights_of(job) == weights_of(done)
-    whole = JobResult.load(done.out)
-    assert whole is not None
     assert result.best_epoch == whole.best_epoch
     assert [point.model_copy(update={"seconds": 0}) for point in result.curve] == [
         point.model_copy(update={"seconds": 0}) for point in whole.curve
     ]
+    return result
+
+
+def test_a_killed_worker_ends_with_the_same_weights_when_started_again(bench: Bench, done: Job) -> None:
+    job = bench.rung("killed", DROPPING)
+    command = [sys.executable, "-m", "playbook.adapt.worker", str(job.save(bench.folder / "job.json"))]
+    log = (bench.folder / "worker.log").open("w")
+    with subprocess.Popen(
+        command, env=child_environment(), cwd=bench.folder, stdout=subprocess.PIPE, stderr=log, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith("epoch 2/"):  # the first epoch's checkpoint is whole, the next is being made
+                break
+        child.kill()
+    assert child.returncode == -9 and JobResult.load(job.out) is None
+    again = subprocess.run(
+        command, env=child_environment(), cwd=bench.folder, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    result = same_as_undisturbed(job, done)
+    assert f"resuming after epoch {result.resumed_epochs}" in again.stdout
+
+
+@pytest.mark.parametrize("moved", [(), ("last",), ("last", "best")], ids=["whole", "last_aside", "both_aside"])
+def test_an_interrupted_rung_ends_with_the_same_weights(bench: Bench, done: Job, moved: tuple[str, ...]) -> None:
+    job = bench.rung(f"cut_{len(moved)}", DROPPING)
+    interrupt(job, 3)
+    for name in moved:  # as a kill between the two steps of a swap leaves them
+        (job.out / name).rename(job.out / f"{name}.old")
+    run_rung(job, silent)
+    assert same_as_undisturbed(job, done).resumed_epochs == 3
 
 
 def test_stopping_early_is_the_same_after_an_interruption(bench: Bench) -> None:
@@ -229,10 +241,12 @@ def test_dropout_is_on_in_training_blocks_and_off_when_scoring(bench: Bench, mon
 def test_nothing_below_the_boundary_changes(bench: Bench) -> None:
     job = bench.rung("below", FAST.model_copy(update={"epochs": 1}))
     module, trainer = _prepare(job, ALONE, CPU, silent)
-    top = copy.deepcopy(dict(module._encoder[0].named_tensors(1)))
+    top = {name: tensor.detach().clone() for name, tensor in module._encoder[0].named_tensors(1)}
     _fit(job, module, trainer, silent)
     trained, base = module._encoder[0], load_encoder(job.base_folder, "mean")
-    assert all(torch.equal(a, b) for a, b in zip(trained.embeddings.parameters(), base.embeddings.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(trained.embeddings.parameters(), base.embeddings.parameters(), strict=True)
+    )
     below, known = dict(trained.named_tensors(0)), dict(base.named_tensors(0))
     for name, tensor in below.items():
         assert torch.equal(tensor, known[name]) is (".layer.0." in name), name
@@ -247,7 +261,9 @@ def test_what_is_written_is_the_head_and_the_unfrozen_blocks(bench: Bench, done:
 
 
 def test_a_rung_starts_from_the_weights_of_the_one_before(bench: Bench, done: Job) -> None:
-    still = FAST.model_copy(update={"learning_rate": 1e-12, "head_learning_rate": 1e-12, "epochs": 1, "weight_decay": 0})
+    still = FAST.model_copy(
+        update={"learning_rate": 1e-12, "head_learning_rate": 1e-12, "epochs": 1, "weight_decay": 0}
+    )
     job = bench.rung("next", still, unfrozen=2, start="first")
     run_rung(job, silent)
     assert np.abs(predictions_of(job) - predictions_of(done)).max() < 1e-5

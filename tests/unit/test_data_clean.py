@@ -60,7 +60,7 @@ def test_texts_are_normalised() -> None:
 
 
 def test_values_from_the_data_are_harmless_in_messages() -> None:
-    assert shown("<script>\n\x1b[31m" + "x" * 99) == "&lt;script&gt; \N{REPLACEMENT CHARACTER}[31m" + "x" * 45 + "…"
+    assert shown("<script>\n\x1b[31m" + "x" * 99) == "<script> \N{REPLACEMENT CHARACTER}[31m" + "x" * 45 + "…"
 
 
 def test_every_fault_has_its_reason_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""A red gate after a green one: nothing is trained, then or later, and after mending it goes on where it was."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from adapt_samples import pairs
+from play_runs import Place, make_place
+
+TRAINING = ("frozen_baseline", "rung_1")
+SPLITS = {"train": (500, 1), "validation": (160, 2), "test": (160, 3)}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
+    """A team's own three files, green, trained up to the first rung."""
+    tables = {split: pairs(*size) for split, size in SPLITS.items()}
+    folder = tmp_path_factory.mktemp("brought")
+    place = make_place(folder, database, tables, epochs=3)
+    green = place.run("--until", "rung_1")
+    assert green.code == 0 and green.status["gate"]["passed"], green.said
+    assert {name for name, made in place.current().items() if not made.skipped} >= set(TRAINING)
+    return place
+
+
+def copied_row(place: Place) -> None:
+    text = (place.folder / "test.csv").read_text("utf-8").splitlines()[1].split(",")[1]
+    with (place.folder / "train.csv").open("a", encoding="utf-8") as stream:
+        stream.write(f"leak-1,{text},same\n")
+
+
+def missing_class(place: Place) -> None:
+    path = place.folder / "validation.csv"
+    lines = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join(line for line in lines if not line.endswith(",mixed")) + "\n", "utf-8")
+
+
+def renamed_column(place: Place) -> None:
+    path = place.folder / "train.csv"
+    path.write_text(path.read_text("utf-8").replace("row_id,text,label", "row_id,text,labels", 1), "utf-8")
+
+
+def empty_file(place: Place) -> None:
+    (place.folder / "test.csv").write_bytes(b"")
+
+
+FAULTS = [
+    (copied_row, "no exact copies across splits", "leak-1"),
+    (missing_class, "rows per class in validation", "mixed has 0"),
+    (renamed_column, "source_readable", "labels"),
+    (empty_file, "source_readable", "test.csv"),
+]
+
+
+@pytest.mark.parametrize(("fault", "check", "named"), FAULTS, ids=[fault[0].__name__ for fault in FAULTS])
+def test_a_fault_in_the_data_stops_all_modelling(place: Place, fault: object, check: str, named: str) -> None:
+    assert callable(fault)
+    good = {split: (place.folder / f"{split}.csv").read_bytes() for split in SPLITS}
+    attempts, before = place.attempts(), place.current()
+    fault(place)
+    try:
+        red = place.run()
+        assert red.code == 3 and red.status["state"] == "gate_red", red.said
+        failed = {found["name"]: found for found in red.status["gate"]["failed"] if found["severity"] == "error"}
+        assert check in failed and named in failed[check]["found"], failed
+        assert failed[check]["remedy"] and check in red.status["reason"]
+        assert "epoch" not in red.err and "head with L2" not in red.err
+        nothing_trained(place, attempts)
+
+        shown = place.command("show", str(place.file))
+        assert "STOPPED BY THE GATE: nothing was trained" in shown.out and check in shown.out and named in shown.out
+
+        for asset in TRAINING:  # a later run of one asset alone, in which Dagster's blocking checks do not run
+            said = place.materialise(asset)
+            assert "the gate is red" in said and check in said, said
+        nothing_trained(place, attempts)
+        for asset in ("base_selection", "frozen_baseline"):  # even if everything else upstream were there and good
+            place.store.set_current("pairs", asset, before[asset].play_key)
+        assert "the gate is red" in place.materialise("rung_1") and place.attempts() == attempts
+    finally:
+        for split, content in good.items():
+            (place.folder / f"{split}.csv").write_bytes(content)
+
+    mended = place.run("--until", "rung_1")
+    assert mended.code == 0 and mended.status["gate"]["passed"]
+    assert "rung_1: unchanged, not run again" in mended.err
+    assert not any(place.current()[name].skipped for name in TRAINING)
+    assert place.materialise("rung_1") == ""
+    assert place.attempts() == attempts
+
+
+def nothing_trained(place: Place, attempts: list[str]) -> None:
+    current = place.current()
+    later = [name for name in current if name not in ("problem_statement", "dataset_version")]
+    assert {*TRAINING, "candidate", "evaluation", "packaged_model"} <= set(later)
+    assert all(current[name].skipped for name in later)
+    assert all(re.search(r"the gate is red for dataset version \d+", current[name].reason) for name in later)
+    assert place.attempts() == attempts and place.ledger == []
+    assert not Path(place.places.home / "reports").exists()

@@ -1,0 +1,198 @@
+"""Two devices of one machine, in runs that Dagster's daemon launches: one run, both ranks, no process left behind.
+
+A slice of Banking77. Whoever is killed here is the run's own process (SIGKILL, so that it can tidy nothing up), or the
+run is ended by the button of Dagster's pages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from services import (
+    Dagster,
+    alive,
+    banking_slice,
+    dagster,
+    descendants,
+    environment,
+    kill,
+    processes,
+    wait_for,
+)
+
+from playbook.adapt.job import Job
+from playbook.artifacts import Rung
+from playbook.settings import Settings
+from resources.world import World
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc"),
+]
+CLASSES = (
+    "balance_not_updated_after_bank_transfer",
+    "beneficiary_not_allowed",
+    "pending_transfer",
+    "transfer_not_received_by_recipient",
+    "transfer_timing",
+)
+UNTIL_RUNG_1 = [
+    "problem_statement",
+    "dataset_version",
+    "reference_baselines",
+    "base_selection",
+    "frozen_baseline",
+    "rung_1",
+]
+GONE_SECONDS = 15
+# Three seeds only hint at the spread: one standard error of an accuracy on these rows is allowed beside.
+TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Dagster at work on two tasks over the same rows: one is left in peace, one is not."""
+
+    places: Settings
+    dagster: Dagster
+
+    def result(self, task: str) -> tuple[Rung, dict[str, Any]]:
+        """The finished rung_1 and the configuration of its training."""
+        store = World(self.places).store
+        rung = store.current(task, "rung_1", Rung)
+        assert rung is not None
+        return rung, json.loads(store.path(rung, "rung_1", "config").read_text())
+
+    def job(self, task: str) -> Job:
+        """What the workers are told that train now."""
+        [path] = (self.places.work / task / "rung_1").rglob("job.json")
+        return Job.load(path)
+
+    def launch(self, task: str, **tags: str) -> str:
+        """Queue a run of a task up to its first rung."""
+        return self.dagster.launch(task, UNTIL_RUNG_1, **tags)
+
+    def training(self, task: str) -> tuple[int, set[int]]:
+        """The process of the run whose workers train now, and all that it started."""
+        found = processes(self.places.work / task)
+        assert sorted(process.rank for process in found if process.rank) == ["0", "1"]
+        [launcher] = [process for process in found if process.rank is None]
+        return launcher.parent, descendants(launcher.parent)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("devices")
+    with pytest.MonkeyPatch.context() as monkeypatch, environment(folder, monkeypatch) as places:
+        two = {"devices": 2, "accelerator": "cpu", "max_rungs": 1, "batch_size": 32}
+        banking_slice(folder / "tasks", "peaceful", CLASSES, epochs=3, **two)
+        banking_slice(folder / "tasks", "disturbed", CLASSES, epochs=8, patience=8, **two)
+        with dagster(places) as running:
+            yield Stage(places, running)
+        assert not processes(places.work)
+
+
+@pytest.fixture(scope="module")
+def peaceful(stage: Stage) -> tuple[str, Job]:
+    """A finished run, whose training was looked at while it went on, and what its workers were told."""
+    run_id = stage.launch("peaceful")
+    stage.dagster.wait_said(run_id, "epoch 1/3")
+    assert stage.dagster.status(run_id) == "STARTED"
+    assert not any("epoch 3/3" in line for line in stage.dagster.said(run_id))
+    stage.training("peaceful")  # two ranks, each a process of its own
+    job = stage.job("peaceful")
+    assert stage.dagster.wait_ended(run_id) == "SUCCESS", "\n".join(stage.dagster.said(run_id))
+    return run_id, job
+
+
+def test_one_run_is_recorded(stage: Stage, peaceful: tuple[str, Job]) -> None:
+    assert [run.run_id for run in stage.dagster.instance.get_runs()] == [peaceful[0]]
+
+
+def test_rank_0_alone_reports(stage: Stage, peaceful: tuple[str, Job]) -> None:
+    said = stage.dagster.said(peaceful[0])
+    for epoch in (1, 2, 3):
+        assert len([line for line in said if line.startswith(f"epoch {epoch}/3")]) == 1
+
+
+def test_both_ranks_train(stage: Stage, peaceful: tuple[str, Job]) -> None:
+    import pandas as pd
+
+    result, configuration = stage.result("peaceful")
+    rows = configuration["rank_rows"]
+    assert len(rows) == 2
+    assert min(rows) > 0
+    assert sum(rows) == len(pd.read_parquet(peaceful[1].train))
+    assert "2 processes" in result.hardware
+    assert result.curve[-1].train_loss < result.curve[0].train_loss
+
+
+def test_result_is_within_the_spread_of_one_device(stage: Stage, peaceful: tuple[str, Job], tmp_path: Path) -> None:
+    from playbook.adapt.rung import run_rung
+
+    job, (together, _) = peaceful[1], stage.result("peaceful")
+    assert together.validation is not None
+    alone = []
+    for seed in (1, 2, 3):
+        one = job.adaptation.model_copy(update={"devices": 1, "seed": seed})
+        single = job.model_copy(update={"adaptation": one, "out": tmp_path / str(seed)})
+        alone.append(run_rung(single, lambda message: None).validation)
+    assert min(alone) - TOLERANCE <= together.validation.value <= max(alone) + TOLERANCE, alone
+
+
+def test_ended_and_killed_runs_leave_nothing_and_are_resumed(stage: Stage, peaceful: tuple[str, Job]) -> None:
+    ended = stage.launch("disturbed")
+    stage.dagster.wait_said(ended, "epoch 1/8")
+    _, started = stage.training("disturbed")
+    stage.dagster.terminate(ended)
+    wait_for("the ended run's processes to be gone", GONE_SECONDS, lambda: not alive(started))
+    assert stage.dagster.wait_ended(ended) == "CANCELED"
+
+    killed = stage.launch("disturbed")
+    stage.dagster.wait_said(killed, "resuming after epoch")
+    stage.dagster.wait_said(killed, "epoch 3/8")
+    worker, started = stage.training("disturbed")
+    kill(worker)
+    wait_for("the killed run's processes to be gone", GONE_SECONDS, lambda: not alive(started))
+    assert not processes(stage.places.work)
+    assert stage.dagster.wait_ended(killed) == "FAILURE"
+
+    # A run whose process died is launched again by the daemon, from the step that it was in.
+    def again() -> str | None:
+        runs = [run for run in stage.dagster.instance.get_runs() if run.root_run_id == killed]
+        return runs[0].run_id if runs else None
+
+    retry = wait_for("the killed run's retry", 60, again)
+    assert stage.dagster.wait_ended(retry) == "SUCCESS", "\n".join(stage.dagster.said(retry))
+    result, _ = stage.result("disturbed")
+    assert result.resumed >= 3
+    assert len(result.curve) == 8
+    assert stage.dagster.instance.get_runs_count() == 4
+
+
+def test_a_worker_whose_parent_died_before_it_began_ends(tmp_path: Path) -> None:
+    """The kernel is asked for a signal at the parent's death; a death before that has to be noticed, too."""
+    job = tmp_path / "job.json"
+    os.mkfifo(job)  # whoever goes on waits here for ever
+    code = (
+        "import subprocess, sys, time; from pathlib import Path; from playbook.adapt.worker import launch_command\n"
+        "subprocess.Popen(launch_command(Path(sys.argv[1]), 1)); print('started', flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(job)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"started\n"
+    parent.kill()
+    parent.wait()
+    try:
+        wait_for("the worker's end", GONE_SECONDS, lambda: not processes(job))
+    finally:
+        for process in processes(job):
+            kill(process.pid)
