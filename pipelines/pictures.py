@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from PIL import Image
 
 from pipelines.ui import dagster_service, running, wait_until_ready
+from playbook.errors import PlaybookError
 from playbook.plays import asset_kinds
 from playbook.settings import quiet_environment, settings
 from playbook.taskfile import load_task, locate_task
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 WIDTH = 1400
 REPORT: ViewportSize = {"width": 1000, "height": 900}
-MOST_BYTES = 400_000
+MOST_BYTES, COLOURS = 400_000, 256
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WAIT, SETTLES = 60_000, 4_000  # milliseconds until the graph is there, and until it lies still
 # What Dagster's pages remember of their reader: navigation folded, the greeting seen.
@@ -46,7 +48,10 @@ def main(task: str, out: Path) -> None:
     """Write graph.png and report.png of TASK to a folder."""
     quiet_environment()
     places = settings()
-    found = load_task(locate_task(task, places))
+    try:
+        found = load_task(locate_task(task, places))
+    except PlaybookError as error:
+        raise click.ClickException(str(error)) from None
     report = places.home / "reports" / f"{found.spec.task}.html"
     if not report.is_file():
         raise click.ClickException(f"{report} is missing; run the task first: playbook run {task}")
@@ -125,6 +130,8 @@ def report_picture(browser: Browser, report: Path, target: Path) -> None:
 
 def _save(page: Page, target: Path, clip: FloatRect) -> None:
     page.screenshot(path=target, clip=clip, full_page=True)
+    with Image.open(target) as picture:
+        picture.convert("RGB").quantize(COLOURS).save(target, optimize=True)
     size = target.stat().st_size
     if size > MOST_BYTES:
         raise click.ClickException(f"{target} has {size} bytes, more than {MOST_BYTES}; cut it smaller")

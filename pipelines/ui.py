@@ -23,6 +23,7 @@ import click
 
 from pipelines.instance import prepare_home
 from playbook.adapt.worker import die_with_parent
+from playbook.errors import PlaybookError
 from playbook.settings import Settings, child_environment, quiet_environment, settings
 from resources.mlflow_server import LOOPBACK, server_command, server_environment
 from resources.tracking import Tracking
@@ -75,6 +76,8 @@ def main(dagster_port: int, mlflow_port: int) -> None:
             _watch(services, children)
     except KeyboardInterrupt:
         click.echo("ended")
+    except PlaybookError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def require_free(port: int, option: str) -> None:

@@ -126,7 +126,7 @@ class Block(nn.Module):
         return _norm(hidden + self._drop(_linear(inner, self.output)), self.output_norm)
 
     def _drop(self, value: Tensor) -> Tensor:
-        return F.dropout(value, self.dropout, self.training)
+        return _dropout(value, self.dropout) if self.training and self.dropout > 0 else value
 
     def _attend(self, qkv: Tensor, spans: Sequence[Span]) -> Tensor:
         width = qkv.shape[1] // 3
@@ -134,9 +134,34 @@ class Block(nn.Module):
         for span in spans:
             shape = (span.rows, span.length, 3, self.heads, width // self.heads)
             query, key, value = qkv[span.start : span.stop].view(shape).permute(2, 0, 3, 1, 4).unbind(0)
-            mixed = F.scaled_dot_product_attention(query, key, value)
+            mixed = _attention(query, key, value)
             outputs.append(mixed.transpose(1, 2).reshape(-1, width))
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Softmax attention without mask over (rows, heads, length, features).
+
+    On processors the backward pass of torch's fused kernel takes four to seven times as long in bfloat16 as these plain
+    products do (rows of 16 to 90 tokens, torch 2.13); on GPUs the fused kernel wins.
+    """
+    if query.is_cuda:
+        return F.scaled_dot_product_attention(query, key, value)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return scores.softmax(-1) @ value
+
+
+def _dropout(value: Tensor, probability: float) -> Tensor:
+    """Inverted dropout (Srivastava et al. 2014); on processors a random byte decides per element, at a tenth of the cost.
+
+    The probability is then rounded to a multiple of 1/256.
+    """
+    if value.is_cuda:
+        return F.dropout(value, probability)
+    threshold = round(probability * 256)
+    words = torch.empty(-(-value.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+    kept = words.view(torch.uint8)[: value.numel()].view_as(value) >= threshold
+    return value * kept * (256 / (256 - threshold))
 
 
 def _linear(value: Tensor, layer: nn.Linear) -> Tensor:
