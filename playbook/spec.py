@@ -191,15 +191,17 @@ class Adaptation(Section):
     """Freeze, then unfreeze (Play 4)."""
 
     max_rungs: int = Field(3, ge=0, le=48, description="At most this many blocks are unfrozen, one per rung.")
-    learning_rate: float = Field(3e-4, gt=0, lt=1, description="Of the topmost unfrozen block.")
-    head_learning_rate: float = Field(1e-3, gt=0, lt=1)
+    learning_rate: float = Field(
+        1e-3, gt=0, lt=1, description="Of the topmost unfrozen block; a tenth of the head's, which is new (4.3)."
+    )
+    head_learning_rate: float = Field(1e-2, gt=0, lt=1)
     block_decay: float = Field(0.7, gt=0, le=1, description="Factor on the learning rate per block further down.")
     weight_decay: float = Field(0.01, ge=0, lt=1)
     warmup: Fraction = Field(0.1, description="Fraction of all steps in which the learning rate rises.")
     epochs: int = Field(10, ge=1, le=1000, description="At most, per rung.")
     patience: int = Field(3, ge=1, description="Epochs without a better validation metric or loss before a rung stops.")
     batch_size: int = Field(64, ge=1, description="Rows per step, over all devices.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
     dropout: float = Field(0.1, ge=0, le=0.9, description="In unfrozen blocks.")
     class_weighting: Literal["none", "balanced"] = Field("none", description="Weight of classes in the loss (4.4).")
     keep: Keep = Keep()
