@@ -152,7 +152,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _dropout(value: Tensor, probability: float) -> Tensor:
-    """Inverted dropout (Srivastava et al. 2014); on processors a random byte decides per element, at a tenth of the cost.
+    """Inverted dropout (Srivastava et al. 2014); on processors one random byte decides per element, which is cheap.
 
     The probability is then rounded to a multiple of 1/256.
     """

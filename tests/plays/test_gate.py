@@ -55,7 +55,7 @@ def test_good_data_is_green_in_every_check(verdict: tuple[GateVerdict, DataGate]
 def test_data_docs_show_the_checks_and_nothing_of_the_data(
     verdict: tuple[GateVerdict, DataGate], green: tuple[Task, Path]
 ) -> None:
-    found, gate = verdict
+    _, gate = verdict
     index = gate.data_docs(green[0])
     assert index.is_file()
     pages = list(index.parent.rglob("*.html"))
