@@ -17,7 +17,7 @@ from data_samples import rows, sample, task_document, write_csv, write_task
 
 import playbook
 from playbook.data.versions import read_versions
-from playbook.errors import DataError
+from playbook.errors import DataError, StorageError
 from playbook.settings import Settings, child_environment, settings
 from playbook.taskfile import Task, load_task
 from resources import dvc as module
@@ -144,7 +144,7 @@ def test_a_remote_that_takes_nothing_is_an_error(
 ) -> None:
     (tmp_path / "file").write_text("in the way", "utf-8")
     monkeypatch.setenv("PLAYBOOK_DVC_REMOTE", str(tmp_path / "file" / "remote"))
-    with pytest.raises(DataError, match=r"cannot be stored at DVC remote .*PLAYBOOK_DVC_REMOTE"):
+    with pytest.raises(StorageError, match=r"cannot be stored at DVC remote .*PLAYBOOK_DVC_REMOTE"):
         DatasetVersions().prepare(task)
 
 
@@ -213,7 +213,7 @@ def test_another_process_at_work_is_waited_for_and_then_named(
     lock = places.root / ".dvc" / "tmp" / "rwlock"
     lock.parent.mkdir(parents=True)
     lock.write_text(json.dumps(busy), "utf-8")
-    with pytest.raises(DataError, match="another DVC process has held the repository"):
+    with pytest.raises(StorageError, match="another DVC process has held the repository"):
         DatasetVersions().prepare(task)
     lock.unlink()
     assert DatasetVersions().prepare(task).number == 1
