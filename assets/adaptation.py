@@ -29,7 +29,7 @@ def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
         upstream={"dataset": DATASET, "base": BASE},
     )
 
-    @dg.asset(**options, pool="training", description="Frozen base, a fresh head trained until it settles.")
+    @dg.asset(**options, description="Frozen base, a fresh head trained until it settles.")
     def frozen(
         context: dg.AssetExecutionContext, dataset: DatasetVersion, base: BaseSelection
     ) -> dg.Output[FrozenBaseline]:
@@ -141,7 +141,7 @@ def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
     description = f"Block {index} from the top unfrozen too; kept only if validation says that it helps."
     if index > 1:
 
-        @dg.asset(**options, pool="training", description=description)
+        @dg.asset(**options, description=description)
         def later_rung(
             context: dg.AssetExecutionContext,
             dataset: DatasetVersion,
@@ -153,7 +153,7 @@ def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
 
         return later_rung
 
-    @dg.asset(**options, pool="training", description=description)
+    @dg.asset(**options, description=description)
     def first_rung(
         context: dg.AssetExecutionContext, dataset: DatasetVersion, base: BaseSelection, frozen: FrozenBaseline
     ) -> dg.Output[Rung]:

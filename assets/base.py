@@ -7,8 +7,10 @@ import dagster as dg
 
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, remembered, require_green, result, skip
-from playbook.artifacts import BaseSelection, DatasetVersion, ProblemStatement, ReferenceBaselines
+from playbook.artifacts import BasePin, BaseSelection, DatasetVersion, ProblemStatement, ReferenceBaselines
+from playbook.bases.pin import pin_base
 from playbook.plays import BASE, DATASET, PROBLEM, REFERENCES
+from playbook.store import file_sha256
 
 
 def base_selection(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -33,8 +35,11 @@ def base_selection(maker: AssetMaker) -> dg.AssetsDefinition:
         require_green(dataset)
         if references.meets_target:
             return result(play, skip(play, BaseSelection, f"target already met by {references.meets_target}"))
-        base = maker.task.spec.base.model_dump(mode="json")
-        done = remembered(play, BaseSelection, {"base": base, "code": version_of("base")}, lambda key: _pin(play))
+        folder = base_folder(play)
+        pinned = pin_base(maker.task.spec.base, folder)  # every time: what lies there may have changed
+        config = file_sha256(folder / "config.json")
+        inputs = {"pin": pinned.model_dump(), "config": config, "code": version_of("base")}
+        done = remembered(play, BaseSelection, inputs, lambda key: _selected(play, pinned))
         pin = done.pin.model_dump() if done.pin else {}
         return result(play, done, {name: value or "-" for name, value in pin.items()})
 
@@ -48,10 +53,7 @@ def base_folder(play: Play) -> Path:
     return locate_base(play.task.spec.base, play.task.resolve)
 
 
-def _pin(play: Play) -> Made:
-    from playbook.bases.pin import pin_base
-
-    pin = pin_base(play.task.spec.base, base_folder(play))
+def _selected(play: Play, pin: BasePin) -> Made:
     play.report(
         f"{pin.name}: {pin.parameters / 1e6:.1f} million parameters, {pin.blocks} blocks, licence {pin.licence}"
     )

@@ -25,7 +25,7 @@ def dataset_version(maker: AssetMaker) -> dg.AssetsDefinition:
         DATASET, play=3, owner=spec.owners.data, part="data", kinds={"dvc", "parquet"}, upstream={"statement": PROBLEM}
     )
 
-    @dg.asset(**options, pool="dvc", description="Raw data prepared, split, versioned by DVC, judged by the gate.")
+    @dg.asset(**options, description="Raw data prepared, split, versioned by DVC, judged by the gate.")
     def dataset(context: dg.AssetExecutionContext, statement: ProblemStatement) -> dg.Output[DatasetVersion]:
         play = maker.play(context, DATASET)
         done = prepare_dataset(play)
@@ -152,6 +152,7 @@ def _say_red(play: Play, dataset: DatasetVersion) -> None:
     names = ", ".join(check.name for check in dataset.gate.failures) if dataset.gate else ""
     reason = f"the gate is red for dataset version {dataset.number}: {names}"
     play.report(reason)
+    (play.world.places.home / "reports" / f"{play.task.spec.task}.html").unlink(missing_ok=True)
     for asset, kind in modelling_assets(play.task.spec).items():
         skipped = skipped_result(play.world, play.task.spec.task, asset, kind, reason)
         play.world.store.set_current(play.task.spec.task, asset, skipped.play_key)

@@ -79,7 +79,7 @@ def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
         source=source,
         model=model.digest,
         ledger=make_ledger(frozen, rungs),
-        diagnosis=diagnose(tried[-1].curve) if tried else frozen.reason,
+        diagnosis=diagnose(tried[-1].curve) if tried else "",
     )
     return Made(artifact)
 
@@ -126,6 +126,7 @@ def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
         play = maker.play(context, EVALUATION)
         require_green(dataset)
         if choice.skipped:
+            remove_report(play)
             return result(play, skip(play, Evaluation, choice.reason))
         steps = Steps(dataset, references, frozen, choice, in_order(rungs))
         inputs = {
@@ -244,7 +245,9 @@ def _reported(play: Play, steps: Steps, done: Evaluation, work: Path, frame: Any
     from playbook.evaluate.report_content import ReportInputs
 
     hardware = steps.model.hardware
-    done = done.model_copy(update={"hardware": hardware, "reason": done.verdict if done.ship == "nothing" else ""})
+    stands_on = {"dataset_hash": steps.dataset.dataset_hash, "baseline_digest": steps.frozen.digest}
+    reason = done.verdict if done.ship == "nothing" else ""
+    done = done.model_copy(update={**stands_on, "hardware": hardware, "reason": reason})
     context = ReportInputs(
         spec=play.task.spec,
         dataset=steps.dataset,
@@ -305,6 +308,11 @@ def _shown(play: Play, done: Evaluation) -> dict[str, Any]:
     if done.candidate is not None:
         shown |= {"delta": done.delta, "delta_low": done.interval[0], "delta_high": done.interval[1]}
     return shown
+
+
+def remove_report(play: Play) -> None:
+    """Take away the report of an earlier run, which would pass for today's."""
+    (play.world.places.home / "reports" / f"{play.task.spec.task}.html").unlink(missing_ok=True)
 
 
 def publish_report(play: Play, report: Path) -> Path:

@@ -14,7 +14,7 @@ from resources.world import World
 # What each play's result depends on besides its inputs.
 CODE = {
     "scope": ("playbook.spec",),
-    "data": ("playbook.data",),
+    "data": ("playbook.data", "resources.gate"),
     "references": ("playbook.decide", "playbook.evaluate.metrics", "playbook.evaluate.paired"),
     "base": ("playbook.bases",),
     "adapt": ("playbook.adapt", "playbook.evaluate.metrics", "playbook.evaluate.paired"),

@@ -54,7 +54,13 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
             "registry": play.world.places.mlflow_tracking_uri,
             "code": version_of("package"),
         }
-        done = remembered(play, PackagedModel, inputs, lambda key: _package(play, dataset, model, judged, key))
+        done = remembered(
+            play,
+            PackagedModel,
+            inputs,
+            lambda key: _package(play, dataset, model, judged, key),
+            still_holds=lambda known: _points_at(play, known),
+        )
         uri = f"models:/{done.name}@{done.alias}"
         shown = {"model": uri, "version": done.version, "registry_version": done.registry_version}
         serve = f"`mlflow models serve -m {uri} --env-manager local`"
@@ -62,6 +68,19 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
         return result(play, done, {**shown, "source": done.source, "serve": dg.MetadataValue.md(serve), **parity})
 
     return packaged
+
+
+def _points_at(play: Play, known: PackagedModel) -> bool:
+    """Whether the registry still has the model; its alias is set back to it if it went to another version meanwhile."""
+    registry = play.world.registry
+    if all(version.registry_version != known.registry_version for version in registry.versions(known.name)):
+        play.report("the registry no longer has this model; packaging it again")
+        return False
+    at = registry.at_alias(known.name, known.alias)
+    if at is None or at.registry_version != known.registry_version:
+        play.report(f"setting {known.alias} to version {known.version}")
+        registry.point(known.name, known.alias, known.version)
+    return True
 
 
 def _winner(frozen: FrozenBaseline, choice: Candidate, judged: Evaluation, rungs: list[Rung]) -> FrozenBaseline | Rung:
@@ -154,6 +173,7 @@ def _register(
         alias=spec.package.alias,
         source=source,
         bundle_sha256=registered.bundle_sha256,
+        evaluation=judged.digest,
         parity_rows=parity.rows,
         largest_difference=parity.largest_difference,
         mlflow_run_id=run_id,

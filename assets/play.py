@@ -74,11 +74,17 @@ class Made:
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
-def remembered(play: Play, kind: type[A], inputs: Mapping[str, Any], make: Callable[[str], Made]) -> A:
+def remembered(
+    play: Play,
+    kind: type[A],
+    inputs: Mapping[str, Any],
+    make: Callable[[str], Made],
+    still_holds: Callable[[A], bool] = lambda artifact: True,
+) -> A:
     """The stored result for these inputs, or the one that `make(play_key)` produces and the store then keeps.
 
     Inputs are everything that the result depends on, code version included. A second run of the same play waits for the
-    first and takes its result.
+    first and takes its result. `still_holds` asks the outside world whether a stored result is still true there.
     """
     spec = play.task.spec
     key = canonical_hash({"asset": play.asset, "inputs": dict(inputs)})[:32]
@@ -87,7 +93,7 @@ def remembered(play: Play, kind: type[A], inputs: Mapping[str, Any], make: Calla
         play.report("another run is making this result; waiting for it")
     with lock:
         found = _intact(play, kind, key)
-        if found is not None:
+        if found is not None and still_holds(found):
             play.report(f"unchanged, not run again ({found.reason})" if found.skipped else "unchanged, not run again")
             return found
         began = time.perf_counter()

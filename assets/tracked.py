@@ -37,7 +37,7 @@ def log_attempt(
     used = DatasetInput(
         name=play.task.spec.task,
         digest=dataset.dataset_hash,
-        source=str(play.task.path),
+        source=", ".join(play.task.resolve(place) for place in play.task.spec.data.source.locations.values()),
         profile={"version": dataset.number, "rows": dataset.rows},
     )
     run_id = tracking.log_attempt(

@@ -21,9 +21,7 @@ def defs() -> dg.Definitions:
     parts = [dg.Definitions(resources=resources)]
     for path in find_tasks(places).values():
         try:
-            task = load_task(path)
-        except TaskFileError as error:
+            parts.append(task_definitions(load_task(path), places, resources))
+        except (TaskFileError, dg.DagsterInvalidDefinitionError) as error:
             logging.getLogger("playbook").error("left out of the code location: %s", error)
-            continue
-        parts.append(task_definitions(task, places, resources))
     return dg.Definitions.merge(*parts)

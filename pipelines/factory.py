@@ -5,12 +5,11 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.graph import task_assets
+from pipelines.tags import TASK_TAG
 from playbook.settings import Settings
 from playbook.taskfile import Task
 from resources.artifact_io import ArtifactIOManager
 from resources.world import World
-
-TASK_TAG = "playbook/task"
 
 
 def job_name(task: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from pipelines.tags import LAUNCHER_TAG, TASK_TAG
 from playbook.errors import TaskBusy, TaskFileError
 from playbook.plays import asset_kinds
 from playbook.settings import Settings
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its Dagster run id, and the message of what failed, if anything did."""
+    """How a run ended: its Dagster run id, the message of what failed, and the assets that it materialised."""
 
     run_id: str
     succeeded: bool
     failure: str
+    materialized: frozenset[str]
 
 
 def run_task(task: Task, places: Settings, until: str | None = None) -> Outcome:
@@ -51,7 +53,7 @@ def run_task(task: Task, places: Settings, until: str | None = None) -> Outcome:
 def _materialise(task: Task, places: Settings, until: str | None) -> Outcome:
     import dagster as dg
 
-    from pipelines.factory import TASK_TAG, job_name, resources_of, task_definitions
+    from pipelines.factory import job_name, resources_of, task_definitions
     from pipelines.instance import prepare_home
 
     prepare_home(places)
@@ -61,14 +63,28 @@ def _materialise(task: Task, places: Settings, until: str | None) -> Outcome:
     definitions = task_definitions(task, places, resources_of(places))
     job = definitions.resolve_job_def(job_name(task.spec.task))
     with dg.DagsterInstance.get() as instance:
+        _end_dead_runs(instance, task.spec.task)
         done = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
-            tags={TASK_TAG: task.spec.task},
+            tags={TASK_TAG: task.spec.task, LAUNCHER_TAG: "cli"},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             asset_selection=_upstream_of(definitions, task, until) if until else None,
         )
-    return Outcome(done.run_id, done.success, "" if done.success else _failure(done))
+    made = {event.asset_key.path[-1] for event in done.all_events if event.is_step_materialization and event.asset_key}
+    return Outcome(done.run_id, done.success, "" if done.success else _failure(done), frozenset(made))
+
+
+def _end_dead_runs(instance: dg.DagsterInstance, task: str) -> None:
+    """Mark earlier runs of the command line as failed: we hold the task's lock, so their processes are gone.
+
+    A run that looks started would hold up every run of the task that Dagster's daemon launches.
+    """
+    import dagster as dg
+
+    under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
+    for run in instance.get_runs(dg.RunsFilter(tags={TASK_TAG: task, LAUNCHER_TAG: "cli"}, statuses=under_way)):
+        instance.report_run_failed(run, "its process ended before it did")
 
 
 def _upstream_of(definitions: dg.Definitions, task: Task, until: str) -> list[dg.AssetKey]:

@@ -292,6 +292,8 @@ class Evaluation(Artifact):
     interval: tuple[float, float] = (0.0, 0.0)
     confidence: float = 0.95
     openings: int = 0
+    dataset_hash: str = ""  # of the data that it speaks of
+    baseline_digest: str = ""  # of the frozen baseline that it compares with
     ship: Ship = "nothing"
     verdict: str = ""
     next_steps: tuple[str, ...] = ()
@@ -308,5 +310,6 @@ class PackagedModel(Artifact):
     alias: str = ""
     source: str = ""
     bundle_sha256: str = ""
+    evaluation: str = ""  # digest of the evaluation that it stands on
     parity_rows: int = 0
     largest_difference: float = 0.0

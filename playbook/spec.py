@@ -58,7 +58,7 @@ class Target(Limit):
         return (Limit(metric=self.metric, at_least=self.at_least, of_class=self.of_class), *self.limits)
 
 
-_EMAIL_OR_TEAM = re.compile(r"^(team:[\w.-]+|[^@\s]+@[^@\s.]+\.[A-Za-z]{2,}|[^@\s]+@[^@\s]+\.[^@\s]+\.[A-Za-z]{2,})$")
+_EMAIL_OR_TEAM = re.compile(r"^(team:[A-Za-z0-9_.-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})$")
 
 
 class Owners(Section):
@@ -84,7 +84,9 @@ class Columns(Section):
     id: str | None = Field(None, description="Unique row id; without one, the row's content names it.")
     group: str | None = Field(None, description="Rows of one group (customer, speaker) stay in one split.")
     time: str | None = Field(None, description="Date or time of the row.")
-    keep: tuple[str, ...] = Field((), description="Further columns carried along, for slices.")
+    keep: tuple[Annotated[str, Field(pattern=r"^[\w .-]+$")], ...] = Field(
+        (), description="Further columns carried along, for slices: letters, digits, blanks, dots and dashes."
+    )
 
 
 class Source(Section):
@@ -101,7 +103,8 @@ class Source(Section):
     @model_validator(mode="after")
     def _one_way(self) -> Source:
         own_files = self.train is not None and self.test is not None
-        if (self.path is None) == (not own_files) or (self.path is not None and (self.train or self.validation)):
+        own_any = any((self.train, self.validation, self.test))
+        if (self.path is None and not own_files) or (self.path is not None and own_any):
             raise ValueError("either path (one file), or train and test (own files, validation optional)")
         return self
 
@@ -210,6 +213,12 @@ class Adaptation(Section):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["auto", "bf16", "float32"] = Field("auto", description="auto: bf16 where it is fast.")
     cache_activations: bool = Field(True, description="Compute frozen blocks once instead of in every step.")
+
+    @model_validator(mode="after")
+    def _rows_for_all(self) -> Adaptation:
+        if self.batch_size < 2 * self.devices:
+            raise ValueError(f"batch_size of at least two rows per device, {2 * self.devices}, not {self.batch_size}")
+        return self
 
 
 class Evaluation(Section):

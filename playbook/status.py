@@ -27,8 +27,8 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
     """The task's status with the keys of the command line's contract; unknown figures are None."""
     store = Store(places.store, places.home / "cache" / "store")
     found = {name: store.current(task.spec.task, name, kind) for name, kind in asset_kinds(task.spec).items()}
-    evaluation = _done(found.get(EVALUATION), Evaluation)
     dataset = _done(found.get(DATASET), DatasetVersion)
+    evaluation = _todays(task, dataset, found)
     target = task.spec.target
     report = places.home / "reports" / f"{task.spec.task}.html"
     return {
@@ -45,6 +45,7 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
             "test": _test(evaluation, evaluation.baseline if evaluation else None),
         },
         "rungs": _rungs(task, found),
+        "controls": {"scratch": None, "other_base": None},  # not built yet
         "candidate": _source(found),
         "test": _test_side(evaluation),
         "ship": evaluation.ship if evaluation else None,
@@ -54,6 +55,21 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
         "seconds": _seconds(found),
         "report": str(report) if evaluation is not None and report.exists() else None,
     }
+
+
+def _todays(task: Task, dataset: DatasetVersion | None, found: dict[str, Any]) -> Evaluation | None:
+    """The evaluation, unless data, baseline or target have changed since; what stands on an older one goes with it."""
+    evaluation = _done(found.get(EVALUATION), Evaluation)
+    frozen, target = found.get(FROZEN), task.spec.target
+    if evaluation is not None and dataset is not None and frozen is not None:
+        stands_on = (evaluation.dataset_hash, evaluation.baseline_digest, evaluation.metric, evaluation.target)
+        if stands_on == (dataset.dataset_hash, frozen.digest, target.label, target.at_least):
+            packaged = found.get(PACKAGED)
+            if isinstance(packaged, PackagedModel) and packaged.evaluation != evaluation.digest:
+                found[PACKAGED] = None
+            return evaluation
+    found[PACKAGED] = None
+    return None
 
 
 def _done(artifact: Artifact | None, kind: type[Any]) -> Any:

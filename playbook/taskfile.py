@@ -44,7 +44,7 @@ def load_task(path: str | Path) -> Task:
         text = path.read_text(encoding="utf-8")
         document = yaml.safe_load(text)
         lines = _field_lines(yaml.compose(text, Loader=yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TaskFileError(str(path), [f"not readable as YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(document, dict):
         raise TaskFileError(str(path), ["expected a mapping of fields (task, question, target, ...); this is none"])
@@ -59,6 +59,9 @@ def _field_lines(node: yaml.Node | None, prefix: tuple[str | int, ...] = ()) -> 
     lines: dict[tuple[str | int, ...], int] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if (*prefix, str(key.value)) in lines:
+                place = ".".join(str(part) for part in (*prefix, key.value))
+                raise ValueError(f"line {key.start_mark.line + 1}, {place}: written twice; keep one of the two")
             lines[(*prefix, str(key.value))] = key.start_mark.line + 1
             lines |= _field_lines(value, (*prefix, str(key.value)))
     elif isinstance(node, yaml.SequenceNode):
@@ -76,7 +79,10 @@ def _fault(item: Any, lines: dict[tuple[str | int, ...], int]) -> str:
 
 
 def _allowed(item: Any) -> str:
-    found = json.dumps(item["input"], default=str, ensure_ascii=False)
+    try:
+        found = json.dumps(item["input"], default=str, ensure_ascii=False)
+    except (TypeError, ValueError):  # keys that are no text
+        found = repr(item["input"])
     found = found if len(found) <= FOUND_WIDTH else found[:FOUND_WIDTH] + "…"
     if item["type"] == "missing":
         return "missing; the task cannot start without it"
@@ -105,7 +111,7 @@ def find_tasks(places: Settings) -> dict[str, Path]:
 def _name_of(path: Path) -> str:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return path.stem
     return str(document.get("task", path.stem)) if isinstance(document, dict) else path.stem
 

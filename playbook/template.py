@@ -9,7 +9,7 @@ from playbook.errors import TaskFileError
 
 TEMPLATE = """\
 # yaml-language-server: $schema={schema}
-# Run it: playbook run {path}
+# Run it: playbook run {name}, or with the path of this file
 # Every field, its meaning and its default: playbook schema, or playbook/spec.py.
 
 task: {name}
@@ -27,7 +27,7 @@ owners:                     # an e-mail address, or team:name; one person may we
 
 data:
   source:
-    path: ../data/{name}.csv   # CSV, Parquet or JSON Lines; relative to this file, or any fsspec URL
+    path: ../../data/{name}/raw/{name}.csv   # CSV, Parquet or JSON Lines; relative to this file, or any fsspec URL
     # train: train.csv         # or your own split: train and test, validation optional
     # test: test.csv
     provenance: TODO where the rows come from

@@ -23,6 +23,7 @@ LABELS = ("mixed", "same")
 BOUNDARIES = (0, 1)
 FAST = Adaptation(
     max_rungs=2, epochs=10, batch_size=16, learning_rate=6e-3, head_learning_rate=6e-3, dropout=0.0,
+    label_smoothing=0.0,
     precision="float32", accelerator="cpu", patience=10,
 )  # fmt: skip
 

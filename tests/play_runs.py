@@ -185,7 +185,7 @@ def make_place(
             "gate": gate,
         },
         "base": {**tiny_spec(folder / "base").model_dump(exclude_none=True), "folder": "base"},
-        "adaptation": {**plan, "max_rungs": 2, "epochs": 8, **adaptation},
+        "adaptation": {**plan, "label_smoothing": 0.0, "max_rungs": 2, "epochs": 8, **adaptation},
         "package": {"parity_rows": 20},
     }
     place = Place(folder, document)

@@ -16,9 +16,14 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -
     rng = np.random.default_rng([seed, epoch])
     blurred = lengths * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(lengths)) + rng.random(len(lengths))
     order = np.argsort(blurred, kind="stable")
-    steps = max(1, round(len(order) / batch_size))
+    steps = steps_per_epoch(len(order), batch_size)
     batches = [part[np.argsort(lengths[part], kind="stable")] for part in np.array_split(order, steps)]
     return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def steps_per_epoch(rows: int, batch_size: int) -> int:
+    """Steps of near equal size, none under the batch size where there are rows enough."""
+    return max(1, rows // batch_size)
 
 
 def share(rows: np.ndarray, rank: int, world: int) -> np.ndarray:

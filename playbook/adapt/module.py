@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import IterableDataset
 
-from playbook.adapt.batches import epoch_batches, share
+from playbook.adapt.batches import epoch_batches, share, steps_per_epoch
 from playbook.adapt.cache import Activations, chunks_of
 from playbook.adapt.encoder import Encoder, Span
 from playbook.artifacts import Epoch
@@ -58,7 +58,7 @@ class TrainBatches(IterableDataset[Batch]):
         return epoch_batches(lengths, max(self.plan.batch_size, self.world), self.plan.seed, self.epoch)
 
     def __len__(self) -> int:
-        return max(1, round(len(self.data.train) / max(self.plan.batch_size, self.world)))
+        return steps_per_epoch(len(self.data.train), max(self.plan.batch_size, self.world))
 
     def rank_rows(self) -> tuple[int, ...]:
         """Training rows of each rank in the first epoch."""

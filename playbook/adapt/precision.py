@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from playbook.errors import TrainingFailed
+
 Precision = Literal["auto", "bf16", "float32"]
 
 
@@ -15,6 +17,8 @@ def training_device(accelerator: str, local_rank: int = 0) -> torch.device:
     """The device that this process computes on: a GPU where there is one and the task file allows it."""
     if accelerator != "cpu" and torch.cuda.is_available():
         return torch.device("cuda", local_rank)
+    if accelerator == "gpu":
+        raise TrainingFailed("adaptation.accelerator is gpu, but torch finds none here; set auto or cpu, or mend CUDA")
     return torch.device("cpu")
 
 

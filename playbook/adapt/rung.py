@@ -32,6 +32,7 @@ from playbook.artifacts import BasePin, Epoch, canonical_hash
 from playbook.data.tables import LABEL, ROW_ID, TEXT
 from playbook.evaluate.metrics import metric_value
 from playbook.settings import settings
+from playbook.store import file_sha256
 
 Report = Callable[[str], None]
 HEAD = "head."
@@ -126,7 +127,8 @@ def read_rows(job: RowFiles) -> tuple[Tokens, RungData, pd.DataFrame]:
 
 def cache_folder(root: Path, pin_hash: str, tokens: Tokens, boundaries: Sequence[int], dtype: torch.dtype) -> Path:
     """Where the activations of these rows lie: the name is the hash of everything they depend on."""
-    content = canonical_hash([pin_hash, list(boundaries), str(dtype), torch.__version__])
+    code = [file_sha256(Path(__file__).with_name(name)) for name in ("encoder.py", "cache.py")]
+    content = canonical_hash([pin_hash, list(boundaries), str(dtype), torch.__version__, code])
     return root / f"{content[:16]}-{canonical_hash([tokens.ids.tolist(), tokens.offsets.tolist()])[:16]}"
 
 
@@ -213,6 +215,8 @@ def _fit(job: Job, module: RungModule, trainer: pl.Trainer, report: Report) -> i
     report(f"resuming after epoch {len(curve)}")
     if len(curve) >= job.adaptation.epochs or stalled(curve, job.adaptation.patience):
         module.curve = curve
+        if module._batches.world > 1:  # the trainer, which would have made the group, has nothing left to do
+            torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     else:
         trainer.fit(module, loader, ckpt_path=last, weights_only=True)
     return len(curve)

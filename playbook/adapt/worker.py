@@ -37,6 +37,8 @@ def die_with_parent(parent: int | None = None) -> None:
     """
     if not sys.platform.startswith("linux"):
         return
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a parent may have it ignored or blocked, and children inherit that
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     parent = parent or os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # the parent ended before the kernel was asked

@@ -13,6 +13,7 @@ from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT
 from playbook.data.text import clean_text, comparison_key
 from playbook.spec import Data
 
+TEST_NAMES = ("test", "testing")  # what a team may call its test split
 DETAIL = "detail"  # which other row, or which value, made a row unfit
 
 MISSING_TEXT = "missing text"
@@ -143,7 +144,7 @@ def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
     found = {}
     for _, group in fit[labels > 1].groupby(keys):
         for i in group.index:
-            if group[ASKED][i].casefold() == "test":
+            if group[ASKED][i].casefold() in TEST_NAMES:
                 continue  # a test split that the team brought stays as it is
             other = group[group[LABEL] != group[LABEL][i]].iloc[0]
             found[i] = (CONFLICT, f"row {other[ROW_ID]} says {other[LABEL]}")

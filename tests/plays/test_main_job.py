@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from data_samples import rows
 from play_runs import Ended, Place, make_place
@@ -115,6 +116,27 @@ def test_a_damaged_result_is_made_again(finished: tuple[Place, Ended]) -> None:
     assert weights(place) == before
 
 
+def test_a_killed_run_is_taken_up_again_by_the_same_command(
+    finished: tuple[Place, Ended], tmp_path: Path, database: Path
+) -> None:
+    place = make_place(tmp_path, database)
+    command = [sys.executable, "-m", "playbook.cli", "run", str(place.file)]
+    with subprocess.Popen(command, env=place.environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as first:
+        assert first.stderr is not None
+        assert any("rung_1: epoch 4/" in line for line in first.stderr), "it is in the middle of a rung"
+        first.kill()
+    again = subprocess.run(command, env=place.environment, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert again.returncode == 0, again.stderr
+    assert "rung_1: resuming after epoch" in again.stderr and "frozen_baseline: unchanged" in again.stderr
+    assert place.current()["rung_1"].resumed >= 3
+    assert weights(place) == weights(finished[0]), "the result of a run that nobody disturbed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(place.places.dagster_home))
+        with dg.DagsterInstance.get() as instance:
+            ends = sorted(run.status.value for run in instance.get_runs())
+    assert ends == ["FAILURE", "SUCCESS"], "the dead run does not look as if it went on"
+
+
 def test_a_second_run_of_the_task_is_turned_away(finished: tuple[Place, Ended]) -> None:
     place, _ = finished
     command = [sys.executable, "-m", "playbook.cli", "run", str(place.file), "--until", "reference_baselines"]
@@ -136,7 +158,7 @@ def test_a_second_run_of_the_task_is_turned_away(finished: tuple[Place, Ended]) 
 
 
 def test_a_test_split_too_small_for_the_margin_stays_closed(tmp_path: Path, database: Path) -> None:
-    place = make_place(tmp_path, database, epochs=4, max_rungs=1)
+    place = make_place(tmp_path, database, max_rungs=1)
     place.task(target={"margin": 0.02})
     ended = place.run()
     assert ended.code == 0 and ended.status["state"] == "refused"

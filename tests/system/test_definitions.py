@@ -1,4 +1,4 @@
-"""The code location as Dagster loads it: keys, groups, owners, kinds, tags, jobs, checks and pools of every task."""
+"""The code location as Dagster loads it: keys, groups, owners, kinds, tags, jobs and checks of every task."""
 
 from __future__ import annotations
 
@@ -143,12 +143,9 @@ def test_the_gate_blocks(loaded: dg.Definitions, task: Task) -> None:
     assert len(mine) == len(names) + 2
 
 
-def test_pools(loaded: dg.Definitions, task: Task) -> None:
-    pools = {name: asset.op.pool for name, asset in assets_of(loaded, task).items()}
-    training = {name for name, pool in pools.items() if pool == "training"}
-    assert {"frozen_baseline", "rung_1", "rung_2", "rung_3"} <= training
-    assert pools["dataset_version"] == "dvc"
-    assert {pool for pool in pools.values() if pool} == {"training", "dvc"}
+def test_no_pools(loaded: dg.Definitions, task: Task) -> None:
+    """A killed run of the command line would keep its slot and hold up the next one for ever; plays lock themselves."""
+    assert {asset.op.pool for asset in assets_of(loaded, task).values()} == {None}
 
 
 def test_job_takes_the_whole_task_in_one_process(loaded: dg.Definitions, task: Task) -> None:

@@ -225,17 +225,24 @@ def test_rates_fall_with_depth_and_follow_warm_up_and_cosine(bench: Bench) -> No
 
 
 def test_dropout_is_on_in_training_blocks_and_off_when_scoring(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[bool, float, bool]] = []
-    drop = encoder_module.F.dropout
+    seen: list[tuple[bool, float]] = []
+    drop = encoder_module._dropout
 
-    def watched(value: torch.Tensor, probability: float, training: bool) -> torch.Tensor:
-        seen.append((torch.is_grad_enabled(), probability, training))
-        return drop(value, probability, training)
+    def watched(value: torch.Tensor, probability: float) -> torch.Tensor:
+        seen.append((torch.is_grad_enabled(), probability))
+        return drop(value, probability)
 
-    monkeypatch.setattr(encoder_module.F, "dropout", watched)
+    monkeypatch.setattr(encoder_module, "_dropout", watched)
     plan = DROPPING.model_copy(update={"epochs": 2, "cache_activations": False})
     run_rung(bench.rung("dropping", plan), silent)
-    assert set(seen) == {(True, 0.1, True), (False, 0.1, False)}  # the frozen block, recomputed, does not drop either
+    assert set(seen) == {(True, 0.1)}  # neither scoring nor the frozen block, recomputed, drops anything
+
+
+def test_dropout_keeps_the_mean_and_drops_the_share_asked() -> None:
+    torch.manual_seed(0)
+    dropped = encoder_module._dropout(torch.ones(1000, 1001), 0.1)
+    assert float((dropped == 0).float().mean()) == pytest.approx(26 / 256, abs=2e-3)
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=2e-3)
 
 
 def test_nothing_below_the_boundary_changes(bench: Bench) -> None:
