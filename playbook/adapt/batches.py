@@ -22,8 +22,8 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """Steps of near equal size, none under the batch size where there are rows enough."""
-    return max(1, rows // batch_size)
+    """Steps of near equal size; each has at least two thirds of the batch size, so no rank of DDP goes without rows."""
+    return max(1, round(rows / batch_size))
 
 
 def share(rows: np.ndarray, rank: int, world: int) -> np.ndarray:
