@@ -42,7 +42,10 @@ class Store:
     """Artefacts under one fsspec URL; `cache` is a local folder for files of a remote store."""
 
     def __init__(self, url: str, cache: Path) -> None:
-        self.fs, self.base = fsspec.core.url_to_fs(url)
+        try:
+            self.fs, self.base = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise ArtifactError(f"PLAYBOOK_STORE is {url}: expected an fsspec URL that works here; {error}") from None
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
         self.cache = cache
 
