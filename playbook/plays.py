@@ -19,10 +19,14 @@ from playbook.spec import TaskSpec
 PROBLEM = "problem_statement"
 DATASET = "dataset_version"
 REFERENCES = "reference_baselines"
+DECISION = "decision"
 BASE = "base_selection"
 FROZEN = "frozen_baseline"
+AUDIT = "label_audit"
 CANDIDATE = "candidate"
+CONTROLS = "controls"
 EVALUATION = "evaluation"
+SIGN_OFF = "sign_off"
 PACKAGED = "packaged_model"
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from playbook.adapt.cache import build_cache
 from playbook.adapt.encoder import load_encoder
 from playbook.adapt.head import Head, fit_head
+from playbook.adapt.module import RungData
 from playbook.adapt.precision import compute_dtype, describe_hardware, set_threads, training_device
 from playbook.adapt.rung import HEAD, cache_folder, class_weights, read_rows, versions, write_predictions
 from playbook.artifacts import BasePin
@@ -58,8 +59,18 @@ def boundaries_of(blocks: int, max_rungs: int) -> tuple[int, ...]:
     return tuple(range(blocks - min(max_rungs, blocks), blocks))
 
 
-def train_frozen(job: FrozenJob, report: Callable[[str], None]) -> FrozenResult:
-    """Compute features (and the activations that rungs will start from), fit the head, write its files to `job.out`."""
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """What the frozen base makes of the rows: `features` float32 (rows, width), train rows first."""
+
+    features: np.ndarray
+    data: RungData
+    validation_table: pd.DataFrame
+    hardware: str
+
+
+def frozen_features(job: FrozenJob, report: Callable[[str], None]) -> FrozenFeatures:
+    """Pooled features of train and validation rows, from the activations cache, which is filled first if need be."""
     set_threads(settings().threads, 1)
     device = training_device(job.adaptation.accelerator)
     dtype = compute_dtype(job.adaptation.precision, device)
@@ -67,6 +78,13 @@ def train_frozen(job: FrozenJob, report: Callable[[str], None]) -> FrozenResult:
     encoder = load_encoder(job.base_folder, job.pin.pooling).requires_grad_(False).to(device)
     folder = cache_folder(job.cache, job.pin.weights_sha256, tokens, job.boundaries, dtype)
     features = build_cache(folder, encoder, tokens, job.boundaries, dtype, report).features
+    return FrozenFeatures(features, data, table, describe_hardware(device, dtype))
+
+
+def train_frozen(job: FrozenJob, report: Callable[[str], None]) -> FrozenResult:
+    """Compute features (and the activations that rungs will start from), fit the head, write its files to `job.out`."""
+    found = frozen_features(job, report)
+    features, data, table = found.features, found.data, found.validation_table
     truth = data.labels[data.validation]
 
     def validate(head: Head) -> tuple[float, float]:
@@ -79,11 +97,10 @@ def train_frozen(job: FrozenJob, report: Callable[[str], None]) -> FrozenResult:
     fitted = fit_head(features[data.train], labels, len(job.labels), weights, validate, report)
     probabilities = fitted.head.probabilities(features[data.validation])
     files = _write(job, fitted.head, table, probabilities)
-    hardware = describe_hardware(device, dtype)
-    configuration = _configuration(job, fitted.l2, hardware)
+    configuration = _configuration(job, fitted.l2, found.hardware)
     files["config"].write_text(json.dumps(configuration, indent=1, sort_keys=True), encoding="utf-8")
     grid = {f"{l2:g}": metric for l2, metric in fitted.grid.items()}
-    return FrozenResult(files, fitted.l2, grid, fitted.iterations, truth, probabilities.argmax(1), hardware)
+    return FrozenResult(files, fitted.l2, grid, fitted.iterations, truth, probabilities.argmax(1), found.hardware)
 
 
 def _committed(metric: Limit, labels: Sequence[str], truth: np.ndarray, predicted: np.ndarray) -> float:

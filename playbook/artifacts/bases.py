@@ -1,0 +1,79 @@
+"""Play 2: pinned bases, and the bake-off that chose one."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from playbook.artifacts.artifact import Artifact, Part, Score
+
+
+class BasePin(Part):
+    """A base nailed down (2.4)."""
+
+    name: str
+    origin: Literal["hub", "folder", "package"]
+    revision: str
+    weights_sha256: str
+    tokenizer_sha256: str
+    licence: str
+    parameters: int
+    blocks: int
+    width: int
+    pooling: Literal["mean", "cls"]
+    max_length: int
+    layers: int | None = None  # blocks kept of a truncated base; the pinned weights are then the truncated ones
+
+
+class Latency(Part):
+    """Time of one call, milliseconds, and texts per second."""
+
+    batch: int
+    p50_ms: float
+    p95_ms: float
+    per_second: float
+
+
+class Closeness(Part):
+    """How close a base is to the texts of the task (2.2)."""
+
+    tokens_per_word: float
+    unknown_share: float  # of tokens
+    features: float  # the measure on the features
+    measure: str  # its name and source
+
+
+class BaseCandidate(Part):
+    """One candidate of the bake-off. `out` says why it was out before its score was seen; it then has none."""
+
+    name: str
+    pin: BasePin | None = None
+    licence: str = ""
+    pretrained_on: str = ""
+    relevance: str = ""
+    out: str = ""
+    score: Score | None = None  # frozen probe on the validation slice
+    resampled: tuple[float, ...] = ()  # the probe's score on each resample
+    spread: float = 0.0  # their standard deviation
+    transferability: float | None = None
+    transferability_method: str = ""
+    closeness: Closeness | None = None
+    latency: tuple[Latency, ...] = ()  # batch 1 and 32
+    memory_mb: float = 0.0
+    disk_mb: float = 0.0
+    parameters: int = 0
+    seconds: float = 0.0
+
+
+class BaseSelection(Artifact):
+    """The chosen base and the table that it was chosen from (Play 2). Files: `plot` (PNG, score against latency)."""
+
+    kind: ClassVar[str] = "base_selection"
+    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"candidates"}
+    pin: BasePin | None = None
+    chosen: int = 0  # place among the task's bases
+    runner_up: int | None = None
+    runner_up_pin: BasePin | None = None
+    candidates: tuple[BaseCandidate, ...] = ()  # in the order of the task file
+    probe_rows: tuple[int, int] = (0, 0)  # train and validation rows of the probe
+    rule: str = ""
+    why: str = ""

@@ -1,0 +1,260 @@
+"""Play 5: what the test split says, the suite around it, and the sign-off."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from playbook.artifacts.adapt import Transfer
+from playbook.artifacts.artifact import Artifact, Figure, Part, Score
+from playbook.artifacts.bases import Latency
+
+
+class ClassFigures(Part):
+    """Per class figures of one model."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Side(Part):
+    """One model on the test split."""
+
+    scores: dict[str, Score]  # by Limit.label, target first
+    per_class: tuple[ClassFigures, ...]
+    confusion: tuple[tuple[int, ...], ...]  # rows: true class, columns: predicted
+
+
+Ship = Literal["candidate", "baseline", "nothing"]
+
+
+class Comparison(Part):
+    """One model on the test split beside the frozen baseline: references, baseline, controls, candidate."""
+
+    name: str  # majority, tfidf, zero_shot, frozen, scratch, other_base, candidate
+    test: Score
+    over_frozen: Figure | None = None  # paired; None for the frozen baseline itself
+    seconds: float | None = None  # of training
+
+
+class TransferVerdict(Part):
+    """Does transfer help? Candidate minus control on the test split (B1)."""
+
+    transfer: Transfer = "not measured"
+    over_scratch: Figure | None = None
+    over_other_base: Figure | None = None
+    over_frozen: Figure | None = None
+    minutes_per_point: float | None = None  # training minutes of the staircase per point over the frozen baseline
+    text: str = ""
+
+
+class CalibrationBin(Part):
+    """Rows whose confidence lies in (low, high]: mean confidence and accuracy."""
+
+    low: float
+    high: float
+    confidence: float
+    accuracy: float
+    rows: int
+
+
+class Calibration(Part):
+    """Expected calibration error before and after temperature scaling, in [0, 1]; the temperature is validation's."""
+
+    temperature: float
+    ece_before: float
+    ece_after: float
+    before: tuple[CalibrationBin, ...]
+    after: tuple[CalibrationBin, ...]
+    text: str
+
+
+class SliceFigure(Part):
+    """The shown model on one slice of the test split."""
+
+    column: str
+    value: str
+    score: Score  # target's metric; n is the rows of the slice
+    rest: float  # the metric on all other rows
+    baseline: float | None = None  # the frozen baseline on the same slice
+    p_value: float = 1.0  # of the difference from the rest, corrected for the number of slices (Holm)
+
+
+class Slices(Part):
+    """All slices, worst first; `left_out` were too small."""
+
+    figures: tuple[SliceFigure, ...] = ()
+    left_out: int = 0
+    text: str = ""
+
+
+class BehaviourExample(Part):
+    """A failing case: the texts and the answers."""
+
+    text: str
+    changed: str
+    expected: str
+    told: str
+
+
+class BehaviourTest(Part):
+    """One behavioural test (CheckList, Ribeiro et al. 2020): failures of baseline and candidate among its cases."""
+
+    name: str
+    kind: Literal["invariance", "direction", "minimum_functionality"]
+    cases: int
+    failed_baseline: int
+    failed_candidate: int | None
+    allowed: float  # share of cases that may fail
+    passed: bool  # the shown model
+    examples: tuple[BehaviourExample, ...] = ()
+
+
+class ClassRegression(Part):
+    """Of one class: rows that the other model had right and the candidate has wrong, and the reverse."""
+
+    label: str
+    rows: int
+    broken: int
+    mended: int
+
+
+class Regression(Part):
+    """What the frozen baseline or the champion could do and the candidate cannot (5.4)."""
+
+    against: Literal["frozen baseline", "champion"]
+    version: str  # of the champion; empty for the baseline
+    broken: int
+    mended: int
+    share: float  # broken of all rows
+    allowed: float
+    per_class: tuple[ClassRegression, ...]
+    passed: bool
+    text: str
+
+
+class Speed(Part):
+    """What an answer takes and costs on this hardware (5.5)."""
+
+    model: Literal["baseline", "candidate"]
+    latency: tuple[Latency, ...]  # batch 1 and 32
+    cost_per_1000: float
+    currency: str
+
+
+class Shift(Part):
+    """Two samples of inputs compared: does a classifier tell them apart, do classes, lengths and scores differ?"""
+
+    name: Literal["validation and test", "test and production"]
+    rows: tuple[int, int]
+    auc: float  # of the classifier two-sample test; 0.5: not to be told apart
+    p_value: float
+    class_mix: float | None  # total variation distance of the classes, 0 to 1
+    class_mix_p_value: float | None
+    length_ratio: float  # mean words of the second over the first
+    score: Figure | None  # second minus first in the target's metric, unpaired
+    differs: bool
+    text: str  # one sentence, by how much
+
+
+class Blocker(Part):
+    """What stands against shipping beside the target: a waiver with a reason, a name and an expiry may lift it."""
+
+    what: Literal[
+        "regression_budget",
+        "behavioural_tests",
+        "production_slice",
+        "shifted_test",
+        "label_agreement",
+        "negative_transfer",
+    ]
+    text: str
+
+
+class CostActual(Part):
+    """The estimate beside what it came to (1.5)."""
+
+    estimated_seconds: float
+    actual_seconds: float
+    ratio: float  # actual over the uncorrected estimate: for the next task
+    estimated_money: float
+    actual_money: float
+    currency: str
+
+
+class Evaluation(Artifact):
+    """Test-set delta over the frozen baseline and what to ship (Play 5). Files: `report`
+    (HTML), `card` (Markdown), `predictions`."""
+
+    kind: ClassVar[str] = "evaluation"
+    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"speed", "cost"}
+    refused: bool = False  # the split cannot resolve the margin; the test split stayed closed
+    rows_needed: int = 0
+    rows: int = 0
+    metric: str = ""
+    target: float = 0.0
+    margin: float = 0.0
+    baseline: Side | None = None
+    candidate: Side | None = None
+    delta: float = 0.0
+    interval: tuple[float, float] = (0.0, 0.0)
+    confidence: float = 0.95
+    openings: int = 0
+    dataset_hash: str = ""  # of the data that it speaks of
+    baseline_digest: str = ""  # of the frozen baseline that it compares with
+    comparisons: tuple[Comparison, ...] = ()
+    transfer: TransferVerdict = TransferVerdict()
+    calibration: Calibration | None = None
+    slices: Slices = Slices()
+    behaviour: tuple[BehaviourTest, ...] = ()
+    regressions: tuple[Regression, ...] = ()
+    speed: tuple[Speed, ...] = ()
+    shifts: tuple[Shift, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
+    cost: CostActual | None = None
+    candidate_digest: str = ""  # of the model that was evaluated
+    ship: Ship = "nothing"
+    verdict: str = ""
+    next_steps: tuple[str, ...] = ()
+
+
+class Binding(Part):
+    """What an approval speaks of, by SHA-256 (B3): anything changed since makes it void."""
+
+    task: str
+    ship: Ship
+    dataset: str  # DVC's hash of the prepared folder
+    splits: dict[str, str]  # split -> hash of its file
+    base: str  # weights of the pinned base
+    weights: str  # trained tensors of the model that ships
+    report: str
+    evaluation: str  # digest of the artefact
+
+
+class Waiver(Part):
+    """A blocker lifted by somebody, with a reason, until a day (ISO date, inclusive)."""
+
+    what: str
+    by: str
+    reason: str
+    expires: str
+
+
+class SignOff(Artifact):
+    """The approval, bound to hashes (5.6, B3)."""
+
+    kind: ClassVar[str] = "sign_off"
+    state: Literal["approved", "awaiting", "rejected", "void"] = "awaiting"
+    mode: Literal["automatic", "recorded", "signed"] = "recorded"
+    binding: Binding | None = None
+    by: str = ""
+    at: str = ""
+    answers: dict[str, str] = Field(default_factory=dict)  # question -> answer
+    same_person: bool = False  # the sign-off owner is the model owner, openly
+    log_entry: str = ""  # hash of the entry in the decision log
+    waivers: tuple[Waiver, ...] = ()
+    awaits: str = ""  # in words: who has to do what

@@ -1,0 +1,80 @@
+"""Play 1: the problem statement, the reference baselines, the decision."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from playbook.artifacts.artifact import Artifact, Part, Score
+
+Path = Literal["no_model", "prompt_or_retrieve", "fine_tune", "from_scratch"]
+PATHS: tuple[Path, ...] = ("no_model", "prompt_or_retrieve", "fine_tune", "from_scratch")
+
+
+class ProblemStatement(Artifact):
+    """The validated task file (Play 1)."""
+
+    kind: ClassVar[str] = "problem_statement"
+    spec: dict[str, Any] = Field(default_factory=dict)
+    spec_hash: str = ""
+
+
+class ReferenceBaselines(Artifact):
+    """What a model has to beat: majority class, TF-IDF with logistic regression, the base zero-shot (1.7)."""
+
+    kind: ClassVar[str] = "reference_baselines"
+    validation: dict[str, Score] = Field(default_factory=dict)  # majority, tfidf, zero_shot
+    meets_target: str = ""  # name of the reference that already meets the target, if any
+
+
+class EvidenceRow(Part):
+    """One question of the decision gate: who answered what, and which path it speaks for."""
+
+    question: str
+    answer: str
+    source: Literal["task file", "measured", "not answered"]
+    favours: tuple[Path, ...] = ()  # paths that the answer speaks for; empty: it decides nothing
+    rules_out: tuple[Path, ...] = ()  # hard limits
+    weight: float = 0.0
+    why: str = ""
+
+
+class PathCost(Part):
+    """What one path would cost, before commitment (1.5). Money in the currency of the task file's prices."""
+
+    path: Path
+    device_hours: float
+    money: float
+    iterations: tuple[int, int]  # fewest and most
+    inference_per_1000: float  # money per thousand requests
+    storage_gb: float
+    how: str  # what the figures follow from
+
+
+class Decision(Artifact):
+    """Which path is taken, and the evidence row by row (1.3 to 1.6).
+
+    Measured throughput and what follows from it are circumstances: they differ from run to run, the path does not.
+    """
+
+    kind: ClassVar[str] = "decision"
+    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {
+        "costs",
+        "training_seconds",
+        "ratio",
+        "evidence",
+        "rows_per_second",
+    }
+    path: Path = "fine_tune"  # taken: the recommendation, unless the task file overrides it
+    recommended: Path = "fine_tune"
+    why: str = ""
+    overridden: str = ""  # by whom and why, where the task file overrides the recommendation
+    evidence: tuple[EvidenceRow, ...] = ()
+    scores: dict[str, float] = Field(default_factory=dict)  # path -> sum of weights; a path ruled out is absent
+    open_questions: tuple[str, ...] = ()
+    costs: tuple[PathCost, ...] = ()
+    currency: str = "EUR"
+    rows_per_second: float = 0.0  # of the 20-step probe
+    training_seconds: float = 0.0  # estimate for all training of one run of the task (frozen, rungs, controls)
+    ratio: float = 1.0  # actual over estimate in earlier tasks, already multiplied in

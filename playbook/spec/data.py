@@ -1,0 +1,133 @@
+"""The data of a task (Play 3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from playbook.spec.section import Fraction, Section
+
+
+class Columns(Section):
+    """Which column of the source plays which part."""
+
+    text: str
+    label: str
+    id: str | None = Field(None, description="Unique row id; without one, the row's content names it.")
+    group: str | None = Field(None, description="Rows of one group (customer, speaker) stay in one split.")
+    time: str | None = Field(None, description="Date or time of the row.")
+    keep: tuple[Annotated[str, Field(pattern=r"^[\w .-]+$")], ...] = Field(
+        (), description="Further columns carried along, for slices: letters, digits, blanks, dots and dashes."
+    )
+
+
+class Source(Section):
+    """Where rows come from: CSV, Parquet or JSON Lines, by local path (relative to the task file) or fsspec URL."""
+
+    path: str | None = Field(None, description="One file with all rows.")
+    train: str | None = Field(None, description="The team's own training file; validation is cut from it if not given.")
+    validation: str | None = None
+    test: str | None = None
+    provenance: str = Field("not stated", description="Where the data comes from, for the dataset's page.")
+    licence: str = Field("not stated", description="Licence of the data.")
+    known_limits: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Source:
+        own_files = self.train is not None and self.test is not None
+        own_any = any((self.train, self.validation, self.test))
+        if (self.path is None and not own_files) or (self.path is not None and own_any):
+            raise ValueError("either path (one file), or train and test (own files, validation optional)")
+        return self
+
+    @property
+    def locations(self) -> dict[str, str]:
+        """Every file of the source by role: `all`, or `train`, `validation`, `test`."""
+        named = {"all": self.path, "train": self.train, "validation": self.validation, "test": self.test}
+        return {role: place for role, place in named.items() if place is not None}
+
+
+class Production(Section):
+    """Rows like those of production (3.4): a file of their own, or the latest part of the test split."""
+
+    path: str | None = Field(None, description="A file with the same columns as the source; labels may be empty.")
+    latest: float | None = Field(
+        None, gt=0, lt=1, description="This share of the test split, the newest by data.columns.time."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Production:
+        if (self.path is None) == (self.latest is None):
+            raise ValueError("either path (a file of its own) or latest (a share of the test split)")
+        return self
+
+
+class Labels(Section):
+    """Whether the labels can be believed (3.1, 3.2)."""
+
+    second_annotator: str | None = Field(
+        None, description="CSV of a sample that a second person labelled: row id, label."
+    )
+    min_kappa: float = Field(0.6, ge=-1, le=1, description="Floor of Cohen's kappa with the second annotator.")
+    guideline: str | None = Field(
+        None, description="Markdown that defines every class under a heading of its name, with edge cases."
+    )
+    corrections: str | None = Field(
+        None, description="CSV of corrected labels that `playbook relabel` writes: row_id, label, by, when."
+    )
+    folds: int = Field(5, ge=2, le=20, description="Folds of the predictions that likely label errors come from.")
+    known_errors: str | None = Field(
+        None,
+        description="CSV of row ids whose label is known to be wrong, planted to measure the relabel queue. Read only "
+        "to score a queue that is already written.",
+    )
+
+
+class Splits(Section):
+    """How rows are divided. A row's split follows from its group and the seed alone, so it survives new data (3.3)."""
+
+    column: str | None = Field(None, description="The team's own split column (train, validation or val, test).")
+    validation: float = Field(0.15, gt=0, lt=0.5)
+    test: float = Field(0.15, gt=0, lt=0.5, description="Not used where the source brings its own test file.")
+    seed: int = Field(7, ge=0, lt=2**31)
+    near_duplicate_similarity: float = Field(
+        0.9, gt=0, le=1, description="Jaccard similarity of character 4-grams from which two texts are near duplicates."
+    )
+    across_splits: Literal["auto", "quarantine", "refuse"] = Field(
+        "auto",
+        description="A training row that is a (near) duplicate of a validation or test row: quarantine it, or refuse: "
+        "leave it so that the gate turns red. auto: quarantine where playbook cuts the split, refuse where the team "
+        "brings it.",
+    )
+
+
+class Gate(Section):
+    """What the data must satisfy before anything is modelled (3.5, 3.6)."""
+
+    min_rows: int = Field(200, ge=1)
+    min_rows_per_class: int = Field(20, ge=1, description="In the training split.")
+    warn_rows_per_class: int = Field(200, ge=1, description="Fewer training rows than this is a warning.")
+    min_evaluation_rows_per_class: int = Field(5, ge=1, description="In validation and in test, each.")
+    max_quarantined: Fraction = Field(0.1, description="Fraction of raw rows that may be quarantined.")
+    split_tolerance: float = Field(0.05, gt=0, le=0.5, description="Allowed distance from the asked split fractions.")
+
+
+class Data(Section):
+    """The data of the task (Play 3)."""
+
+    source: Source
+    columns: Columns
+    classes: dict[str, str] = Field(min_length=2, description="Every class with its description.")
+    splits: Splits = Splits()
+    gate: Gate = Gate()
+    labels: Labels = Labels()
+    production: Production | None = None
+
+    @field_validator("classes")
+    @classmethod
+    def _names(cls, value: dict[str, str]) -> dict[str, str]:
+        blank = [name for name in value if not name.strip() or name != name.strip()]
+        if blank:
+            raise ValueError(f"class names without outer blanks, not {blank}")
+        return value

@@ -1,0 +1,36 @@
+"""Evaluation against the baseline (Play 5)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from playbook.spec.section import Fraction, Section
+
+
+class RegressionBudget(Section):
+    """How many rows that the baseline or the champion had right the candidate may have wrong (5.4)."""
+
+    share: Fraction = Field(0.05, description="Of all test rows.")
+    share_of_class: Fraction = Field(0.15, description="Of the rows of any one class with at least 20 rows.")
+
+
+class Evaluation(Section):
+    """Evaluation against the baseline (Play 5)."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    resamples: int = Field(2000, ge=200, le=100_000, description="Paired bootstrap resamples.")
+    power: float = Field(0.8, gt=0, lt=1, description="Chance of seeing a gain of the margin that the split must give.")
+    early_end_standard_errors: float = Field(
+        1.0, ge=0, description="A baseline ends the task when validation minus this many errors still meets the target."
+    )
+    slices: tuple[str, ...] = Field(
+        (), description="Columns of data.columns.keep to slice by; empty: every one of them that has few values."
+    )
+    min_slice_rows: int = Field(25, ge=5, description="Smaller slices are left out, and counted.")
+    calibration_bins: int = Field(10, ge=2, le=50)
+    behaviour: str | None = Field(None, description="YAML file with behavioural tests (5.4).")
+    regression: RegressionBudget = RegressionBudget()
+    shift_p_value: float = Field(
+        0.01, gt=0, lt=0.5, description="Two samples differ when a classifier's chance to tell them apart is below it."
+    )
+    examples: int = Field(12, ge=0, le=200, description="Wrong answers shown in the report.")

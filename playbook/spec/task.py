@@ -1,0 +1,56 @@
+"""The whole task file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from playbook.spec.adaptation import Adaptation
+from playbook.spec.bases import BakeOff, Base
+from playbook.spec.data import Data
+from playbook.spec.decision import DecisionAnswers, Prices
+from playbook.spec.evaluation import Evaluation
+from playbook.spec.package import Package
+from playbook.spec.section import Section
+from playbook.spec.sign_off import SignOff
+from playbook.spec.target import Owners, Target
+
+
+class TaskSpec(Section):
+    """One task: a sentence, a number, data and a base."""
+
+    task: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Name: lower case letters, digits and underscores."
+    )
+    question: str = Field(min_length=10, description="The task in one sentence (1.1).")
+    modality: Literal["text"] = "text"
+    target: Target
+    owners: Owners
+    data: Data
+    decision: DecisionAnswers = DecisionAnswers()
+    prices: Prices = Prices()
+    base: Base
+    bake_off: BakeOff = BakeOff()
+    adaptation: Adaptation = Adaptation()
+    evaluation: Evaluation = Evaluation()
+    sign_off: SignOff = SignOff()
+    package: Package = Package()
+
+    @model_validator(mode="after")
+    def _classes_known(self) -> TaskSpec:
+        for limit in self.target.all_limits:
+            if limit.of_class is not None and limit.of_class not in self.data.classes:
+                known = list(self.data.classes)
+                raise ValueError(f"target: of_class {limit.of_class!r} is none of data.classes {known}")
+        return self
+
+    @property
+    def bases(self) -> tuple[Base, ...]:
+        """All candidates of the bake-off: `base` first, then the alternatives."""
+        return (self.base, *self.bake_off.alternatives)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in a fixed order; a label's position here is its number everywhere."""
+        return tuple(sorted(self.data.classes))
