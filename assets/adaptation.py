@@ -15,7 +15,7 @@ from playbook.plays import BASE, DATASET, FROZEN, rung_name
 from playbook.spec import TaskSpec
 from resources.launcher import TrainLauncher
 
-NOT_IN_A_RUNG = {"max_rungs", "keep"}  # fields of the adaptation section that do not change how one rung trains
+NOT_IN_A_RUNG = {"max_rungs", "keep", "controls"}  # fields of the section that do not change how one rung trains
 
 
 def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -39,6 +39,8 @@ def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
             return result(play, skip(play, FrozenBaseline, base.reason))
         inputs = training_inputs(play, dataset, base)
         done = remembered(play, FrozenBaseline, inputs, lambda key: _train_frozen(play, dataset, base, key))
+        figures = {"validation": done.validation.value if done.validation else None, "meets_target": done.meets_target}
+        play.decide("rung", "frozen baseline: the number to beat", {"model": done.digest}, figures)
         shown = {"l2": done.l2, "l2_grid": dg.MetadataValue.json(done.l2_grid), "meets_target": done.meets_target}
         return result(play, done, {**_score_shown(done), **shown})
 
@@ -46,7 +48,7 @@ def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
 
 
 def activations(play: Play) -> Path:
-    """Folder of the task's activations caches; the candidate's play removes it, a later rung makes it again."""
+    """Folder of the task's activations caches; the last play that trains removes it, a later one makes it again."""
     return play.world.work(play.task.spec.task, "activations")
 
 
@@ -75,7 +77,7 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
     if pin is None:
         raise dg.Failure("the base is not pinned; materialise base_selection first", allow_retries=False)
     job = FrozenJob(
-        base_folder=base_folder(play),
+        base_folder=base_folder(play, pin),
         pin=pin,
         labels=spec.labels,
         train=store.path(dataset, DATASET, "train"),
@@ -136,6 +138,9 @@ def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
             return result(play, skip(play, Rung, why_not))
         start: FrozenBaseline | Rung = previous or frozen
         done = _remembered_rung(play, dataset, base, start, index)
+        if not done.skipped:
+            inputs = {"model": done.digest, "started_from": done.started_from, "data": dataset.dataset_hash}
+            play.decide("rung", f"{rung_name(index)} {done.reason}", inputs, {"rule": done.rule, "kept": done.kept})
         return result(play, done, {**_score_shown(done), **_rung_shown(play.task.spec, done)})
 
     description = f"Block {index} from the top unfrozen too; kept only if validation says that it helps."
@@ -204,7 +209,7 @@ def _climb(
     started_from = rung_name(start.index) if isinstance(start, Rung) else FROZEN
     job = Job(
         task=spec.task,
-        base_folder=base_folder(play),
+        base_folder=base_folder(play, base.pin),
         pin=base.pin,
         labels=spec.labels,
         train=store.path(dataset, DATASET, "train"),

@@ -10,7 +10,8 @@ import dagster as dg
 
 from assets.factory import AssetMaker, version_of
 from assets.play import PROGRESS, Made, Play, remembered, result, skipped_result
-from playbook.artifacts import DatasetVersion, GateCheck, GateVerdict, ProblemStatement
+from playbook.artifacts import Agreement, DatasetVersion, GateCheck, GateVerdict, Guideline, ProblemStatement
+from playbook.data.read import PRODUCTION
 from playbook.errors import DataError
 from playbook.plays import DATASET, PROBLEM, modelling_assets
 
@@ -115,17 +116,23 @@ def _describe(play: Play, folder: Path) -> DatasetVersion:
     spec = play.task.spec
     profile: dict[str, Any] = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
     counts: dict[str, dict[str, int]] = profile["class_rows"]
+    agreed, guideline, production = profile["agreement"], profile["guideline"], profile["production"]
     return DatasetVersion(
         task=spec.task,
         labels=spec.labels,
         rows={split: sum(rows.values()) for split, rows in counts.items()},
         class_rows=counts,
         quarantined=profile["quarantined"],
+        agreement=Agreement.model_validate(agreed) if agreed else None,
+        guideline=Guideline.model_validate(guideline) if guideline else None,
+        corrections=profile["corrections"]["changed"],
+        production_rows=production["rows"] if production else 0,
     )
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    files = {name: folder / f"{name}.parquet" for name in FILES}
+    names = [*FILES, *([PRODUCTION] if (folder / f"{PRODUCTION}.parquet").is_file() else [])]
+    files = {name: folder / f"{name}.parquet" for name in names}
     return {**files, "profile": folder / "profile.json", "page": folder / "page.md"}
 
 
@@ -176,8 +183,22 @@ def _shown(play: Play, dataset: DatasetVersion) -> dict[str, Any]:
         **{f"rows_{split}": count for split, count in dataset.rows.items()},
         "classes": dg.MetadataValue.md("\n".join(lines)),
         "quarantined": dg.MetadataValue.md("\n".join(reasons) or "none"),
+        **_labels_shown(dataset),
         **_page(play, dataset),
     }
+
+
+def _labels_shown(dataset: DatasetVersion) -> dict[str, Any]:
+    """Agreement, guideline, corrections and production-like rows, where there are any."""
+    shown: dict[str, Any] = {"labels_corrected": dataset.corrections}
+    if dataset.agreement is not None:
+        kappa = dataset.agreement.kappa
+        shown["kappa"] = f"{kappa.value:.2f} ({kappa.low:.2f} to {kappa.high:.2f}) on {dataset.agreement.rows} rows"
+    if dataset.guideline is not None:
+        shown["guideline_defines"] = f"{len(dataset.guideline.defined)} of {len(dataset.labels)} classes"
+    if dataset.production_rows:
+        shown["production_rows"] = dataset.production_rows
+    return shown
 
 
 def _page(play: Play, dataset: DatasetVersion) -> dict[str, Any]:

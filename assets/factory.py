@@ -12,14 +12,20 @@ from playbook.taskfile import Task
 from resources.world import World
 
 # What each play's result depends on besides its inputs.
+_FEATURES = ("playbook.adapt.features", "playbook.adapt.encoder", "playbook.adapt.cache", "playbook.adapt.tokens")
+_SCORES = ("playbook.evaluate.metrics", "playbook.evaluate.paired")
+_ANSWERS = ("playbook.adapt.classifier", *_FEATURES)
 CODE = {
     "scope": ("playbook.spec",),
     "data": ("playbook.data", "resources.gate"),
-    "references": ("playbook.decide", "playbook.evaluate.metrics", "playbook.evaluate.paired"),
-    "base": ("playbook.bases",),
-    "adapt": ("playbook.adapt", "playbook.evaluate.metrics", "playbook.evaluate.paired"),
-    "evaluate": ("playbook.evaluate", "playbook.adapt.classifier", "playbook.adapt.encoder"),
-    "package": ("playbook.operate", "playbook.adapt.classifier", "playbook.adapt.encoder"),
+    "references": ("playbook.decide.references", "playbook.decide.zero_shot", *_FEATURES, *_SCORES),
+    "decision": ("playbook.decide", "playbook.bases", *_FEATURES),
+    "base": ("playbook.bases", "playbook.adapt.head", *_FEATURES, *_SCORES),
+    "adapt": ("playbook.adapt", *_SCORES),
+    "audit": ("playbook.data", "playbook.adapt.head", *_FEATURES, *_SCORES),
+    "evaluate": ("playbook.evaluate", "playbook.adapt.transfer", "playbook.decide.references", *_ANSWERS),
+    "sign_off": ("playbook.evaluate.approval", "playbook.evaluate.binding", "playbook.evaluate.sign_off_state"),
+    "package": ("playbook.operate", *_ANSWERS),
 }
 
 

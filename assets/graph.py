@@ -6,11 +6,16 @@ import dagster as dg
 
 from assets.adaptation import frozen_baseline, rung
 from assets.base import base_selection
+from assets.candidate import candidate
+from assets.controls import controls
 from assets.data import dataset_version, gate_checks
-from assets.evaluation import candidate, evaluation
+from assets.decision import decision
+from assets.evaluation import evaluation
 from assets.factory import AssetMaker
+from assets.label_audit import label_audit
 from assets.packaging import packaged_model
 from assets.scope import problem_statement, reference_baselines
+from assets.sign_off import sign_off
 from playbook.taskfile import Task
 from resources.world import World
 
@@ -23,11 +28,15 @@ def task_assets(task: Task, world: World) -> tuple[list[dg.AssetsDefinition], li
         problem_statement(maker),
         dataset_version(maker),
         reference_baselines(maker),
+        decision(maker),
         base_selection(maker),
         frozen_baseline(maker),
+        label_audit(maker),
         *rungs,
         candidate(maker),
+        controls(maker),
         evaluation(maker),
+        sign_off(maker),
         packaged_model(maker),
     ]
     return assets, [gate_checks(maker)]

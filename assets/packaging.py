@@ -6,12 +6,23 @@ from typing import Any
 
 import dagster as dg
 
-from assets.evaluation import in_order, write_bundle
+from assets.candidate import asset_of, chosen_model, in_order, rung_inputs, write_bundle
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, remembered, require_green, result, skip
+from assets.sign_off import said, sign_off_case
 from assets.tracked import log_attempt
-from playbook.artifacts import Candidate, DatasetVersion, Evaluation, FrozenBaseline, PackagedModel, Rung
-from playbook.plays import CANDIDATE, DATASET, EVALUATION, FROZEN, PACKAGED, rung_name
+from playbook.artifacts import (
+    BaseSelection,
+    Candidate,
+    DatasetVersion,
+    Evaluation,
+    FrozenBaseline,
+    PackagedModel,
+    Rung,
+    SignOff,
+)
+from playbook.evaluate.approval import Case, current_state, make_case
+from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, PACKAGED, SIGN_OFF
 
 # Largest difference of a probability between the trained and the reloaded model, by arithmetic. Products of bfloat16
 # numbers carry 8 bits; rows are grouped differently at serving, so sums may round differently.
@@ -21,34 +32,41 @@ TOLERANCE = {"bfloat16": 2e-2, "float32": 1e-4}
 def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
     """An MLflow model version with its semantic version and alias."""
     spec = maker.task.spec
+    upstream = {"dataset": DATASET, "base": BASE, "frozen": FROZEN}
     options = maker.options(
         PACKAGED,
         play=6,
         owner=spec.owners.model,
         part="package",
         kinds={"mlflow"},
-        upstream={"dataset": DATASET, "frozen": FROZEN, "choice": CANDIDATE, "judged": EVALUATION},
+        upstream={**upstream, "choice": CANDIDATE, "judged": EVALUATION, "approval": SIGN_OFF},
     )
-    names = [rung_name(index) for index in range(1, spec.adaptation.max_rungs + 1)]
-    options["ins"] |= {n: dg.AssetIn(key=maker.key(n), dagster_type=Rung) for n in names}
+    options["ins"] |= rung_inputs(maker)
 
     @dg.asset(**options, description="The winner, reloaded in a clean process, registered with version and alias.")
     def packaged(
         context: dg.AssetExecutionContext,
         dataset: DatasetVersion,
+        base: BaseSelection,
         frozen: FrozenBaseline,
         choice: Candidate,
         judged: Evaluation,
+        approval: SignOff,
         **rungs: Rung,
     ) -> dg.Output[PackagedModel]:
         play = maker.play(context, PACKAGED)
         require_green(dataset)
         if judged.skipped or judged.ship == "nothing":
             return result(play, skip(play, PackagedModel, judged.reason or "nothing is shipped"))
+        if approval.skipped or approval.state != "approved":
+            return result(play, skip(play, PackagedModel, approval.reason if approval.skipped else said(approval)))
+        case = sign_off_case(play, dataset, base, frozen, choice, judged, in_order(rungs))
+        require_approved(case, approval)
         model = _winner(frozen, choice, judged, in_order(rungs))
         inputs = {
             "model": model.digest,
             "evaluation": judged.digest,
+            "approval": approval.digest,
             "data": dataset.digest,
             "package": spec.package.model_dump(),
             "registry": play.world.places.mlflow_tracking_uri,
@@ -58,16 +76,34 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
             play,
             PackagedModel,
             inputs,
-            lambda key: _package(play, dataset, model, judged, key),
+            lambda key: _package(play, dataset, model, case, approval, key),
             still_holds=lambda known: _points_at(play, known),
         )
         uri = f"models:/{done.name}@{done.alias}"
         shown = {"model": uri, "version": done.version, "registry_version": done.registry_version}
         serve = f"`mlflow models serve -m {uri} --env-manager local`"
         parity = {"parity_rows": done.parity_rows, "largest_difference": done.largest_difference}
+        shown |= {"signed_off": said(approval)}
         return result(play, done, {**shown, "source": done.source, "serve": dg.MetadataValue.md(serve), **parity})
 
     return packaged
+
+
+def require_approved(case: Case, approval: SignOff) -> None:
+    """Refuse unless the approval still holds: the log is unbroken and has it, nothing that it is bound to changed.
+
+    Raises:
+        dagster.Failure: with the reasons; a retry would not help and is not made.
+    """
+    now = current_state(case)
+    if now.state != "approved":
+        raise dg.Failure(f"not packaged, the sign-off does not hold: {said(now)}", allow_retries=False)
+    if now.log_entry != approval.log_entry:
+        raise dg.Failure(
+            f"not packaged: expected approval {approval.log_entry[:12]}, found {now.log_entry[:12]} in the decision "
+            "log; materialise sign_off again",
+            allow_retries=False,
+        )
 
 
 def _points_at(play: Play, known: PackagedModel) -> bool:
@@ -86,15 +122,17 @@ def _points_at(play: Play, known: PackagedModel) -> bool:
 def _winner(frozen: FrozenBaseline, choice: Candidate, judged: Evaluation, rungs: list[Rung]) -> FrozenBaseline | Rung:
     if judged.ship == "baseline":
         return frozen
-    return next((step for step in rungs if rung_name(step.index) == choice.source), frozen)
+    return chosen_model(frozen, choice, rungs)
 
 
-def _package(play: Play, dataset: DatasetVersion, model: FrozenBaseline | Rung, judged: Evaluation, key: str) -> Made:
+def _package(
+    play: Play, dataset: DatasetVersion, model: FrozenBaseline | Rung, case: Case, approval: SignOff, key: str
+) -> Made:
     from playbook.operate.bundle import CardFacts, write_card
 
     if model.pin is None:
         raise dg.Failure("the winner has no pinned base; materialise it again", allow_retries=False)
-    source = rung_name(model.index) if isinstance(model, Rung) else FROZEN
+    source, judged = asset_of(model), case.bound.evaluation
     folder = play.work(key) / "bundle"
     shutil.rmtree(folder, ignore_errors=True)
     write_bundle(play, model, folder)
@@ -112,7 +150,8 @@ def _package(play: Play, dataset: DatasetVersion, model: FrozenBaseline | Rung, 
     write_card(folder, play.task.spec, facts)
     parity, example = _parity(play, dataset, model, source, folder)
     play.report(f"reloaded in a clean process: {parity.rows} rows, largest difference {parity.largest_difference:.2g}")
-    made = _register(play, dataset, judged, folder, source, parity, example)
+    require_approved(make_case(case.bound, case.log), approval)  # again: the reload took its time
+    made = _register(play, dataset, judged, approval, folder, source, parity, example)
     shutil.rmtree(folder, ignore_errors=True)
     return made
 
@@ -136,7 +175,14 @@ def _parity(
 
 
 def _register(
-    play: Play, dataset: DatasetVersion, judged: Evaluation, folder: Any, source: str, parity: Any, example: str
+    play: Play,
+    dataset: DatasetVersion,
+    judged: Evaluation,
+    approval: SignOff,
+    folder: Any,
+    source: str,
+    parity: Any,
+    example: str,
 ) -> Made:
     from resources.registry import Release, task_identity
 
@@ -161,7 +207,8 @@ def _register(
         dataset_version=dataset.number,
         report_sha256=judged.files["report"].sha256,
         example=example,
-        description=judged.verdict,
+        description=f"{judged.verdict}\n\nSign-off: {said(approval)}",
+        tags=_signed_off(approval),
     )
     registered = play.world.registry.register(release)
     play.report(f"models:/{spec.task}@{spec.package.alias} is version {registered.version}")
@@ -174,8 +221,21 @@ def _register(
         source=source,
         bundle_sha256=registered.bundle_sha256,
         evaluation=judged.digest,
+        sign_off=approval.digest,
         parity_rows=parity.rows,
         largest_difference=parity.largest_difference,
         mlflow_run_id=run_id,
     )
     return Made(artifact)
+
+
+def _signed_off(approval: SignOff) -> dict[str, str]:
+    """Who signed off, as tags of the model version."""
+    key = {"playbook/signed_with": approval.key} if approval.key else {}
+    return {
+        "playbook/signed_off_by": approval.by,
+        "playbook/signed_off_at": approval.at,
+        "playbook/sign_off_mode": approval.mode,
+        "playbook/decision": approval.log_entry,
+        **key,
+    }

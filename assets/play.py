@@ -18,6 +18,7 @@ import dagster as dg
 from filelock import FileLock
 
 from playbook.artifacts import Artifact, DatasetVersion, canonical_hash
+from playbook.decide.log import Kind
 from playbook.errors import ArtifactError, GateRed, PlaybookError
 from playbook.store import SEALED
 from playbook.taskfile import Task
@@ -26,6 +27,7 @@ from resources.world import World
 A = TypeVar("A", bound=Artifact)
 PROGRESS = logging.getLogger("playbook.progress")  # the command line listens here
 PLAY_TAG = "play"
+SOURCES = {".py", ".j2", ".css"}
 
 
 @cache
@@ -37,7 +39,8 @@ def code_version(*packages: str) -> str:
         if spec is None or spec.origin is None:
             raise PlaybookError(f"{package} is not importable; install the project (`make install`)")
         origin = Path(spec.origin)
-        for path in sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]:
+        sources = (path for path in origin.parent.rglob("*") if path.suffix in SOURCES)
+        for path in sorted(sources) if origin.name == "__init__.py" else [origin]:
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -55,6 +58,13 @@ class Play:
         """One line of progress, for Dagster's log and for whoever listens."""
         self.context.log.info(message)
         PROGRESS.info("%s: %s", self.asset, message)
+
+    def decide(
+        self, kind: Kind, title: str, inputs: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
+    ) -> None:
+        """Put a decision of this play on record; one that is on record already is not repeated."""
+        log = self.world.decision_log(self.task.spec.task)
+        log.append_once(self.asset, kind, title, by="playbook", inputs=dict(inputs or {}), body=dict(body or {}))
 
     def work(self, key: str) -> Path:
         """Folder for the unfinished work of this play under its key; found again by a run that resumes it."""

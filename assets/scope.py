@@ -2,16 +2,23 @@
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
 import json
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, remembered, require_green, result
 from assets.tracked import log_attempt
-from playbook.artifacts import DatasetVersion, ProblemStatement, ReferenceBaselines, Score, canonical_hash
+from playbook.artifacts import BasePin, DatasetVersion, ProblemStatement, ReferenceBaselines, Score, canonical_hash
+from playbook.errors import PinMismatch
 from playbook.plays import DATASET, PROBLEM, REFERENCES
+from playbook.settings import settings
 from playbook.taskfile import Task
+
+if TYPE_CHECKING:
+    from playbook.adapt.features import FeatureExtractor
 
 
 def problem_statement(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -30,6 +37,9 @@ def problem_statement(maker: AssetMaker) -> dg.AssetsDefinition:
             return Made(ProblemStatement(task=spec.task, spec=content, spec_hash=canonical_hash(content)))
 
         done = remembered(play, ProblemStatement, {"spec": content, "code": version_of("scope")}, make)
+        asked = {"target": spec.target.model_dump(mode="json"), "question": spec.question}
+        title = f"{spec.target.label} of at least {spec.target.at_least:g}"
+        play.decide("scope", title, {"task": done.spec_hash}, asked)
         limits = [f"{limit.label} >= {limit.at_least:g}" for limit in spec.target.all_limits]
         shown = {
             "question": spec.question,
@@ -44,51 +54,99 @@ def problem_statement(maker: AssetMaker) -> dg.AssetsDefinition:
 
 
 def reference_baselines(maker: AssetMaker) -> dg.AssetsDefinition:
-    """Majority class and TF-IDF with logistic regression."""
+    """Majority class, TF-IDF with logistic regression, and the task's first base zero-shot."""
     options = maker.options(
         REFERENCES,
         play=1,
         owner=maker.task.spec.owners.model,
         part="references",
-        kinds={"scikitlearn"},
+        kinds={"scikitlearn", "pytorch"},
         upstream={"statement": PROBLEM, "dataset": DATASET},
     )
 
-    @dg.asset(**options, description="What needs no pretrained base: majority class, TF-IDF with logistic regression.")
+    @dg.asset(
+        **options, description="What needs no adapted base: majority class, TF-IDF, the pretrained base zero-shot."
+    )
     def references(
         context: dg.AssetExecutionContext, statement: ProblemStatement, dataset: DatasetVersion
     ) -> dg.Output[ReferenceBaselines]:
         play = maker.play(context, REFERENCES)
         require_green(dataset)
-        inputs = reference_inputs(maker.task, dataset)
-        done = remembered(play, ReferenceBaselines, inputs, lambda key: _score(play, dataset))
+        base = first_base(maker.task)
+        inputs = reference_inputs(maker.task, dataset, base)
+        done = remembered(play, ReferenceBaselines, inputs, lambda key: _score(play, dataset, base))
         shown = {name: score.value for name, score in done.validation.items()}
-        return result(play, done, {**shown, "meets_target": done.meets_target or "-"})
+        left_out = {f"{name}_left_out": why for name, why in done.left_out.items()}
+        return result(play, done, {**shown, "meets_target": done.meets_target or "-", **left_out})
 
     return references
 
 
-def reference_inputs(task: Task, dataset: DatasetVersion) -> dict[str, Any]:
+@dataclass(frozen=True)
+class FirstBase:
+    """The task's first base where it can be read; otherwise `problem` says why not."""
+
+    folder: Path | None = None
+    pin: BasePin | None = None
+    problem: str = ""
+
+
+def first_base(task: Task) -> FirstBase:
+    """Find and verify `base` of the task file; Play 2 raises on what is only noted here."""
+    from playbook.bases.derive import base_on_disk
+    from playbook.bases.pin import pin_base
+
+    try:
+        folder = base_on_disk(task.spec.base, task.resolve, settings().derived_bases)
+        return FirstBase(folder, pin_base(task.spec.base, folder))
+    except PinMismatch as error:
+        return FirstBase(problem=str(error))
+
+
+def reference_extractor(play: Play) -> "FeatureExtractor | None":
+    """Features of the task's first base, which the zero-shot reference answers with; None where it cannot be read."""
+    return _extractor(play, first_base(play.task))[0]
+
+
+def _extractor(play: Play, base: FirstBase) -> "tuple[FeatureExtractor | None, str]":
+    """The extractor, or None and why there is none."""
+    from playbook.adapt.features import FeatureExtractor
+
+    if base.folder is None or base.pin is None:
+        return None, base.problem
+    try:
+        return FeatureExtractor(base.folder, base.pin, play.task.spec.adaptation), ""
+    except PinMismatch as error:  # an architecture that is not supported
+        return None, str(error)
+
+
+def reference_inputs(task: Task, dataset: DatasetVersion, base: FirstBase) -> dict[str, Any]:
     """What the reference baselines depend on."""
     spec = task.spec
     return {
         "data": dataset.dataset_hash,
+        "classes": spec.data.classes,
         "target": spec.target.model_dump(mode="json"),
         "evaluation": spec.evaluation.model_dump(mode="json"),
         "weighting": [spec.adaptation.class_weighting, spec.adaptation.seed],
+        "arithmetic": [spec.adaptation.accelerator, spec.adaptation.precision],
+        "base": base.pin.model_dump(mode="json") if base.pin else base.problem,
         "code": version_of("references"),
     }
 
 
-def _score(play: Play, dataset: DatasetVersion) -> Made:
+def _score(play: Play, dataset: DatasetVersion, base: FirstBase) -> Made:
     import pandas as pd
 
-    from playbook.decide.references import score_references
+    from playbook.decide.references import fit_references
 
     spec, store = play.task.spec, play.world.store
-    play.report("majority class, TF-IDF with logistic regression")
+    play.report("majority class, TF-IDF with logistic regression, the base zero-shot")
     train, validation = (pd.read_parquet(store.path(dataset, DATASET, split)) for split in ("train", "validation"))
-    found = score_references(spec, train, validation)
+    extractor, problem = _extractor(play, base)
+    found = fit_references(spec, train, validation, extractor, no_base=problem)
+    for name, why in found.left_out.items():
+        play.report(f"{name}: left out, {why}")
     for name, score in found.scores.items():
         play.report(f"{name}: validation {_figure(score)}")
     metrics = {f"validation_{name}": score.value for name, score in found.scores.items()}
@@ -98,6 +156,7 @@ def _score(play: Play, dataset: DatasetVersion) -> Made:
         task=spec.task,
         validation=dict(found.scores),
         meets_target=found.meets_target,
+        left_out=dict(found.left_out),
         reason=ends,
         mlflow_run_id=run_id,
     )

@@ -21,6 +21,7 @@ def log_attempt(
     play: Play,
     dataset: DatasetVersion,
     *,
+    name: str = "",
     metrics: Mapping[str, float],
     params: Mapping[str, Any] | None = None,
     curve: Sequence[Epoch] = (),
@@ -42,7 +43,7 @@ def log_attempt(
     )
     run_id = tracking.log_attempt(
         parent,
-        play.asset,
+        name or play.asset,
         params=params,
         metrics=metrics,
         metrics_by_epoch=curves(curve),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.graph import task_assets
+from pipelines.sensors import package_job, sign_off_sensor
 from pipelines.tags import TASK_TAG
 from playbook.settings import Settings
 from playbook.taskfile import Task
@@ -34,4 +35,12 @@ def task_definitions(task: Task, places: Settings, resources: dict[str, object])
         tags={TASK_TAG: name},
         executor_def=dg.in_process_executor,
     )
-    return dg.Definitions(assets=assets, asset_checks=checks, jobs=[job], resources=resources)
+    package = package_job(task, assets)
+    sensor = sign_off_sensor(task, places, package)
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=checks,
+        jobs=[job, package],
+        sensors=[sensor] if sensor else [],
+        resources=resources,
+    )

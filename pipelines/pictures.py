@@ -118,11 +118,11 @@ def graph_picture(browser: Browser, address: str, task: str, assets: int, target
 
 
 def report_picture(browser: Browser, report: Path, target: Path) -> None:
-    """The upper part of the report, to the end of the staircase."""
+    """The upper part of the report, to the end of the comparison of models."""
     page = browser.new_page(viewport=REPORT, device_scale_factor=WIDTH / REPORT["width"], color_scheme="light")
     page.goto(report.resolve().as_uri())
-    staircase = page.locator("section:has(#plot-staircase)")
-    box = staircase.bounding_box() if staircase.count() else None
+    comparison = page.locator("#comparison")
+    box = comparison.bounding_box() if comparison.count() else None
     height = box["y"] + box["height"] + EDGE / 2 if box else REPORT["height"]
     _save(page, target, {"x": 0, "y": 0, "width": REPORT["width"], "height": height})
     page.close()

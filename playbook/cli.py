@@ -15,9 +15,12 @@ from typing import Any
 
 import click
 
+from playbook import cli_decisions
 from playbook.errors import GateRed, PlaybookError
 from playbook.settings import quiet_environment, settings
 from playbook.taskfile import find_tasks, json_schema, load_task, locate_task
+
+AWAITING_SIGN_OFF = 4  # exit status
 
 
 class PlaybookGroup(click.Group):
@@ -58,11 +61,19 @@ def run(task: str, until: str | None, as_json: bool) -> None:
         click.echo(json.dumps({**status, "run_id": outcome.run_id, "wall_seconds": round(elapsed, 1)}))
     else:
         click.echo(_summary(status) + f"\n\n  Took {elapsed:.0f} s. Dagster run {outcome.run_id[:8]}.")
+    _end(status, outcome)
+
+
+def _end(status: dict[str, Any], outcome: Any) -> None:
+    """Leave with the status of the contract where it is not 0."""
     if status["state"] == "gate_red" and (outcome.succeeded or "dataset_version" in outcome.materialized):
         sys.exit(GateRed.exit_status)
     if not outcome.succeeded:
         click.echo(f"failed: {outcome.failure}", err=True)
         sys.exit(1)
+    approval = status["sign_off"]
+    if "sign_off" in outcome.materialized and approval and approval["state"] in {"awaiting", "void"}:
+        sys.exit(AWAITING_SIGN_OFF)
 
 
 @main.command()
@@ -102,6 +113,10 @@ def init(name: str, folder: Path | None) -> None:
 def schema() -> None:
     """Print the JSON Schema of task files, for editors."""
     click.echo(json.dumps(json_schema(), indent=1))
+
+
+for _command in (cli_decisions.approve, cli_decisions.reject, cli_decisions.waive, cli_decisions.log):
+    main.add_command(_command)
 
 
 def _status(task: Any) -> dict[str, Any]:

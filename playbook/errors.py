@@ -7,12 +7,17 @@ PlaybookError
 ├── GateRed              the data gate is red: nothing may be trained on this version     exit status 3
 ├── PinMismatch          base weights or a licence are not what the task file pins        exit status 1
 ├── ArtifactError        a stored result is missing, altered, or of another kind          exit status 1
+├── LogTampered          the decision log is not what was written                         exit status 1
 ├── TaskBusy             another run holds this task                                      exit status 1
 ├── TrainingFailed       the training worker ended without a result                       exit status 1
+├── SignatureRefused     an SSH signature does not prove what it should                   exit status 1
+├── ApprovalRefused      a sign-off, rejection or waiver may not be recorded              exit status 1
 └── ParityError          a reloaded model answers differently from the trained one        exit status 1
 
 A message says what was expected, what was found and what to do.
 """
+
+from collections.abc import Sequence
 
 
 class PlaybookError(Exception):
@@ -55,12 +60,28 @@ class ArtifactError(PlaybookError):
     """A stored result is missing, was altered after it was written, or is of another kind."""
 
 
+class LogTampered(PlaybookError):
+    """A line of the decision log was edited, taken out or moved, or the tail was cut off."""
+
+
 class TaskBusy(PlaybookError):
     """Another run of the same task is under way."""
 
 
 class TrainingFailed(PlaybookError):
     """The training worker ended without a result."""
+
+
+class SignatureRefused(PlaybookError):
+    """An SSH signature does not prove that the right person signed exactly this."""
+
+
+class ApprovalRefused(PlaybookError):
+    """A sign-off, rejection or waiver may not be recorded; `reasons` lists everything that stands against it."""
+
+    def __init__(self, what: str, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(f"{what}\n" + "\n".join(f"  {reason}" for reason in reasons))
 
 
 class ParityError(PlaybookError):

@@ -6,13 +6,17 @@ from playbook.artifacts import (
     Artifact,
     BaseSelection,
     Candidate,
+    Controls,
     DatasetVersion,
+    Decision,
     Evaluation,
     FrozenBaseline,
+    LabelAudit,
     PackagedModel,
     ProblemStatement,
     ReferenceBaselines,
     Rung,
+    SignOff,
 )
 from playbook.spec import TaskSpec
 
@@ -41,11 +45,15 @@ def asset_kinds(spec: TaskSpec) -> dict[str, type[Artifact]]:
         PROBLEM: ProblemStatement,
         DATASET: DatasetVersion,
         REFERENCES: ReferenceBaselines,
+        DECISION: Decision,
         BASE: BaseSelection,
         FROZEN: FrozenBaseline,
+        AUDIT: LabelAudit,
         **{rung_name(index): Rung for index in range(1, spec.adaptation.max_rungs + 1)},
         CANDIDATE: Candidate,
+        CONTROLS: Controls,
         EVALUATION: Evaluation,
+        SIGN_OFF: SignOff,
         PACKAGED: PackagedModel,
     }
 

@@ -38,6 +38,24 @@ class Settings:
         """Append-only records (openings of the test split); they outlive an emptied store."""
         return self.home / "ledgers"
 
+    def decision_log(self, task: str) -> Path:
+        """The hash-chained record of all decisions about a task."""
+        return self.ledgers / task / "decisions.jsonl"
+
+    @property
+    def derived_bases(self) -> Path:
+        """Truncated and random bases, which can be made again from their sources."""
+        return self.home / "cache" / "bases"
+
+    @property
+    def cost_ratios(self) -> Path:
+        """Actual over estimated training time of all tasks so far."""
+        return self.ledgers / "cost_ratios.jsonl"
+
+    def report(self, task: str) -> Path:
+        """Where people find the current evaluation report of a task."""
+        return self.home / "reports" / f"{task}.html"
+
     @property
     def work(self) -> Path:
         """Local scratch space: unfinished training, caches that can be made again."""

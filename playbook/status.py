@@ -7,20 +7,39 @@ from typing import Any
 from playbook.artifacts import (
     Adapted,
     Artifact,
+    BaseSelection,
     Candidate,
+    Controls,
     DatasetVersion,
+    Decision,
     Evaluation,
     FrozenBaseline,
+    LabelAudit,
     PackagedModel,
     ReferenceBaselines,
     Rung,
+    SignOff,
 )
-from playbook.plays import CANDIDATE, DATASET, EVALUATION, FROZEN, PACKAGED, REFERENCES, asset_kinds, rung_name
+from playbook.plays import (
+    AUDIT,
+    BASE,
+    CANDIDATE,
+    CONTROLS,
+    DATASET,
+    DECISION,
+    EVALUATION,
+    FROZEN,
+    PACKAGED,
+    REFERENCES,
+    SIGN_OFF,
+    asset_kinds,
+    rung_name,
+)
 from playbook.settings import Settings
 from playbook.store import Store
 from playbook.taskfile import Task
 
-GATE_RED, NOT_RUN = "gate_red", "not_run"
+GATE_RED, NOT_RUN, AWAITING = "gate_red", "not_run", "awaiting_sign_off"
 
 
 def read_status(task: Task, places: Settings) -> dict[str, Any]:
@@ -30,7 +49,7 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
     dataset = _done(found.get(DATASET), DatasetVersion)
     evaluation = _todays(task, dataset, found)
     target = task.spec.target
-    report = places.home / "reports" / f"{task.spec.task}.html"
+    report = places.report(task.spec.task)
     return {
         "task": task.spec.task,
         "state": _state(found, dataset, evaluation),
@@ -45,15 +64,22 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
             "test": _test(evaluation, evaluation.baseline if evaluation else None),
         },
         "rungs": _rungs(task, found),
-        "controls": {"scratch": None, "other_base": None},  # not built yet
+        "decision": _decision(found),
+        "base": _base(found),
+        "labels": _labels(dataset, found),
+        "controls": _controls(found),
         "candidate": _source(found),
         "test": _test_side(evaluation),
         "ship": evaluation.ship if evaluation else None,
         "verdict": evaluation.verdict if evaluation else None,
         "next_steps": list(evaluation.next_steps) if evaluation else [],
+        "transfer": evaluation.transfer.text if evaluation else None,
+        "blockers": [blocker.model_dump() for blocker in evaluation.blockers] if evaluation else [],
+        "cost": evaluation.cost.model_dump() if evaluation and evaluation.cost else None,
+        "sign_off": _sign_off(found),
         "model": _model(found),
         "seconds": _seconds(found),
-        "report": str(report) if evaluation is not None and report.exists() else None,
+        "report": str(report) if dataset is not None and report.exists() else None,
     }
 
 
@@ -64,11 +90,13 @@ def _todays(task: Task, dataset: DatasetVersion | None, found: dict[str, Any]) -
     if evaluation is not None and dataset is not None and frozen is not None:
         stands_on = (evaluation.dataset_hash, evaluation.baseline_digest, evaluation.metric, evaluation.target)
         if stands_on == (dataset.dataset_hash, frozen.digest, target.label, target.at_least):
-            packaged = found.get(PACKAGED)
+            packaged, approval = found.get(PACKAGED), found.get(SIGN_OFF)
             if isinstance(packaged, PackagedModel) and packaged.evaluation != evaluation.digest:
                 found[PACKAGED] = None
+            if isinstance(approval, SignOff) and approval.binding is not None:
+                found[SIGN_OFF] = approval if approval.binding.evaluation == evaluation.digest else None
             return evaluation
-    found[PACKAGED] = None
+    found[PACKAGED] = found[SIGN_OFF] = None
     return None
 
 
@@ -82,21 +110,30 @@ def _state(found: dict[str, Any], dataset: DatasetVersion | None, evaluation: Ev
     if dataset.gate is None or not dataset.gate.passed:
         return GATE_RED
     if evaluation is None:
-        references = found.get(REFERENCES)
-        met = isinstance(references, ReferenceBaselines) and references.meets_target
-        return "target_already_met" if met else "in_progress"
-    return "refused" if evaluation.refused else _shipped(found, evaluation)
+        return _ended_early(found)
+    if evaluation.refused:
+        return "refused"
+    return "nothing_shipped" if evaluation.ship == "nothing" else _shipped(found, evaluation)
+
+
+def _ended_early(found: dict[str, Any]) -> str:
+    references, decided = found.get(REFERENCES), _done(found.get(DECISION), Decision)
+    if isinstance(references, ReferenceBaselines) and references.meets_target:
+        return "target_already_met"
+    return "in_progress" if decided is None or decided.path == "fine_tune" else "other_path"
 
 
 def _shipped(found: dict[str, Any], evaluation: Evaluation) -> str:
-    if evaluation.ship == "nothing":
-        return "nothing_shipped"
+    frozen, approval = found.get(FROZEN), _done(found.get(SIGN_OFF), SignOff)
+    if approval is not None and approval.state == "rejected":
+        return "rejected"
+    if evaluation.ship == "baseline" and isinstance(frozen, FrozenBaseline) and frozen.meets_target:
+        return "target_already_met"
+    if approval is not None and approval.state != "approved":
+        return AWAITING
     if _done(found.get(PACKAGED), PackagedModel) is None:
         return "in_progress"
-    if evaluation.ship == "candidate":
-        return "shipped"
-    frozen = found.get(FROZEN)
-    return "target_already_met" if isinstance(frozen, FrozenBaseline) and frozen.meets_target else "baseline_shipped"
+    return "shipped" if evaluation.ship == "candidate" else "baseline_shipped"
 
 
 def _reason(found: dict[str, Any], dataset: DatasetVersion | None, evaluation: Evaluation | None) -> str:
@@ -105,7 +142,57 @@ def _reason(found: dict[str, Any], dataset: DatasetVersion | None, evaluation: E
     references = found.get(REFERENCES)
     if evaluation is None and isinstance(references, ReferenceBaselines) and references.meets_target:
         return references.reason
+    decided = _done(found.get(DECISION), Decision)
+    if evaluation is None and decided is not None and decided.path != "fine_tune":
+        return decided.why
     return evaluation.verdict if evaluation is not None else ""
+
+
+def _decision(found: dict[str, Any]) -> dict[str, Any] | None:
+    decided = _done(found.get(DECISION), Decision)
+    if decided is None:
+        return None
+    named = {"path": decided.path, "recommended": decided.recommended, "why": decided.why}
+    return {**named, "overridden": decided.overridden, "open_questions": list(decided.open_questions)}
+
+
+def _base(found: dict[str, Any]) -> dict[str, Any] | None:
+    selection = _done(found.get(BASE), BaseSelection)
+    if selection is None or not selection.candidates:
+        return None
+    candidates = [
+        {"name": one.name, "score": one.score.value if one.score else None, "out": one.out}
+        for one in selection.candidates
+    ]
+    chosen = selection.candidates[selection.chosen].name
+    return {"chosen": chosen, "why": selection.why, "candidates": candidates}
+
+
+def _labels(dataset: DatasetVersion | None, found: dict[str, Any]) -> dict[str, Any]:
+    audit = _done(found.get(AUDIT), LabelAudit)
+    curve = audit.curve if audit else None
+    return {
+        "kappa": dataset.agreement.kappa.value if dataset and dataset.agreement else None,
+        "suspects": audit.suspects if audit else None,
+        "queue": audit.review.model_dump() if audit else None,
+        "more_data": {"verdict": curve.verdict, "gain_of_twice": curve.gain_of_twice.model_dump()} if curve else None,
+    }
+
+
+def _controls(found: dict[str, Any]) -> dict[str, Any]:
+    controls = _done(found.get(CONTROLS), Controls)
+    scores = {run.name: run.validation.value for run in controls.runs} if controls else {}
+    named = {"scratch": scores.get("scratch"), "other_base": scores.get("other_base")}
+    spread = controls.seeds.model_dump() if controls and controls.seeds else None
+    return {**named, "transfer": controls.transfer if controls else None, "seeds": spread}
+
+
+def _sign_off(found: dict[str, Any]) -> dict[str, Any] | None:
+    approval = _done(found.get(SIGN_OFF), SignOff)
+    if approval is None:
+        return None
+    said = {"state": approval.state, "mode": approval.mode, "by": approval.by, "at": approval.at}
+    return {**said, "same_person": approval.same_person, "awaits": approval.awaits, "reason": approval.reason}
 
 
 def _dataset(dataset: DatasetVersion | None) -> dict[str, Any] | None:
@@ -176,5 +263,5 @@ def _model(found: dict[str, Any]) -> dict[str, Any] | None:
 
 def _seconds(found: dict[str, Any]) -> dict[str, float]:
     seconds = {name: artifact.seconds for name, artifact in found.items() if artifact is not None}
-    training = [s for name, s in seconds.items() if name == FROZEN or name.startswith("rung_")]
+    training = [s for name, s in seconds.items() if name in {FROZEN, CONTROLS} or name.startswith("rung_")]
     return {"total": round(sum(seconds.values()), 1), "training": round(sum(training), 1)}

@@ -10,6 +10,9 @@ HEADLINES = {
     "target_already_met": "DONE EARLY: the target is already met without fine-tuning",
     "nothing_shipped": "NOTHING SHIPPED: the target is missed",
     "refused": "NO ANSWER: the test split is too small for the margin asked for; it stays closed",
+    "awaiting_sign_off": "WAITING FOR SIGN-OFF: nothing is registered until somebody says yes",
+    "rejected": "REJECTED: the sign-off owner said no",
+    "other_path": "NOT FINE-TUNED: the decision gate recommends another path",
     "gate_red": "STOPPED BY THE GATE: nothing was trained",
     "in_progress": "IN PROGRESS: not all plays have run",
     "not_run": "NOT RUN YET",
@@ -48,7 +51,7 @@ def _numbers(status: dict[str, Any]) -> list[str]:
         rows.append((f"data v{dataset['version']}", f"{counts}; {quarantined} quarantined; {dataset['hash'][:12]}"))
     for name, value in status["reference_baselines"].items():
         rows.append((name, f"validation {value:.4f}"))
-    rows += _models(status)
+    rows += _scope(status) + _models(status) + _doubts(status)
     if status["model"]:
         model = status["model"]
         rows.append(("model", f"models:/{model['name']}@{model['alias']}, version {model['version']}"))
@@ -56,6 +59,46 @@ def _numbers(status: dict[str, Any]) -> list[str]:
     rows.append(("seconds", f"{seconds['total']:.0f} for all plays, {seconds['training']:.0f} of them training"))
     width = max(len(name) for name, _ in rows)
     return [f"  {name:<{width}}  {text}" for name, text in rows]
+
+
+def _scope(status: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    if status["decision"]:
+        path = status["decision"]["path"].replace("_", " ")
+        rows.append(
+            ("decision", path + (", overriding the recommendation" if status["decision"]["overridden"] else ""))
+        )
+    if status["base"]:
+        scored = [
+            f"{one['name']} " + (f"{one['score']:.4f}" if one["score"] is not None else f"out: {one['out']}")
+            for one in status["base"]["candidates"]
+        ]
+        rows.append(("base", f"{status['base']['chosen']}; probes: {', '.join(scored)}"))
+    return rows
+
+
+def _doubts(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """Controls, labels, blockers and the sign-off."""
+    rows, controls, labels = [], status["controls"], status["labels"]
+    for name, title in (("scratch", "from scratch"), ("other_base", "other base")):
+        if controls[name] is not None:
+            rows.append((title, f"validation {controls[name]:.4f}, same budget"))
+    if controls["transfer"]:
+        rows.append(("transfer", str(controls["transfer"])))
+    if labels["kappa"] is not None:
+        rows.append(("labels", f"kappa {labels['kappa']:.2f} with the second annotator"))
+    if labels["suspects"] is not None:
+        rows.append(("relabel", f"{labels['suspects']} likely label errors in the queue"))
+    if labels["more_data"]:
+        gain = labels["more_data"]["gain_of_twice"]
+        said = f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}) expected from twice the rows"
+        rows.append(("more data", f"{labels['more_data']['verdict']}; {said}"))
+    rows += [("blocker", blocker["text"]) for blocker in status["blockers"]]
+    if status["sign_off"]:
+        given = status["sign_off"]
+        by = f" by {given['by']}" if given["by"] else ""
+        rows.append(("sign-off", f"{given['state']}{by} ({given['mode']})"))
+    return rows
 
 
 def _models(status: dict[str, Any]) -> list[tuple[str, str]]:
@@ -84,6 +127,8 @@ def _next_steps(status: dict[str, Any]) -> list[str]:
     task, steps = status["task"], list(status["next_steps"])
     if status["report"]:
         steps.insert(0, f"Read the report: {status['report']}")
+    if status["sign_off"] and status["sign_off"]["awaits"]:
+        steps.append(status["sign_off"]["awaits"])
     if status["model"]:
         uri = f"models:/{status['model']['name']}@{status['model']['alias']}"
         steps.append(f"Serve it: mlflow models serve -m {uri} --env-manager local")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from playbook.errors import TaskFileError
 from playbook.settings import Settings
 from playbook.spec import TaskSpec
 
+D = TypeVar("D", bound=BaseModel)
 FOUND_WIDTH = 60
 
 
@@ -38,8 +39,23 @@ def load_task(path: str | Path) -> Task:
         TaskFileError: the file is missing, is no YAML mapping, or has faults; every fault is listed.
     """
     path = Path(path).resolve()
+    remedy = "`playbook tasks` lists known tasks, `playbook init` writes one"
+    return Task(load_document(path, TaskSpec, remedy), path)
+
+
+def load_document(path: Path, kind: type[D], remedy: str) -> D:
+    """Read and validate a YAML file of a team; all of its faults come together, each with its line.
+
+    Args:
+        path: the file.
+        kind: what it must hold.
+        remedy: what to do where the file is missing.
+
+    Raises:
+        TaskFileError: the file is missing, is no YAML mapping, or has faults.
+    """
     if not path.is_file():
-        raise TaskFileError(str(path), ["no such file; `playbook tasks` lists known tasks, `playbook init` writes one"])
+        raise TaskFileError(str(path), [f"no such file; {remedy}"])
     try:
         text = path.read_text(encoding="utf-8")
         document = yaml.safe_load(text)
@@ -47,9 +63,10 @@ def load_task(path: str | Path) -> Task:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TaskFileError(str(path), [f"not readable as YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(document, dict):
-        raise TaskFileError(str(path), ["expected a mapping of fields (task, question, target, ...); this is none"])
+        fields = ", ".join([name for name, field in kind.model_fields.items() if field.is_required()][:3])
+        raise TaskFileError(str(path), [f"expected a mapping of fields ({fields}, ...); this is none"])
     try:
-        return Task(TaskSpec.model_validate(document), path)
+        return kind.model_validate(document)
     except ValidationError as error:
         raise TaskFileError(str(path), [_fault(item, lines) for item in error.errors(include_url=False)]) from None
 
@@ -72,7 +89,10 @@ def _field_lines(node: yaml.Node | None, prefix: tuple[str | int, ...] = ()) -> 
 
 
 def _fault(item: Any, lines: dict[tuple[str | int, ...], int]) -> str:
-    place = tuple(item["loc"])
+    place: tuple[str | int, ...] = ()
+    for at, part in enumerate(item["loc"], 1):  # a kind that pydantic chose among several is no field of the file
+        if at == len(item["loc"]) or (*place, part) in lines or isinstance(part, int):
+            place = (*place, part)
     known = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 1)
     field = ".".join(str(part) for part in place) or "(whole file)"
     return f"line {known}, {field}: {_allowed(item)}"

@@ -12,7 +12,9 @@ import yaml
 
 import playbook.data
 from playbook.artifacts import canonical_hash
-from playbook.data.read import is_url
+from playbook.data.annotations import label_file
+from playbook.data.labelling import RESTS_ON
+from playbook.data.read import is_url, sources_of
 from playbook.data.snapshot import snapshot_sources
 from playbook.errors import DataError
 from playbook.taskfile import Task
@@ -41,10 +43,11 @@ def project_stage(root: Path, task: Task) -> Stage | None:
     """The stage of the project's own dvc.yaml that prepares exactly this task file, if there is one.
 
     Raises:
-        DataError: DVC cannot read the project's dvc.yaml.
+        DataError: DVC cannot read the project's dvc.yaml, or the stage does not depend on every file that it reads: a
+            change of that file would then go unnoticed.
     """
     name = f"{STAGE}@{task.spec.task}"
-    remote = any(map(is_url, task.spec.data.source.locations.values()))
+    remote = any(map(is_url, sources_of(task.spec.data).values()))
     if remote or not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
         return None
     _without_git(root)
@@ -56,6 +59,7 @@ def project_stage(root: Path, task: Task) -> Stage | None:
             stages = repository.stage.load_file(str(root / "dvc.yaml"))
             for stage in stages:
                 if stage.name == name and str(task.path) in {str(dep.fs_path) for dep in stage.params}:
+                    _require_dependencies(root / "dvc.yaml", name, task, [Path(dep.fs_path) for dep in stage.deps])
                     return Stage(root, root, name, Path(stage.outs[0].fs_path))
     except DvcException as error:
         raise DataError(
@@ -64,23 +68,39 @@ def project_stage(root: Path, task: Task) -> Stage | None:
     return None
 
 
+def _require_dependencies(file: Path, name: str, task: Task, deps: list[Path]) -> None:
+    read = [Path(task.resolve(place)) for place in sources_of(task.spec.data).values()] + _label_files(task)
+    missing = [str(path) for path in read if not any(path.is_relative_to(dep) for dep in deps)]
+    if missing:
+        raise DataError(
+            f"{file}: expected {name} to depend on every file that it reads, found no dependency on "
+            f"{', '.join(missing)}; add it under deps"
+        )
+
+
+def _label_files(task: Task) -> list[Path]:
+    """Files of `data.labels` that preparing reads; corrections only once there are some."""
+    found = {part: label_file(task, part) for part in RESTS_ON}
+    return [path for part, path in found.items() if path and (part != "corrections" or path.is_file())]
+
+
 def own_stage(home: Path, task: Task) -> Stage:
     """A stage for a task that the project does not know, in the repository under `<home>/data`.
 
     Raises:
-        DataError: a file of the source is not there or cannot be fetched.
+        DataError: a file of the source, of production-like rows or of `data.labels` is not there or cannot be fetched.
     """
     repository = home / "data"
     _initialise(repository, home / "dvc-remote")
     folder = repository / task.spec.task
     copies = snapshot_sources(task, folder / "raw")
-    raw = {
-        role: copies.get(role) or Path(task.resolve(place)) for role, place in task.spec.data.source.locations.items()
-    }
-    absent = [str(path) for path in raw.values() if not path.is_file()]
+    places = sources_of(task.spec.data)
+    raw = [copies.get(role) or Path(task.resolve(place)) for role, place in places.items()] + _label_files(task)
+    absent = [str(path) for path in raw if not path.is_file()]
     if absent:
         raise DataError(
-            f"{', '.join(absent)}: no such file; check data.source in the task file (paths are relative to it)"
+            f"{', '.join(absent)}: no such file; check data.source, data.production and data.labels in the task file "
+            "(paths are relative to it)"
         )
     command = ["python", "-m", "playbook.data.prepare", str(task.path), "--out", "prepared"]
     for role, path in copies.items():
@@ -91,7 +111,7 @@ def own_stage(home: Path, task: Task) -> Stage:
     code = sorted(Path(playbook.data.__path__[0]).glob("*.py"))
     stage = {
         "cmd": _literal(shlex.join(command)),
-        "deps": [_literal(str(path)) for path in (*code, *raw.values())],
+        "deps": [_literal(str(path)) for path in (*code, *raw)],
         "params": ["spec"],
         "outs": ["prepared"],
     }

@@ -105,6 +105,29 @@ class Registry:
                 return None
             raise
 
+    def fetch_bundle(self, registered: Registered, into: Path) -> Path:
+        """Copy a version's bundle into a folder, verified by its hash.
+
+        Raises:
+            ArtifactError: what the registry holds is not what was registered.
+        """
+        import mlflow
+
+        folder = mlflow.artifacts.download_artifacts(
+            artifact_uri=self._source(registered), dst_path=str(into), tracking_uri=self.tracking.uri
+        )
+        bundle = next((path.parent for path in Path(folder).rglob("bundle.json")), None)
+        if bundle is None or bundle_hash(bundle) != registered.bundle_sha256:
+            raise ArtifactError(
+                f"{registered.uri}: expected a bundle with SHA-256 {registered.bundle_sha256[:12]}, found another or "
+                "none; it was changed after it was registered: register the model again"
+            )
+        return bundle
+
+    def _source(self, registered: Registered) -> str:
+        version = self.tracking.client.get_model_version(registered.name, registered.registry_version)
+        return str(version.source)
+
     def point(self, name: str, alias: str, version: str) -> Registered:
         """Point an alias at a semantic version that exists: rollback is this one call (6.1).
 

@@ -10,6 +10,7 @@ from playbook.settings import Settings
 from playbook.store import Store
 
 if TYPE_CHECKING:
+    from playbook.decide.log import DecisionLog
     from resources.dvc import DatasetVersions
     from resources.gate import DataGate
     from resources.registry import Registry
@@ -60,6 +61,12 @@ class World:
         folder = self.places.work.joinpath(*parts)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def decision_log(self, task: str) -> DecisionLog:
+        """Every decision about a task, append-only."""
+        from playbook.decide.log import DecisionLog
+
+        return DecisionLog(self.places.decision_log(task))
 
     def test_ledger(self, task: str) -> Path:
         """The record of all openings of a task's test split; it outlives an emptied store."""

@@ -186,6 +186,7 @@ def make_place(
         },
         "base": {**tiny_spec(folder / "base").model_dump(exclude_none=True), "folder": "base"},
         "adaptation": {**plan, "label_smoothing": 0.0, "max_rungs": 2, "epochs": 8, **adaptation},
+        "sign_off": {"mode": "automatic"},
         "package": {"parity_rows": 20},
     }
     place = Place(folder, document)

@@ -32,6 +32,20 @@ HOSTILE = "<script>window.hacked=1</script> $x_1$ & co"
 FIVE = ("access", "billing", "cancellation", "delivery", HOSTILE)
 ORDINARY = ("access", "billing", "cancellation", "delivery", "fault")
 
+PIN = BasePin(
+    name="tiny",
+    origin="package",
+    revision="0.1.0",
+    weights_sha256="5" * 64,
+    tokenizer_sha256="6" * 64,
+    licence="Apache-2.0",
+    parameters=22_713_216,
+    blocks=6,
+    width=384,
+    pooling="mean",
+    max_length=128,
+)
+
 
 def spec_for(labels: tuple[str, ...], **target: Any) -> TaskSpec:
     return TaskSpec.model_validate(
@@ -102,26 +116,13 @@ def score(value: float, metric: str = "accuracy", n: int = 900) -> Score:
 
 
 def staircase() -> tuple[FrozenBaseline, tuple[Rung, ...], Candidate]:
-    pin = BasePin(
-        name="tiny",
-        origin="package",
-        revision="0.1.0",
-        weights_sha256="5" * 64,
-        tokenizer_sha256="6" * 64,
-        licence="Apache-2.0",
-        parameters=22_713_216,
-        blocks=6,
-        width=384,
-        pooling="mean",
-        max_length=128,
-    )
     curve = tuple(
         Epoch(epoch=e, train_loss=1 / e, validation_loss=1 / e + 0.1, validation=0.8, seconds=1) for e in range(1, 9)
     )
-    frozen = FrozenBaseline(task="demo", pin=pin, validation=score(0.84))
+    frozen = FrozenBaseline(task="demo", pin=PIN, validation=score(0.84))
     rungs = tuple(
         Rung(
-            task="demo", pin=pin, index=at, unfrozen=at, validation=score(value), curve=curve, kept=kept, gain=gain,
+            task="demo", pin=PIN, index=at, unfrozen=at, validation=score(value), curve=curve, kept=kept, gain=gain,
             gain_error=0.008, rule="gain over 1 standard error",
         )
         for at, value, gain, kept in ((1, 0.88, 0.04, True), (2, 0.881, 0.001, False))

@@ -213,11 +213,13 @@ def write_truth(path: Path, truth: dict[str, object]) -> None:
 
 
 def main() -> None:
-    """Parse the arguments and write the three files."""
+    """Parse the arguments and write the four files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE / "raw")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--truth", type=Path, default=HERE / "truth.json", help="kept outside --out on purpose")
+    planted = HERE / "planted_label_errors.csv"
+    parser.add_argument("--planted", type=Path, default=planted, help="ids of the wrong labels, kept outside likewise")
     args = parser.parse_args()
     rows = build(args.seed)
     second_rng = random.Random(args.seed + 1)  # noqa: S311 - repeatable on purpose
@@ -226,6 +228,8 @@ def main() -> None:
     write_csv(args.out / "tickets.csv", COLUMNS, ([str(getattr(row, name)) for name in COLUMNS] for row in rows))
     write_csv(args.out / "second_annotator.csv", ("ticket_id", "label"), second.items())
     write_truth(args.truth, truth_of(rows, second, args.seed))
+    args.planted.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(args.planted, ("ticket_id",), ([row] for row in ids(rows, "wrong_label")))
     counts = {name: sum(row.category == name for row in rows) for name in CATEGORIES}
     print(f"{len(rows)} tickets, {len(second)} labelled twice, by category: {counts}")
 

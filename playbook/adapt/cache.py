@@ -75,6 +75,18 @@ class Recomputed:
             return self.encoder.run(hidden, spans, 0, boundary), spans
 
 
+class TokenIds:
+    """Below the embeddings there is nothing to compute: where they are trained too, a step gets the ids themselves."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+
+    def gather(self, rows: np.ndarray, boundary: int) -> tuple[Tensor, list[Span]]:
+        """Token ids, int64 of shape (tokens,), and spans of `rows`, which are ordered by length."""
+        packed = self.tokens.take(rows)
+        return torch.from_numpy(packed.ids).long(), spans_of(packed.lengths)
+
+
 class ActivationCache:
     """Memory-mapped activations of all rows at some boundaries, and the pooled features at the top."""
 

@@ -76,6 +76,7 @@ ARCHITECTURES = {
         activation="activation",
     ),
 }
+EMBEDDINGS = "embeddings."  # begins the names of their tensors
 ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}  # config name -> F.gelu's approximation
 
 
@@ -188,13 +189,40 @@ class Embeddings(nn.Module):
         self.norm = nn.LayerNorm(word.shape[1], eps)
         self.norm.weight = nn.Parameter(tensors["embeddings.LayerNorm.weight"].float())
         self.norm.bias = nn.Parameter(tensors["embeddings.LayerNorm.bias"].float())
-        self.first_position = first_position
+        self.kinds = 0 if kind is None else len(kind)  # token types that the checkpoint has rows for
+        self.first_position, self.dropout = first_position, 0.0
 
     def forward(self, ids: Tensor, spans: Sequence[Span], dtype: torch.dtype) -> Tensor:
         """Map (tokens,) ids to (tokens, width)."""
         place = torch.cat([torch.arange(span.length, device=ids.device).repeat(span.rows) for span in spans])
         summed = F.embedding(ids, self.word) + F.embedding(place + self.first_position, self.position)
-        return _norm(summed, self.norm).to(dtype)
+        normed = _norm(summed, self.norm).to(dtype)
+        return _dropout(normed, self.dropout) if self.training and self.dropout > 0 else normed
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters under their names in a checkpoint.
+
+        Positions and the first token type are one sum here. It is written as the positions, with token types of zero,
+        so that reading it back gives the very same numbers.
+        """
+        yield f"{EMBEDDINGS}word_embeddings.weight", self.word
+        yield f"{EMBEDDINGS}position_embeddings.weight", self.position
+        if self.kinds:
+            yield f"{EMBEDDINGS}token_type_embeddings.weight", self.word.new_zeros(self.kinds, self.word.shape[1])
+        yield f"{EMBEDDINGS}LayerNorm.weight", self.norm.weight
+        yield f"{EMBEDDINGS}LayerNorm.bias", self.norm.bias
+
+    @torch.no_grad()
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Put tensors, named as `named_tensors` names them, into place.
+
+        Raises:
+            PinMismatch: a tensor is missing or of another shape.
+        """
+        for name, place in self.named_tensors():
+            place.copy_(_checked(tensors, name, place))
+        if self.kinds:
+            self.position.add_(tensors[f"{EMBEDDINGS}token_type_embeddings.weight"][0].to(self.position))
 
 
 class Encoder(nn.Module):
@@ -212,7 +240,8 @@ class Encoder(nn.Module):
         return int(self.embeddings.word.shape[1])
 
     def set_dropout(self, probability: float) -> None:
-        """Dropout of blocks in training mode."""
+        """Dropout of embeddings and blocks that are in training mode."""
+        self.embeddings.dropout = probability
         for block in self.blocks:
             block.dropout = probability  # type: ignore[assignment]
 
@@ -230,14 +259,19 @@ class Encoder(nn.Module):
             pooled.append(tokens.float().mean(1) if self.pooling == "mean" else tokens[:, 0].float())
         return torch.cat(pooled)
 
-    def named_tensors(self, from_block: int) -> Iterator[tuple[str, Tensor]]:
-        """Parameters of the blocks from `from_block` up, under their names in the base's checkpoint."""
+    def named_tensors(self, from_block: int, embeddings: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """Parameters of the blocks from `from_block` up, of the embeddings if asked, under their checkpoint names."""
+        if embeddings:
+            yield from self.embeddings.named_tensors()
         for number in range(from_block, len(self.blocks)):
             yield from _block_tensors(self.blocks[number], number, self.names)  # type: ignore[arg-type]
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Put trained tensors, named as `named_tensors` names them, into place."""
-        for number in sorted({int(name.removeprefix(self.names.block_prefix).split(".")[0]) for name in tensors}):
+        in_blocks = [name for name in tensors if not name.startswith(EMBEDDINGS)]
+        if len(in_blocks) < len(tensors):
+            self.embeddings.load_tensors(tensors)
+        for number in sorted({int(name.removeprefix(self.names.block_prefix).split(".")[0]) for name in in_blocks}):
             _fill_block(self.blocks[number], tensors, number, self.names)  # type: ignore[arg-type]
 
 
@@ -253,12 +287,14 @@ def _block_tensors(block: Block, number: int, names: Architecture) -> Iterator[t
 @torch.no_grad()
 def _fill_block(block: Block, tensors: dict[str, Tensor], number: int, names: Architecture) -> None:
     for name, place in _block_tensors(block, number, names):
-        if name not in tensors or tensors[name].shape != place.shape:
-            found = tuple(tensors[name].shape) if name in tensors else "nothing"
-            raise PinMismatch(
-                f"{name}: expected a tensor of shape {tuple(place.shape)}, found {found}; wrong checkpoint?"
-            )
-        place.copy_(tensors[name])
+        place.copy_(_checked(tensors, name, place))
+
+
+def _checked(tensors: dict[str, Tensor], name: str, place: Tensor) -> Tensor:
+    if name not in tensors or tensors[name].shape != place.shape:
+        found = tuple(tensors[name].shape) if name in tensors else "nothing"
+        raise PinMismatch(f"{name}: expected a tensor of shape {tuple(place.shape)}, found {found}; wrong checkpoint?")
+    return tensors[name]
 
 
 def load_encoder(folder: Path, pooling: str) -> Encoder:

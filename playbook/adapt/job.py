@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from playbook.artifacts import BasePin, Epoch
 from playbook.spec import Adaptation, Limit
 
 
 class Job(BaseModel):
-    """One rung. Paths are local to the machine that trains."""
+    """One training: a rung, or a control of the staircase. Paths are local to the machine that trains."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,11 +26,18 @@ class Job(BaseModel):
     validation: Path  # prepared table
     start: Path  # weights.safetensors of the checkpoint that the rung starts from
     unfrozen: int
+    embeddings: bool = False  # train them too, with all blocks: training from scratch, without an activations cache
     boundaries: tuple[int, ...]  # that the activations cache serves
     metric: Limit
     adaptation: Adaptation
     cache: Path  # folder of activations caches
     out: Path  # checkpoints while training, results at the end
+
+    @model_validator(mode="after")
+    def _nothing_frozen_between(self) -> Job:
+        if self.embeddings and self.unfrozen != self.pin.blocks:
+            raise ValueError(f"embeddings are trained with all {self.pin.blocks} blocks, not with {self.unfrozen}")
+        return self
 
     def save(self, path: Path) -> Path:
         """Write the job for a worker that is started with its path."""

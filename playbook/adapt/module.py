@@ -36,7 +36,10 @@ class RungData:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step of one rank: packed activations, their spans, labels, and the rows of the step over all ranks."""
+    """One step of one rank: packed activations, their spans, labels, and the rows of the step over all ranks.
+
+    Where embeddings are trained, `hidden` holds token ids instead (`playbook.adapt.cache.TokenIds`).
+    """
 
     hidden: Tensor
     spans: list[Span]
@@ -73,7 +76,10 @@ class TrainBatches(IterableDataset[Batch]):
 
 
 class RungModule(pl.LightningModule):
-    """Blocks from the boundary up and a linear head. The frozen part is no submodule: neither saved nor synced."""
+    """Blocks from the boundary up and a linear head. The frozen part is no submodule: neither saved nor synced.
+
+    Given `embed_in`, a dtype, nothing is frozen: batches hold token ids, and embeddings are trained in that arithmetic.
+    """
 
     def __init__(
         self,
@@ -83,15 +89,17 @@ class RungModule(pl.LightningModule):
         class_weight: Tensor,
         committed: Callable[[np.ndarray, np.ndarray], float],
         report: Callable[[str], None],
+        embed_in: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.embeddings = encoder.embeddings if embed_in is not None else None
         self.blocks = nn.ModuleList(encoder.blocks[batches.boundary :])
         self.head = head
         self.curve: list[Epoch] = []
         self.probabilities = np.zeros((0, 0), np.float32)
         self._encoder = [encoder]  # in a list, so that Lightning does not register it
         self._batches, self._committed, self._report = batches, committed, report
-        self._class_weight = class_weight
+        self._class_weight, self._embed_in = class_weight, embed_in
         self._losses: list[Tensor] = []
         self._began = 0.0
 
@@ -101,7 +109,9 @@ class RungModule(pl.LightningModule):
         return self._batches.plan
 
     def logits(self, hidden: Tensor, spans: Sequence[Span]) -> Tensor:
-        """Float32 logits (rows, classes) from packed activations at the boundary."""
+        """Float32 logits (rows, classes) from packed activations at the boundary, or from token ids."""
+        if self.embeddings is not None and self._embed_in is not None:
+            hidden = self.embeddings(hidden, spans, self._embed_in)
         for block in self.blocks:
             hidden = block(hidden, spans)
         return F.linear(self._encoder[0].pool(hidden, spans), self.head.weight, self.head.bias)
@@ -181,6 +191,9 @@ class RungModule(pl.LightningModule):
         groups = [{"params": list(self.head.parameters()), "lr": plan.head_learning_rate}]
         for depth, block in enumerate(reversed(self.blocks)):
             groups.append({"params": list(block.parameters()), "lr": plan.learning_rate * plan.block_decay**depth})
+        if self.embeddings is not None:
+            lowest = plan.learning_rate * plan.block_decay ** len(self.blocks)
+            groups.append({"params": list(self.embeddings.parameters()), "lr": lowest})
         optimizer = torch.optim.AdamW(groups, weight_decay=plan.weight_decay, fused=True)
         total = plan.epochs * len(self._batches)
         warm = max(1, round(plan.warmup * total))

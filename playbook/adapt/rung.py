@@ -1,4 +1,4 @@
-"""Train one rung: from a job to weights, validation predictions and a curve. Resumes where a killed attempt was."""
+"""Train a rung or a control: from a job to weights, validation predictions and a curve. Resumes after a kill."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from pytorch_lightning.callbacks import Callback
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from playbook.adapt.cache import Activations, Recomputed, build_cache
+from playbook.adapt.cache import Activations, Recomputed, TokenIds, build_cache
 from playbook.adapt.checkpoint import WEIGHTS, FolderCheckpointIO, whole_folder
+from playbook.adapt.curve import best_epoch, diverged, stalled
 from playbook.adapt.encoder import Encoder, load_encoder
 from playbook.adapt.job import Job, JobResult
 from playbook.adapt.module import GRADIENT_CLIP, RungData, RungModule, TrainBatches
@@ -38,19 +39,6 @@ Report = Callable[[str], None]
 HEAD = "head."
 
 
-def best_epoch(curve: Sequence[Epoch]) -> int:
-    """Position of the epoch with the best committed metric; a tie goes to the lower validation loss."""
-    return max(range(len(curve)), key=lambda place: (curve[place].validation, -curve[place].validation_loss))
-
-
-def stalled(curve: Sequence[Epoch], patience: int) -> bool:
-    """Whether neither the metric nor the loss of validation has improved for `patience` epochs."""
-    if not curve:
-        return False
-    lowest_loss = min(range(len(curve)), key=lambda place: curve[place].validation_loss)
-    return len(curve) - 1 - max(best_epoch(curve), lowest_loss) >= patience
-
-
 class SaveAndStop(Callback):
     """After each epoch: keep the last and the best checkpoint, and stop when validation has stalled."""
 
@@ -64,7 +52,7 @@ class SaveAndStop(Callback):
         if best_epoch(module.curve) == len(module.curve) - 1:
             trainer.save_checkpoint(self.out / "best")
         trainer.save_checkpoint(self.out / "last")
-        if stalled(module.curve, self.patience):
+        if stalled(module.curve, self.patience) or diverged(module.curve):
             trainer.should_stop = True
 
 
@@ -158,12 +146,15 @@ def _prepare(job: Job, world: World, device: torch.device, report: Report) -> tu
     def committed(truth: np.ndarray, predicted: np.ndarray) -> float:
         return metric_value(metric.metric, of_class, truth, predicted, len(job.labels))
 
-    module = RungModule(encoder, head, batches, torch.from_numpy(weights), committed, report)
+    embed_in = dtype if job.embeddings else None
+    module = RungModule(encoder, head, batches, torch.from_numpy(weights), committed, report, embed_in)
     module.requires_grad_(True).train()  # the encoder comes in evaluation mode; dropout is for the unfrozen blocks
     return module, _trainer(job, world, device)
 
 
 def _source(job: Job, encoder: Encoder, tokens: Tokens, dtype: torch.dtype, report: Report) -> Activations:
+    if job.embeddings:
+        return TokenIds(tokens)
     if not job.adaptation.cache_activations:
         return Recomputed(encoder, tokens, dtype)
     folder = cache_folder(job.cache, job.pin.weights_sha256, tokens, job.boundaries, dtype)
@@ -213,7 +204,7 @@ def _fit(job: Job, module: RungModule, trainer: pl.Trainer, report: Report) -> i
         return 0
     curve = [Epoch(**epoch) for epoch in FolderCheckpointIO().load_checkpoint(last)["curve"]]
     report(f"resuming after epoch {len(curve)}")
-    if len(curve) >= job.adaptation.epochs or stalled(curve, job.adaptation.patience):
+    if len(curve) >= job.adaptation.epochs or stalled(curve, job.adaptation.patience) or diverged(curve):
         module.curve = curve
         if module._batches.world > 1:  # the trainer, which would have made the group, has nothing left to do
             torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -232,12 +223,13 @@ def _finish(
     module.to(device)
     _, metric = module.score()
     ended_early = len(module.curve) < job.adaptation.epochs
+    early = "the loss was no finite number" if diverged(module.curve) else "validation stalled"
     dtype = compute_dtype(job.adaptation.precision, device)
     result = JobResult(
         validation=metric,
         best_epoch=best_epoch(module.curve),
         curve=tuple(module.curve),
-        stopped="validation stalled" if ended_early else "all epochs done",
+        stopped=early if ended_early else "all epochs done",
         resumed_epochs=resumed,
         seconds=seconds,
         hardware=describe_hardware(device, dtype, world.size),
@@ -252,7 +244,7 @@ def _finish(
 
 def _write(job: Job, module: RungModule, result: JobResult) -> None:
     encoder = module._encoder[0]
-    tensors = dict(encoder.named_tensors(len(encoder.blocks) - job.unfrozen))
+    tensors = dict(encoder.named_tensors(len(encoder.blocks) - job.unfrozen, job.embeddings))
     tensors |= {f"{HEAD}weight": module.head.weight, f"{HEAD}bias": module.head.bias}
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, job.out / WEIGHTS)
     write_predictions(
@@ -260,7 +252,7 @@ def _write(job: Job, module: RungModule, result: JobResult) -> None:
     )
     (job.out / "config.json").write_text(json.dumps(run_configuration(job, result), indent=1, sort_keys=True))
     part = job.out / "result.json.part"
-    part.write_text(result.model_dump_json(indent=1))
+    part.write_text(json.dumps(result.model_dump(mode="json"), indent=1))  # model_dump_json would lose a loss of NaN
     part.replace(job.out / "result.json")
     for name in ("last", "best"):
         shutil.rmtree(job.out / name, ignore_errors=True)
@@ -277,7 +269,7 @@ def write_predictions(path: Path, table: pd.DataFrame, labels: Sequence[str], pr
 def run_configuration(job: Job, result: JobResult) -> dict[str, Any]:
     """Everything that reproduces the run (4.8); nothing in it depends on when or where it ran."""
     return {
-        "method": "staircase",
+        "method": "from scratch" if job.embeddings else "staircase",
         "base": job.pin.model_dump(),
         "unfrozen_blocks": job.unfrozen,
         "adaptation": job.adaptation.model_dump(),

@@ -1,4 +1,4 @@
-"""The rules of the staircase: keep or revert a rung, choose the candidate, say what the curves mean."""
+"""The rules of the staircase: keep or revert a rung, choose the candidate."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from playbook.artifacts import Epoch, FrozenBaseline, LedgerRow, Rung
+from playbook.adapt.diagnosis import diagnose
+from playbook.artifacts import FrozenBaseline, LedgerRow, Rung
 from playbook.data.tables import LABEL
 from playbook.evaluate.paired import TOLERANCE, paired_difference
 from playbook.spec import TaskSpec
 
-OVERFITTING_GAP = 0.5  # train loss below this part of validation loss, while validation loss rises
-MOVED = 0.02  # relative fall of a loss that counts as learning
+__all__ = ["Decision", "decide_rung", "diagnose", "make_ledger", "read_answers"]
 
 
 @dataclass(frozen=True)
@@ -92,24 +92,3 @@ def make_ledger(frozen: FrozenBaseline, rungs: Sequence[Rung]) -> tuple[LedgerRo
                 )
             )
     return tuple(rows)
-
-
-def diagnose(curve: Sequence[Epoch]) -> str:
-    """What one training curve says (4.7), in plain words with the next thing to do."""
-    if len(curve) < 2:
-        return "Too few epochs to read a curve from: allow more epochs."
-    first, last = curve[0], curve[-1]
-    lowest = min(epoch.validation_loss for epoch in curve)
-    train_fell = last.train_loss < first.train_loss * (1 - MOVED)
-    validation_fell = lowest < first.validation_loss * (1 - MOVED)
-    rising = last.validation_loss > lowest * (1 + MOVED)
-    if train_fell and rising and last.train_loss < OVERFITTING_GAP * last.validation_loss:
-        return (
-            "Training goes on improving while validation stalls: overfitting. More labelled rows, a higher weight "
-            "decay or dropout, or a lower learning rate are the next things to try; more blocks are not."
-        )
-    if train_fell and validation_fell:
-        return "Training and validation both improve: more epochs or one more block may still help."
-    if train_fell:
-        return "Training improves and validation does not move: the next gain is in the data, not in more blocks."
-    return "Neither training nor validation improves: the base does not fit this task; go back to choosing a base."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,9 +42,17 @@ def ragged(pieces: Sequence[np.ndarray] | Sequence[Sequence[int]]) -> Tokens:
 
 def tokenize(texts: Sequence[str], tokenizer_file: Path, max_length: int) -> Tokens:
     """Tokenise with the base's own tokenizer.json, special tokens included, cut at `max_length` tokens."""
+    found = tokenizer_file.stat()
+    tokenizer = _tokenizer(str(tokenizer_file), (found.st_ino, found.st_size, found.st_mtime_ns), max_length)
+    return ragged([encoding.ids for encoding in tokenizer.encode_batch(list(texts))])
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(file: str, stamp: tuple[int, int, int], max_length: int) -> Any:
+    """A tokenizer ready for use, which takes long to read; `stamp` (inode, size, time) tells a changed file."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer = Tokenizer.from_file(file)
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=max_length)
-    return ragged([encoding.ids for encoding in tokenizer.encode_batch(list(texts))])
+    return tokenizer

@@ -108,6 +108,7 @@ class ControlRun(Part):
     seconds: float = 0.0
     minutes_per_point: float | None = None  # extra training minutes of the candidate per point that it is ahead
     curve: tuple[Epoch, ...] = ()
+    hardware: str = ""  # names the arithmetic, which answers need
 
 
 class SeedSpread(Part):
@@ -125,6 +126,7 @@ class Controls(Artifact):
 
     kind: ClassVar[str] = "controls"
     circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"runs"}
+    pin: BasePin | None = None  # the candidate's base, whose architecture `scratch` has
     runs: tuple[ControlRun, ...] = ()
     transfer: Transfer = "not measured"
     verdict: str = ""

@@ -31,6 +31,7 @@ class Latency(Part):
     p50_ms: float
     p95_ms: float
     per_second: float
+    fastest_ms: float = 0.0  # the quickest call: what is left of the time when nothing else disturbs the machine
 
 
 class Closeness(Part):
@@ -65,10 +66,13 @@ class BaseCandidate(Part):
 
 
 class BaseSelection(Artifact):
-    """The chosen base and the table that it was chosen from (Play 2). Files: `plot` (PNG, score against latency)."""
+    """The chosen base and the table that it was chosen from (Play 2). Files: `plot` (PNG, score against latency).
+
+    Candidates, the reason in words and the plot carry measured times, so they are circumstances of the choice.
+    """
 
     kind: ClassVar[str] = "base_selection"
-    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"candidates"}
+    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"candidates", "why", "files"}
     pin: BasePin | None = None
     chosen: int = 0  # place among the task's bases
     runner_up: int | None = None

@@ -136,7 +136,8 @@ class LabelAudit(Artifact):
     kind: ClassVar[str] = "label_audit"
     circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"curve"}
     rows: int = 0  # train and validation rows looked at; test stays closed
-    suspects: int = 0  # rows in the queue
+    suspects: int = 0  # rows whose label is likely wrong, and that nobody has reviewed yet
+    queued: int = 0  # rows in the queue: the suspects, and as many again that come next
     suspects_by_class: dict[str, int] = Field(default_factory=dict)
     method: str = ""
     review: QueueReview = QueueReview()

@@ -111,6 +111,8 @@ class BehaviourTest(Part):
     failed_candidate: int | None
     allowed: float  # share of cases that may fail
     passed: bool  # the shown model
+    shown: Literal["baseline", "candidate"] = "candidate"
+    blocks: bool = True  # a failure stands against shipping; otherwise it is a known limit
     examples: tuple[BehaviourExample, ...] = ()
 
 
@@ -157,6 +159,7 @@ class Shift(Part):
     class_mix_p_value: float | None
     length_ratio: float  # mean words of the second over the first
     score: Figure | None  # second minus first in the target's metric, unpaired
+    score_p_value: float | None = None
     differs: bool
     text: str  # one sentence, by how much
 
@@ -214,6 +217,7 @@ class Evaluation(Artifact):
     regressions: tuple[Regression, ...] = ()
     speed: tuple[Speed, ...] = ()
     shifts: tuple[Shift, ...] = ()
+    production: Score | None = None  # what ships (or the candidate) on rows like those of production, where labelled
     blockers: tuple[Blocker, ...] = ()
     cost: CostActual | None = None
     candidate_digest: str = ""  # of the model that was evaluated
@@ -256,5 +260,6 @@ class SignOff(Artifact):
     answers: dict[str, str] = Field(default_factory=dict)  # question -> answer
     same_person: bool = False  # the sign-off owner is the model owner, openly
     log_entry: str = ""  # hash of the entry in the decision log
+    key: str = ""  # fingerprint of the SSH key that signed; empty where nobody did
     waivers: tuple[Waiver, ...] = ()
     awaits: str = ""  # in words: who has to do what

@@ -26,6 +26,7 @@ class ReferenceBaselines(Artifact):
     kind: ClassVar[str] = "reference_baselines"
     validation: dict[str, Score] = Field(default_factory=dict)  # majority, tfidf, zero_shot
     meets_target: str = ""  # name of the reference that already meets the target, if any
+    left_out: dict[str, str] = Field(default_factory=dict)  # reference -> why it could not be made
 
 
 class EvidenceRow(Part):
@@ -65,6 +66,7 @@ class Decision(Artifact):
         "ratio",
         "evidence",
         "rows_per_second",
+        "saved",
     }
     path: Path = "fine_tune"  # taken: the recommendation, unless the task file overrides it
     recommended: Path = "fine_tune"
@@ -73,6 +75,7 @@ class Decision(Artifact):
     evidence: tuple[EvidenceRow, ...] = ()
     scores: dict[str, float] = Field(default_factory=dict)  # path -> sum of weights; a path ruled out is absent
     open_questions: tuple[str, ...] = ()
+    saved: str = ""  # what ending early saves, where a reference meets the target (1.8)
     costs: tuple[PathCost, ...] = ()
     currency: str = "EUR"
     rows_per_second: float = 0.0  # of the 20-step probe

@@ -19,6 +19,7 @@ from playbook.spec import Base
 from playbook.store import file_sha256
 
 MAX_HEADER = 100_000_000  # bytes; the limit that safetensors itself sets
+DERIVED = "derived.json"  # what a folder made by `playbook.bases.derive` says about itself
 BLOCKS_FIELDS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 WIDTH_FIELDS = ("hidden_size", "dim", "d_model", "n_embd")
 # Families whose positions start after the padding id, so that fewer tokens fit than max_position_embeddings says.
@@ -32,26 +33,28 @@ def pin_base(base: Base, folder: Path) -> BasePin:
 
     Args:
         base: the base of the task file, with the expected SHA-256 of its weights.
-        folder: where `locate_base` found it.
+        folder: where `playbook.bases.derive.base_on_disk` has it: the base's own folder, or, where the task file asks
+            for `layers`, the one that was truncated from it.
 
     Returns:
-        The pin: hashes, `parameters` (floating-point numbers in the weights), `blocks`, `width` (of an embedding).
+        The pin: hashes, `parameters` (floating-point numbers in the weights), `blocks`, `width` (of an embedding). Of
+        a truncated base the hashes and sizes are those of the truncated folder; name and revision are the source's.
 
     Raises:
         PinMismatch: weights differ from the pin, are missing or only pickled; the model needs remote code; a file is
-            not readable; pooling is neither mean nor cls; `max_length` exceeds what the base can read.
+            not readable; pooling is neither mean nor cls; `max_length` exceeds what the base can read; the folder of a
+            truncated base was not made from the pinned weights.
     """
-    _require_files(folder)
+    require_files(folder)
     weights_sha256 = file_sha256(folder / WEIGHTS)
-    if weights_sha256 != base.sha256:
-        raise PinMismatch(
-            f"{folder / WEIGHTS}: expected SHA-256 {base.sha256}, found {weights_sha256}; if the base was changed on "
-            "purpose, write the found hash into base.sha256, else fetch the pinned base again"
-        )
-    config = _read_json(folder / CONFIG)
+    if base.layers is None:
+        verify_weights(base, folder, weights_sha256)
+    else:
+        _verify_truncated(base, folder, weights_sha256)
+    config = read_json(folder / CONFIG)
     _refuse_remote_code(folder, config)
     _check_length(folder, config, base.max_length)
-    origin, name, revision = _origin(base, weights_sha256)
+    origin, name, revision = _origin(base)
     return BasePin(
         name=name,
         origin=origin,
@@ -64,11 +67,46 @@ def pin_base(base: Base, folder: Path) -> BasePin:
         width=_whole_number(folder, config, WIDTH_FIELDS),
         pooling=read_pooling(folder),
         max_length=base.max_length,
+        layers=base.layers,
     )
 
 
-def count_parameters(weights: Path) -> int:
-    """Floating-point numbers in a safetensors file, from its header alone; integer buffers do not count.
+def verify_weights(base: Base, folder: Path, weights_sha256: str = "") -> None:
+    """Refuse weights that are not the pinned ones; `weights_sha256` spares a second reading of the file.
+
+    Raises:
+        PinMismatch: with both hashes.
+    """
+    found = weights_sha256 or file_sha256(folder / WEIGHTS)
+    if found != base.sha256:
+        raise PinMismatch(
+            f"{folder / WEIGHTS}: expected SHA-256 {base.sha256}, found {found}; if the base was changed on purpose, "
+            "write the found hash into base.sha256, else fetch the pinned base again"
+        )
+
+
+def _verify_truncated(base: Base, folder: Path, weights_sha256: str) -> None:
+    if not (folder / DERIVED).is_file():
+        raise PinMismatch(
+            f"{folder}: expected a folder truncated to the lowest {base.layers} blocks, found no {DERIVED}; "
+            "playbook.bases.derive.base_on_disk makes one from the pinned base"
+        )
+    made = read_json(folder / DERIVED)
+    expected = {"kind": "truncated", "layers": base.layers, "source_sha256": base.sha256}
+    found = {name: made.get(name) for name in expected}
+    if found != expected:
+        raise PinMismatch(f"{folder / DERIVED}: expected {expected}, found {found}; delete the folder and run again")
+    files = made.get("files")
+    written = files.get(WEIGHTS) if isinstance(files, dict) else None
+    if written != weights_sha256:
+        raise PinMismatch(
+            f"{folder / WEIGHTS}: expected SHA-256 {written}, as it was truncated, found {weights_sha256}; delete the "
+            "folder and run again"
+        )
+
+
+def read_header(weights: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """Tensors of a safetensors file (dtype, shape, data_offsets by name), and the byte at which their data begins.
 
     Raises:
         PinMismatch: the file is no safetensors file.
@@ -79,12 +117,25 @@ def count_parameters(weights: Path) -> int:
             if not 0 < length <= min(MAX_HEADER, weights.stat().st_size - 8):
                 raise ValueError(f"a header of {length} bytes")
             header = json.loads(stream.read(length))
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        return sum(math.prod(entry["shape"]) for entry in tensors if "F" in entry["dtype"])
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        for entry in tensors.values():
+            begin, end = entry["data_offsets"]
+            if not isinstance(entry["dtype"], str) or math.prod(entry["shape"]) < 0 or begin > end:
+                raise ValueError(f"a tensor described as {entry}")
+        return tensors, 8 + length
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PinMismatch(
             f"{weights}: expected a safetensors file, found {type(error).__name__} ({error}); fetch the base again"
         ) from None
+
+
+def count_parameters(weights: Path) -> int:
+    """Floating-point numbers in a safetensors file, from its header alone; integer buffers do not count.
+
+    Raises:
+        PinMismatch: the file is no safetensors file.
+    """
+    return sum(math.prod(entry["shape"]) for entry in read_header(weights)[0].values() if "F" in entry["dtype"])
 
 
 def read_pooling(folder: Path) -> Pooling:
@@ -95,7 +146,7 @@ def read_pooling(folder: Path) -> Pooling:
     """
     if not (folder / POOLING).is_file():
         return "mean"
-    config = _read_json(folder / POOLING)
+    config = read_json(folder / POOLING)
     modes = [key.removeprefix("pooling_mode_") for key, value in config.items() if "pooling_mode_" in key and value]
     modes = modes or [str(config.get("pooling_mode", "mean"))]  # newer files name it in one field
     known: dict[str, Pooling] = {"mean_tokens": "mean", "mean": "mean", "cls_token": "cls", "cls": "cls"}
@@ -106,7 +157,12 @@ def read_pooling(folder: Path) -> Pooling:
     return known[modes[0]]
 
 
-def _require_files(folder: Path) -> None:
+def require_files(folder: Path) -> None:
+    """Refuse a folder without weights as one safetensors file, configuration and tokenizer.
+
+    Raises:
+        PinMismatch: with what is missing, what is there, and what to do.
+    """
     missing = [name for name in REQUIRED if not (folder / name).is_file()]
     if not missing:
         return
@@ -124,7 +180,7 @@ def _require_files(folder: Path) -> None:
 
 def _refuse_remote_code(folder: Path, config: dict[str, Any]) -> None:
     tokenizer = folder / "tokenizer_config.json"
-    configs = {CONFIG: config, tokenizer.name: _read_json(tokenizer) if tokenizer.is_file() else {}}
+    configs = {CONFIG: config, tokenizer.name: read_json(tokenizer) if tokenizer.is_file() else {}}
     for name, content in configs.items():
         if content.get("auto_map"):
             raise PinMismatch(
@@ -145,7 +201,7 @@ def _check_length(folder: Path, config: dict[str, Any], max_length: int) -> None
         )
 
 
-def _origin(base: Base, weights_sha256: str) -> tuple[Literal["hub", "folder", "package"], str, str]:
+def _origin(base: Base) -> tuple[Literal["hub", "folder", "package"], str, str]:
     """Origin, name and revision: commit on the hub, version of a package, hash of a folder's weights."""
     if base.hub is not None:
         return "hub", base.hub, base.revision or ""
@@ -153,11 +209,16 @@ def _origin(base: Base, weights_sha256: str) -> tuple[Literal["hub", "folder", "
         try:
             return "package", base.package, importlib.metadata.version(base.package)
         except importlib.metadata.PackageNotFoundError:  # the distribution has another name than its package
-            return "package", base.package, f"sha256:{weights_sha256[:12]}"
-    return "folder", Path(base.folder or "").name, f"sha256:{weights_sha256[:12]}"
+            return "package", base.package, f"sha256:{base.sha256[:12]}"
+    return "folder", Path(base.folder or "").name, f"sha256:{base.sha256[:12]}"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        PinMismatch: the file holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):

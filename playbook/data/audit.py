@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from playbook.data.agreement import FEW_ROWS
+from playbook.data.labelling import agreement_of, guideline_of
 from playbook.data.prepare import PROFILE, QUARANTINE
 from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, PROTECTED, copies_elsewhere, how_cut, text_group
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT
@@ -25,6 +27,9 @@ EXACT_COPY_IN = "exact_copy_in"  # more protected split with an exact copy of th
 NEAR_COPY_IN = "near_copy_in"  # the same for near duplicates
 COPY_OF = "copy_of"  # row id of the closest copy, or ''
 GROUP_IN_OTHER_SPLIT = "group_in_other_split"  # another split with rows of the row's group, or ''
+DEFINED, EDGE_CASES = "defined", "edge_cases"  # whether the guideline has them for a class: yes or no
+KAPPA, LABELLED_TWICE = "kappa", "labelled_twice"
+NO_KAPPA = -2.0  # stands for a kappa that nobody can know, below every floor
 NAMED = 5  # offenders that a message names
 
 
@@ -35,9 +40,11 @@ class Audit:
     Attributes:
         tables: the three splits as they lie there.
         rows: one row per prepared row, with its split and where it leaks to.
-        classes: one row per class with its count in each split.
+        classes: one row per class with its count in each split, and whether the guideline defines it and names edge
+            cases.
         splits: one row per split with rows, fraction, the fraction asked for and the distance (0 where none was asked).
-        overall: one row: prepared, quarantined and raw rows, the quarantined fraction and rows unaccounted for.
+        overall: one row: prepared, quarantined and raw rows, the quarantined fraction, rows unaccounted for, rows that
+            a second person labelled too and kappa there.
         quarantined: reason -> rows.
     """
 
@@ -53,7 +60,8 @@ def audit(task: Task, prepared: Path) -> Audit:
     """Examine a prepared folder.
 
     Raises:
-        DataError: a file is missing or not readable, or the columns that everything rests on are not there.
+        DataError: a file, also one of `data.labels`, is missing or not readable, or the columns that everything rests
+            on are not there.
     """
     tables = {split: _table(prepared / f"{split}.parquet") for split in SPLITS}
     quarantine = _table(prepared / f"{QUARANTINE}.parquet")
@@ -61,9 +69,9 @@ def audit(task: Task, prepared: Path) -> Audit:
     return Audit(
         tables=tables,
         rows=rows,
-        classes=_classes(rows, task.spec.labels),
+        classes=_with_guideline(_classes(rows, task.spec.labels), task),
         splits=_fractions(rows, task),
-        overall=_overall(rows, quarantine, _raw_rows(prepared / PROFILE)),
+        overall=_with_agreement(_overall(rows, quarantine, _raw_rows(prepared / PROFILE)), rows, task),
         quarantined={
             str(reason): int(n) for reason, n in quarantine.get(REASON, pd.Series(dtype=str)).value_counts().items()
         },
@@ -171,6 +179,30 @@ def _overall(rows: pd.DataFrame, quarantine: pd.DataFrame, raw: int) -> pd.DataF
             "unaccounted": [raw - total],
         }
     )
+
+
+def _with_guideline(classes: pd.DataFrame, task: Task) -> pd.DataFrame:
+    found = guideline_of(task)
+
+    def whether(of: tuple[str, ...]) -> pd.Series:
+        return pd.Series(["yes" if label in of else "no" for label in classes[LABEL]], index=classes.index, dtype="str")
+
+    return classes.assign(**{DEFINED: whether(found.defined), EDGE_CASES: whether(found.with_edge_cases)})
+
+
+def _with_agreement(overall: pd.DataFrame, rows: pd.DataFrame, task: Task) -> pd.DataFrame:
+    found = agreement_of(task, rows)
+    value, count = (found.kappa.value, found.rows) if found else (NO_KAPPA, 0)
+    return overall.assign(kappa=[value], labelled_twice=[count])
+
+
+def kappa_in_words(overall: pd.DataFrame) -> str:
+    """Kappa with the rows that it rests on, and what that is worth."""
+    value, count = float(overall[KAPPA].iloc[0]), int(overall[LABELLED_TWICE].iloc[0])
+    if not count:
+        return "no row that both labelled"
+    few = f"; fewer than {FEW_ROWS} rows, so kappa is hardly known" if count < FEW_ROWS else ""
+    return f"{value:.2f} on {counted(count, 'row')}{few}"
 
 
 def leaking(rows: pd.DataFrame, column: str) -> str:

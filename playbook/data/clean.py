@@ -36,13 +36,16 @@ _AROUND_TESTING = {"please", "ignore", "this", "is", "a", "just", "only", "messa
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
 
 
-def clean_rows(rows: pd.DataFrame, data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
+def clean_rows(rows: pd.DataFrame, data: Data, labelled: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Normalise all rows and part the fit ones from those that are quarantined with a reason and a detail.
 
     Fit rows keep the order of the source. Copies of a text are for `playbook.data.split` to find, except that a text
-    with two different labels is unfit in all its rows: nobody knows which label is right.
+    with two different labels is unfit in all its rows: nobody knows which label is right. Where rows need not be
+    `labelled`, an absent label is no fault.
     """
     rows = _normalised(rows, data)
+    if not labelled:
+        rows["_label"] = rows["_label"].replace(MISSING_LABEL, "")
     faults = [_row_fault(*row) for row in zip(rows[TEXT], rows["_label"], rows["_time"], strict=True)]
     rows[REASON] = pd.Series([reason for reason, _ in faults], index=rows.index, dtype="str")
     rows[DETAIL] = pd.Series([detail for _, detail in faults], index=rows.index, dtype="str")
@@ -138,7 +141,7 @@ def _repeated_ids(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
-    fit = rows[rows[REASON] == ""]
+    fit = rows[(rows[REASON] == "") & (rows[LABEL] != "")]
     keys = pd.Series(map(comparison_key, fit[TEXT]), index=fit.index, dtype="str")
     labels = fit[LABEL].groupby(keys).transform("nunique")
     found = {}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from playbook.data.agreement import FEW_ROWS
 from playbook.spec import SPLITS
 from playbook.taskfile import Task
 
@@ -30,10 +31,12 @@ def dataset_page(task: Task, figures: dict[str, Any]) -> str:
     lines = [f"# Dataset of {escaped(task.spec.task)}", ""]
     lines += ["## Source", "", *_source(task), ""]
     lines += ["## Classes", "", *_classes(task, figures), ""]
+    lines += ["## Labelling", "", *_labelling(task, figures), ""]
     lines += ["## Splits", "", *_splits(task, figures), ""]
     lines += ["## Quarantine", "", *_quarantine(figures), ""]
     lines += ["## Known limits", ""]
-    lines += [f"- {escaped(limit)}" for limit in data.source.known_limits] or ["None stated."]
+    lines += [f"- {escaped(limit)}" for limit in (*data.source.known_limits, *_limits(task, figures))]
+    lines += [] if lines[-1] else ["None stated."]
     return "\n".join(lines) + "\n"
 
 
@@ -69,6 +72,68 @@ def _classes(task: Task, figures: dict[str, Any]) -> list[str]:
         "",
         f"Rarest class: {escaped(rarest['label'])} with {rarest['train']} training rows.",
     ]
+
+
+def _labelling(task: Task, figures: dict[str, Any]) -> list[str]:
+    """The rubric, how far two people agree, and what was corrected."""
+    labels = task.spec.data.labels
+    guideline, agreed, reviewed = figures["guideline"], figures["agreement"], figures["corrections"]
+    lines = []
+    if guideline is not None:
+        edged = len(guideline["with_edge_cases"])
+        lines.append(
+            f"- Guideline: {escaped(labels.guideline)}; it defines {len(guideline['defined'])} of "
+            f"{len(task.spec.labels)} classes and names edge cases for {edged}."
+        )
+    else:
+        lines.append("- Guideline: none named (data.labels.guideline).")
+    if agreed is not None:
+        kappa = agreed["kappa"]
+        lines.append(
+            f"- Second annotator: {agreed['rows']} rows, equal labels on {agreed['observed']:.1%}, Cohen's kappa "
+            f"{kappa['value']:.2f} ({kappa['low']:.2f} to {kappa['high']:.2f}), floor {labels.min_kappa:.2f}."
+        )
+    else:
+        lines.append(
+            "- Second annotator: "
+            + ("no row in common." if labels.second_annotator else "none named (data.labels.second_annotator).")
+        )
+    lines.append(
+        f"- Reviewed labels: {reviewed['changed']} corrected, {reviewed['confirmed']} confirmed"
+        + (f" ({escaped(labels.corrections)})." if labels.corrections else ".")
+    )
+    return lines + (_agreement_tables(agreed) if agreed is not None else [])
+
+
+def _agreement_tables(agreed: dict[str, Any]) -> list[str]:
+    per_class = sorted(agreed["per_class"].items(), key=lambda item: (item[1], item[0]))
+    lines = ["", *_table(["Class", "Kappa of the class"], ((name, f"{value:.2f}") for name, value in per_class))]
+    if agreed["disagreements"]:
+        lines += ["", *_table(["Label", "Second annotator", "Rows"], agreed["disagreements"])]
+    return lines
+
+
+def _limits(task: Task, figures: dict[str, Any]) -> list[str]:
+    """Limits that can be read off the figures."""
+    agreed, guideline, production = figures["agreement"], figures["guideline"], figures["production"]
+    found = []
+    if agreed is None:
+        found.append("Nobody knows how far two people would agree on these labels.")
+    elif agreed["rows"] < FEW_ROWS:
+        found.append(f"Agreement rests on {agreed['rows']} rows, fewer than {FEW_ROWS}: kappa is hardly known.")
+    if guideline is None:
+        found.append("No guideline says what the classes mean at their edges.")
+    elif guideline["missing"]:
+        found.append(f"The guideline does not define {', '.join(guideline['missing'])}.")
+    if production is not None:
+        left = ", ".join(f"{n} {reason}" for reason, n in production["left_out"].items())
+        found.append(
+            f"Production-like rows: {production['rows']} of {production['raw_rows']}, {production['labelled']} with a "
+            f"label{f'; left out: {left}' if left else ''}."
+        )
+    elif task.spec.data.production is None:
+        found.append("There are no production-like rows to compare the test split with.")
+    return found
 
 
 def _splits(task: Task, figures: dict[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Preparing a task's data: read, clean, divide, describe. `python -m playbook.data.prepare TASKFILE --out DIR`
 
-Writes train, validation, test and quarantine as Parquet, profile.json and page.md. The same input gives the same
+Writes train, validation, test and quarantine as Parquet, profile.json and page.md; production.parquet where the task
+file names a file of production-like rows. The same input gives the same
 bytes, whenever and wherever; the folder appears complete or not at all.
 """
 
@@ -12,16 +13,20 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from playbook.data.annotations import label_file
 from playbook.data.clean import DETAIL, clean_rows
+from playbook.data.corrections import Correction, corrected, read_corrections
+from playbook.data.labelling import labelling
 from playbook.data.page import dataset_page
+from playbook.data.production import ProductionRows, production_rows
 from playbook.data.profile import profile
-from playbook.data.read import read_rows
+from playbook.data.read import PRODUCTION, read_rows
 from playbook.data.split import divide
 from playbook.data.tables import KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
 from playbook.errors import DataError, PlaybookError
@@ -33,18 +38,17 @@ PROFILE, PAGE = "profile.json", "page.md"
 ABANDONED = 3600.0  # seconds after which an unfinished folder beside the output is a dead process's
 
 
-def prepare(task: Task, out: Path, raw_override: dict[str, Path] | None = None) -> dict[str, Any]:
+def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = None) -> dict[str, Any]:
     """Prepare the data of a task in folder `out`, replacing what is there; returns the profile.
 
-    `raw_override` gives local copies of the source by role (`all`, or `train`, `validation`, `test`).
+    `raw_override` gives local copies of the source by role (`all`, or `train`, `validation`, `test`; `production`).
 
     Raises:
-        DataError: the source cannot be read or lacks what the task file names, or no row is fit for use.
+        DataError: the source or a file of `data.labels` cannot be read or lacks what the task file names, or no row is
+            fit for use.
     """
-    fit, unfit = clean_rows(read_rows(task, raw_override), task.spec.data)
-    rows, copies = divide(fit, task.spec.data)
-    quarantine = pd.concat([unfit, copies], ignore_index=True)
-    quarantine[SPLIT] = quarantine[SPLIT].fillna("") if SPLIT in quarantine else ""
+    corrections = read_corrections(task)
+    rows, quarantine = divided(task, read_rows(task, raw_override), corrections)
     figures = profile(task, rows, quarantine)
     if rows.empty:
         reasons = ", ".join(f"{n} with {reason}" for reason, n in figures["quarantined"].items())
@@ -54,11 +58,33 @@ def prepare(task: Task, out: Path, raw_override: dict[str, Path] | None = None) 
             f"{task.spec.task}: expected rows that are fit for use, found none of {figures['raw_rows']}: "
             f"{reasons}{found}; check data.columns and data.classes in the task file"
         )
-    _write(out, rows, quarantine, figures, dataset_page(task, figures))
+    production = production_rows(task, rows[rows[SPLIT] == "train"], raw_override)
+    figures |= labelling(task, rows, corrections) | {"production": production.figures if production else None}
+    _write(out, rows, quarantine, production, figures, dataset_page(task, figures))
     return figures
 
 
-def _write(out: Path, rows: pd.DataFrame, quarantine: pd.DataFrame, figures: dict[str, Any], page: str) -> None:
+def divided(task: Task, raw: pd.DataFrame, corrections: Sequence[Correction]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Raw rows corrected, cleaned and divided: the prepared rows with their `split`, and the quarantined ones.
+
+    Raises:
+        DataError: a correction speaks of a row that the source does not have, or of another label than it has.
+    """
+    fit, unfit = clean_rows(corrected(raw, corrections, label_file(task, "corrections")), task.spec.data)
+    rows, copies = divide(fit, task.spec.data)
+    quarantine = pd.concat([unfit, copies], ignore_index=True)
+    quarantine[SPLIT] = quarantine[SPLIT].fillna("") if SPLIT in quarantine else ""
+    return rows, quarantine
+
+
+def _write(
+    out: Path,
+    rows: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    production: ProductionRows | None,
+    figures: dict[str, Any],
+    page: str,
+) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     _sweep(out)
     part = out.parent / f".{out.name}.{uuid.uuid4().hex}.part"
@@ -68,6 +94,8 @@ def _write(out: Path, rows: pd.DataFrame, quarantine: pd.DataFrame, figures: dic
         columns = [*PREPARED_COLUMNS, *kept]
         for split in SPLITS:
             _parquet(rows.loc[rows[SPLIT] == split, columns], part / f"{split}.parquet")
+        if production is not None:
+            _parquet(production.rows[columns], part / f"{PRODUCTION}.parquet")
         _parquet(quarantine[[*columns, SPLIT, REASON, DETAIL]], part / f"{QUARANTINE}.parquet")
         (part / PROFILE).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (part / PAGE).write_text(page, encoding="utf-8")
@@ -105,8 +133,9 @@ def _parquet(frame: pd.DataFrame, path: Path) -> None:
 
 def _role(argument: str) -> tuple[str, Path]:
     role, _, place = argument.partition("=")
-    if role not in ("all", *SPLITS) or not place:
-        raise argparse.ArgumentTypeError(f"expected ROLE=FILE with ROLE all, train, validation or test, not {argument}")
+    roles = ("all", *SPLITS, PRODUCTION)
+    if role not in roles or not place:
+        raise argparse.ArgumentTypeError(f"expected ROLE=FILE with ROLE one of {', '.join(roles)}, not {argument}")
     return role, Path(place)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import posixpath
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ import pandas as pd
 
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, ROW_ID, TEXT, TIME
 from playbook.errors import DataError
-from playbook.spec import Columns
+from playbook.spec import Columns, Data
 from playbook.taskfile import Task
 
 ASKED = "asked_split"  # what the team's split column says, or the role of the team's own file
@@ -28,6 +29,7 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
+PRODUCTION = "production"  # role of the file of production-like rows
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 CHEAP_HASH = 16  # hex digits of a content id: 64 bits
 
@@ -144,7 +146,13 @@ def _parquet(data: bytes) -> pd.DataFrame:
     return pd.DataFrame({name: ["" if v is None else v for v in values] for name, values in columns.items()}, dtype=str)
 
 
-def read_rows(task: Task, raw_override: dict[str, Path] | None = None) -> pd.DataFrame:
+def sources_of(data: Data) -> dict[str, str]:
+    """Every file of rows by role: those of the source, and `production` where the task file names one."""
+    production = data.production.path if data.production is not None else None
+    return {**data.source.locations, **({PRODUCTION: production} if production is not None else {})}
+
+
+def read_rows(task: Task, raw_override: Mapping[str, Path] | None = None) -> pd.DataFrame:
     """Raw rows of a task under the names of `playbook.data.tables`, with `asked_split`, in the order of the source.
 
     `raw_override` gives local copies by role (`all`, or `train`, `validation`, `test`) in place of the source.
@@ -163,6 +171,19 @@ def read_rows(task: Task, raw_override: dict[str, Path] | None = None) -> pd.Dat
         frames.append(_canonical(table, data.columns, asked, column))
     rows = pd.concat(frames, ignore_index=True)
     return _with_ids(rows, data.columns.id is not None)
+
+
+def read_production(task: Task, place: str, raw_override: Mapping[str, Path] | None = None) -> pd.DataFrame:
+    """Production-like rows under the names of `read_rows`; a split column is not asked for.
+
+    Raises:
+        DataError: see `read_rows`.
+    """
+    columns = task.spec.data.columns
+    location = str((raw_override or {}).get(PRODUCTION) or task.resolve(place))
+    table = read_table(location)
+    _require(table, columns, None, location)
+    return _with_ids(_canonical(table, columns, "", None), columns.id is not None)
 
 
 def _named(columns: Columns, split_column: str | None) -> dict[str, str]:

@@ -7,13 +7,14 @@ say. Conditions are named after Great Expectations' expectations, which evaluate
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
 
 from playbook.data import audit as a
 from playbook.data.audit import Audit, counted, listed
+from playbook.data.label_rules import label_rules
+from playbook.data.rule import Condition, Rule
 from playbook.data.tables import GROUP, LABEL, ROW_ID, SPLIT, TEXT
 from playbook.data.text import shown
 from playbook.spec import SPLITS
@@ -22,30 +23,17 @@ from playbook.taskfile import Task
 FILLED = (ROW_ID, TEXT, LABEL, GROUP)  # columns without which a row is no row
 
 
-@dataclass(frozen=True)
-class Condition:
-    """One expectation on one frame: a split by its name, or `rows`, `classes`, `splits`, `overall`."""
-
-    frame: str
-    kind: str
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A named demand with its conditions; `found` puts into words what an audit saw."""
-
-    name: str
-    severity: Literal["error", "warning"]
-    expected: str
-    found: Callable[[Audit], str]
-    remedy: str
-    conditions: tuple[Condition, ...]
-
-
 def rules(task: Task) -> tuple[Rule, ...]:
     """Every rule of the task's gate, in the order in which they are read."""
-    return (*_shape(task), *_contents(task), *_volume(task), *_classes(task), *_leaks(task), *_shares(task))
+    return (
+        *_shape(task),
+        *_contents(task),
+        *_volume(task),
+        *_classes(task),
+        *_leaks(task),
+        *_shares(task),
+        *label_rules(task),
+    )
 
 
 def _each_split(kind: str, columns: tuple[str, ...], **settings: Any) -> tuple[Condition, ...]:

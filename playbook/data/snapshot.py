@@ -10,7 +10,7 @@ from typing import Any
 
 import fsspec
 
-from playbook.data.read import is_url, suffix_of
+from playbook.data.read import is_url, sources_of, suffix_of
 from playbook.errors import DataError
 from playbook.store import file_sha256
 from playbook.taskfile import Task
@@ -29,7 +29,7 @@ def snapshot_sources(task: Task, folder: Path) -> dict[str, Path]:
     Raises:
         DataError: a source cannot be reached or read.
     """
-    remote = {role: url for role, url in task.spec.data.source.locations.items() if is_url(url)}
+    remote = {role: url for role, url in sources_of(task.spec.data).items() if is_url(url)}
     if not remote:
         return {}
     folder.mkdir(parents=True, exist_ok=True)

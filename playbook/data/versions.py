@@ -32,6 +32,7 @@ class Version(BaseModel):
     changelog: str
     rows: dict[str, dict[str, int]]  # split -> class -> rows
     quarantined: int
+    corrections: int = 0  # labels of the source that are corrected in this version
 
 
 def read_versions(record: Path) -> tuple[Version, ...]:
@@ -78,6 +79,7 @@ def record_version(
         changelog=_changelog(versions[-1] if versions else None, figures, rows, before),
         rows=figures["class_rows"],
         quarantined=figures["quarantined_rows"],
+        corrections=_corrections(figures),
     )
     _write(record, (*versions, version))
     return version, "new"
@@ -85,7 +87,10 @@ def record_version(
 
 def _write(record: Path, versions: tuple[Version, ...]) -> None:
     body = yaml.safe_dump(
-        [version.model_dump() for version in versions], sort_keys=False, allow_unicode=True, width=120
+        [version.model_dump(exclude_defaults=True) for version in versions],
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
     )
     record.parent.mkdir(parents=True, exist_ok=True)
     part = record.with_name(f".{record.name}.{uuid.uuid4().hex}.part")
@@ -110,15 +115,23 @@ def _changelog(
     counts = figures["class_rows"]
     if last is None:
         sizes = ", ".join(f"{sum(counts[split].values())} {split}" for split in SPLITS)
-        return f"first version: {sizes}; {figures['quarantined_rows']} quarantined"
+        corrected = f"; {_corrections(figures)} labels corrected" if _corrections(figures) else ""
+        return f"first version: {sizes}; {figures['quarantined_rows']} quarantined{corrected}"
     exact = rows is not None and before is not None
     parts = _row_changes(rows, before) if rows is not None and before is not None else _net_changes(counts, last.rows)
     aside = figures["quarantined_rows"] - last.quarantined
     if aside:
         parts.append(f"quarantined {aside:+d}")
+    corrections = _corrections(figures)
+    if corrections != last.corrections:
+        parts.append(f"labels corrected {corrections - last.corrections:+d} (now {corrections})")
     if not parts:
         parts = ["same rows, other columns or description" if exact else "same counts, other contents"]
     return "; ".join(parts)
+
+
+def _corrections(figures: Mapping[str, Any]) -> int:
+    return int(figures.get("corrections", {}).get("changed", 0))
 
 
 def _row_changes(rows: RowsBySplit, before: RowsBySplit) -> list[str]:

@@ -1,9 +1,11 @@
-"""Reference baselines: what is possible without a pretrained base (1.7), and whether that is already enough (1.8).
+"""Reference baselines: what is possible without adapting a base (1.7), and whether that is already enough (1.8).
 
 - `majority`: always the most frequent training class.
 - `tfidf`: word 1- and 2-grams, sublinear TF-IDF, logistic regression (scikit-learn). The strength C is chosen
   from a small grid by the target's metric on the validation split, as the strength of the frozen head is, so that both
   are chosen alike. Texts without words (no spaces, or symbols only) are read as character 1- to 3-grams.
+- `zero_shot`: the pretrained base compares a text with the class descriptions (`playbook.decide.zero_shot`). Left out,
+  with the reason, where no base can be read.
 
 Deterministic: nothing is drawn at random.
 """
@@ -12,14 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from playbook.artifacts import Score
 from playbook.data.tables import LABEL, TEXT
+from playbook.decide.zero_shot import Extract, zero_shot
 from playbook.errors import DataError
 from playbook.evaluate.metrics import metric_value
 from playbook.evaluate.paired import meets, score_with_interval
@@ -34,9 +37,21 @@ Numbers = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
 
+class TextPredictor(Protocol):
+    """A fitted reference that answers any texts."""
+
+    def probabilities(self, texts: Sequence[str]) -> Probabilities:
+        """One figure per class, shape (texts, classes), classes in the order of `TaskSpec.labels`."""
+        ...
+
+    def predict(self, texts: Sequence[str]) -> Numbers:
+        """Most probable class of every text, shape (texts,)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Predictor:
-    """A fitted reference; `model` and `features` are scikit-learn objects, None for the majority class."""
+    """A reference fitted on counts; `model` and `features` are scikit-learn objects, None for the majority class."""
 
     prior: Probabilities  # shape (classes,)
     features: Any = None
@@ -63,18 +78,29 @@ class References:
     scores: Mapping[str, Score]  # of the target's own metric
     limits: Mapping[str, Mapping[str, Score]]  # name -> Limit.label -> score
     predictions: Mapping[str, Numbers]  # shape (validation rows,)
-    predictors: Mapping[str, Predictor]
+    predictors: Mapping[str, TextPredictor]
     strengths: Mapping[str, float]  # C -> the target's metric on validation
     meets_target: str  # simplest reference that meets every limit, or ""
+    left_out: Mapping[str, str] = field(default_factory=dict)  # name -> why there is no such reference
 
 
-def score_references(spec: TaskSpec, train: pd.DataFrame, validation: pd.DataFrame) -> References:
-    """Fit the references on train and score them on validation.
+def fit_references(
+    spec: TaskSpec,
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    extractor: Extract | None = None,
+    *,
+    no_base: str = "no base was given",
+) -> References:
+    """Fit the references on train and score them on validation; `predictors` answer any other texts.
 
     Args:
         spec: the task.
         train: rows with the columns of `playbook.data.tables`.
         validation: likewise.
+        extractor: features of the pretrained base (`playbook.adapt.features.FeatureExtractor`), for `zero_shot`; None
+            where no base can be read.
+        no_base: why there is none, for `References.left_out`.
 
     Raises:
         DataError: a split without rows, or a label that is no class of the task.
@@ -82,7 +108,9 @@ def score_references(spec: TaskSpec, train: pd.DataFrame, validation: pd.DataFra
     truth = {name: _numbers(spec, frame, name) for name, frame in (("train", train), ("validation", validation))}
     texts = {"train": train[TEXT].tolist(), "validation": validation[TEXT].tolist()}
     tfidf, strengths = _fit_tfidf(spec, texts, truth)
-    predictors = {"majority": _majority(spec, truth["train"]), "tfidf": tfidf}
+    predictors: dict[str, TextPredictor] = {"majority": _majority(spec, truth["train"]), "tfidf": tfidf}
+    if extractor is not None:
+        predictors["zero_shot"] = zero_shot(spec, extractor)
     predictions = {name: predictor.predict(texts["validation"]) for name, predictor in predictors.items()}
     limits = {name: _scores(spec, truth["validation"], answers) for name, answers in predictions.items()}
     return References(
@@ -92,6 +120,7 @@ def score_references(spec: TaskSpec, train: pd.DataFrame, validation: pd.DataFra
         predictors=predictors,
         strengths=strengths,
         meets_target=next((name for name, scores in limits.items() if meets_target(spec, scores)), ""),
+        left_out={} if extractor is not None else {"zero_shot": no_base},
     )
 
 

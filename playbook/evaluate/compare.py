@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from playbook.artifacts import DatasetVersion, Evaluation, Side
+from playbook.artifacts import Comparison, DatasetVersion, Evaluation, Figure, Side
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.evaluate.metrics import Labels, confusion, per_class
 from playbook.evaluate.paired import score_with_interval
@@ -143,3 +143,34 @@ def _write_predictions(
         table[f"{name}_probability"] = numbers.max(axis=1).astype(float)
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path, index=False)
+
+
+COMPARED = ("majority", "tfidf", "zero_shot", "frozen", "scratch", "other_base", "candidate")
+
+
+def comparisons(
+    spec: TaskSpec, truth: Labels, answers: Mapping[str, Labels], seconds: Mapping[str, float]
+) -> tuple[Comparison, ...]:
+    """Every model on the same rows, simplest first, each against the frozen baseline (paired).
+
+    Args:
+        spec: the task.
+        truth: true classes, shape (rows,).
+        answers: class numbers by model, each of shape (rows,); names of COMPARED, `frozen` among them.
+        seconds: of training, where known.
+    """
+    found = []
+    for name in COMPARED:
+        if name not in answers:
+            continue
+        scores = describe_side(spec, truth, answers[name]).scores
+        gain = None if name == "frozen" else task_difference(spec, truth, answers["frozen"], answers[name])
+        found.append(
+            Comparison(
+                name=name,
+                test=scores[spec.target.label],
+                over_frozen=Figure(value=gain.delta, low=gain.low, high=gain.high) if gain else None,
+                seconds=seconds.get(name),
+            )
+        )
+    return tuple(found)

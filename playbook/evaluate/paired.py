@@ -14,6 +14,7 @@ cancels. Sources:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -79,21 +80,28 @@ def score_with_interval(
     """
     of_class = None if limit.of_class is None else labels.index(limit.of_class)
     value = metric_value(limit.metric, of_class, truth, predicted, len(labels))
-    if limit.metric in ("accuracy", "recall", "precision"):
-        counted = {
-            "accuracy": np.ones(len(truth), bool),
-            "recall": truth == of_class,
-            "precision": predicted == of_class,
-        }
-        rows = counted[limit.metric]
+    rows = counted_rows(limit.metric, of_class, truth, predicted)
+    if rows is not None:
         low, high = wilson(int((truth == predicted)[rows].sum()), int(rows.sum()), confidence)
     else:
-        cells, counts = _cells(truth, predicted)
+        cells, counts, _ = label_cells(truth, predicted)
         weights = resample_weights(counts, resamples, seed)
         drawn = metric_values(limit.metric, of_class, cells[:, 0], cells[:, 1], weights, len(labels))
         low, high = _percentiles(drawn, confidence, (0.0, 1.0))
         low, high = min(low, value), max(high, value)
     return Score(metric=limit.label, value=value, low=low, high=high, n=len(truth))
+
+
+def counted_rows(metric: str, of_class: int | None, truth: Labels, predicted: Labels) -> npt.NDArray[np.bool_] | None:
+    """The rows that a metric is a proportion of, or None where it is no proportion.
+
+    Accuracy counts every row, recall the true rows of its class, precision the predicted ones.
+    """
+    if metric == "accuracy":
+        return np.ones(len(truth), bool)
+    if metric in ("recall", "precision"):
+        return (truth if metric == "recall" else predicted) == of_class
+    return None
 
 
 def paired_difference(
@@ -130,7 +138,7 @@ def paired_difference(
     delta = metric_value(metric, of_class, truth, second, classes) - metric_value(
         metric, of_class, truth, first, classes
     )
-    cells, counts = _cells(truth, first, second)
+    cells, counts, _ = label_cells(truth, first, second)
     weights = resample_weights(counts, resamples, seed)
     drawn = metric_values(metric, of_class, cells[:, 0], cells[:, 2], weights, classes) - metric_values(
         metric, of_class, cells[:, 0], cells[:, 1], weights, classes
@@ -154,13 +162,26 @@ def resample_weights(counts: Cells, resamples: int, seed: int) -> Floats:
     return np.random.default_rng(seed).multinomial(total, counts / total, size=resamples).astype(float)
 
 
-def _cells(*columns: Labels) -> tuple[Cells, Cells]:
-    """Distinct rows of the given label columns, shape (cells, columns), and how many rows each stands for."""
+def label_cells(*columns: Labels) -> tuple[Cells, Cells, Cells]:
+    """Distinct rows of some label columns, shape (cells, columns), how many rows each stands for, and each row's cell.
+
+    Raises:
+        ValueError: columns of different lengths.
+    """
     shapes = {column.shape for column in columns}
     if len(shapes) != 1:
         raise ValueError(f"expected label arrays of one length, found shapes {sorted(shapes)}")
-    cells, counts = np.unique(np.stack(columns, axis=1), axis=0, return_counts=True)
-    return cells.astype(np.int64), counts.astype(np.int64)
+    cells, place, counts = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True, return_counts=True)
+    return cells.astype(np.int64), counts.astype(np.int64), place.reshape(-1).astype(np.int64)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for how many there are, in the order given (Holm, Scand. J. Statistics 6 (1979) 65-70)."""
+    corrected, reached = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[at]))
+        corrected[at] = reached
+    return corrected
 
 
 def _percentiles(drawn: Floats, confidence: float, unknown: tuple[float, float]) -> tuple[float, float]:

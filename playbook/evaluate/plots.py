@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from playbook.artifacts import ClassFigures, Epoch, LedgerRow
+from playbook.artifacts import BaseCandidate, ClassFigures, Epoch, LedgerRow
 from playbook.evaluate.paired import two_sided_z
 
 if TYPE_CHECKING:
@@ -81,12 +81,12 @@ def staircase_plot(
         axes.set_xticks(places, ["none" if step.unfrozen == 0 else f"{step.unfrozen}" for step in steps])
         axes.set_xlim(-0.4, max(len(steps), 1) - 0.4)
         axes.set_xlabel("blocks unfrozen")
-        _percent_axis(axes.yaxis)
+        percent_axis(axes.yaxis)
         axes.grid(axis="y")
         axes.set_ylabel("validation score")
         axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 1.0), borderpad=0)
 
-    return _rendered(draw, 3.1, kind)
+    return rendered(draw, 3.1, kind)
 
 
 def curves_plot(curves: Mapping[str, Sequence[Epoch]], kind: Format = "svg") -> bytes:
@@ -118,7 +118,7 @@ def curves_plot(curves: Mapping[str, Sequence[Epoch]], kind: Format = "svg") -> 
         if shown:
             grid[0, 0].legend(fontsize=8)
 
-    return _rendered(draw, 2.2 * rows + 0.1, kind)
+    return rendered(draw, 2.2 * rows + 0.1, kind)
 
 
 def delta_plot(delta: float, interval: tuple[float, float], margin: float, kind: Format = "svg") -> bytes:
@@ -142,7 +142,7 @@ def delta_plot(delta: float, interval: tuple[float, float], margin: float, kind:
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("gain in percentage points")
 
-    return _rendered(draw, 1.25, kind)
+    return rendered(draw, 1.25, kind)
 
 
 def per_class_plot(figures: Sequence[ClassFigures], worst: int = 20, kind: Format = "svg") -> bytes:
@@ -161,8 +161,9 @@ def per_class_plot(figures: Sequence[ClassFigures], worst: int = 20, kind: Forma
         axes.scatter(recall, places, s=48, color=BLUE, label="recall", zorder=3)
         axes.set_yticks(places, [label_text(f.label, 34) for f in shown], color=INK)
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlim(-0.02, 1.02)
-        _percent_axis(axes.xaxis)
+        lowest = min([*recall, *precision, 1.0])
+        axes.set_xlim(max(0.1 * np.floor(10 * lowest - 0.5), 0) - 0.02, 1.02)
+        percent_axis(axes.xaxis)
         axes.grid(axis="x")
         axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 1.0), borderpad=0)
         bars.barh(places, [f.support for f in shown], color=SKY, alpha=0.45, height=0.55)
@@ -175,7 +176,7 @@ def per_class_plot(figures: Sequence[ClassFigures], worst: int = 20, kind: Forma
         bars.spines["bottom"].set_visible(False)
         bars.set_title("test rows", fontsize=8.5, color=MUTED, loc="left")
 
-    return _rendered(draw, 0.26 * len(shown) + 0.75, kind)
+    return rendered(draw, 0.26 * len(shown) + 0.75, kind)
 
 
 def most_confused(confusion: Sequence[Sequence[int]], most: int = 20) -> list[int]:
@@ -220,7 +221,7 @@ def confusion_plot(
         for spine in axes.spines.values():
             spine.set_visible(False)
 
-    return _rendered(draw, 0.27 * len(block) + 1.7, kind, width=side)
+    return rendered(draw, 0.27 * len(block) + 1.7, kind, width=side)
 
 
 def _numbers_in(axes: Axes, cells: npt.NDArray[Any], shares: npt.NDArray[Any], size: float) -> None:
@@ -230,12 +231,16 @@ def _numbers_in(axes: Axes, cells: npt.NDArray[Any], shares: npt.NDArray[Any], s
             axes.text(column + 0.5, row + 0.5, f"{count}", ha="center", va="center", fontsize=size, color=colour)
 
 
-def _percent_axis(axis: Any) -> None:
+def percent_axis(axis: Any) -> None:
+    """Write fractions as per cent along an axis."""
     axis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
 
 
-def _rendered(draw: Callable[[Figure], None], height: float, kind: Format, width: float = WIDTH) -> bytes:
-    """Draw on a fresh figure of the given size in inches; an SVG comes without prolog, metadata and style sheet."""
+def rendered(draw: Callable[[Figure], None], height: float, kind: Format, width: float = WIDTH) -> bytes:
+    """What `draw` draws on a fresh figure of the given size in inches.
+
+    An SVG comes without prolog, metadata and style sheet.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -258,3 +263,44 @@ def _inline(svg: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # names such as axes_1, which every plot of a page would repeat
     return re.sub(r"<defs>\s*<style type=\"text/css\">.*?</style>\s*</defs>\s*", "", svg, count=1, flags=re.DOTALL)
+
+
+def bake_off_plot(
+    candidates: Sequence[BaseCandidate],
+    chosen: int,
+    budget_ms: float | None = None,
+    metric: str = "score",
+    kind: Format = "svg",
+) -> bytes:
+    """Score of every candidate base against its latency for one text (p95), with the line of the latency budget.
+
+    Candidates that were out before they were scored are left out; `chosen` is a place in `candidates`.
+    """
+    shown = [
+        (at, found, found.score, next(one.p95_ms for one in found.latency if one.batch == 1))
+        for at, found in enumerate(candidates)
+        if found.score is not None and any(one.batch == 1 for one in found.latency)
+    ]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for at, found, score, time in shown:
+            axes.plot([time, time], [score.low, score.high], color=MUTED, linewidth=1.4, zorder=1)
+            won = at == chosen
+            axes.scatter([time], [score.value], s=80, marker="o" if won else "D", facecolor=BLUE if won else "white",
+                         edgecolor=BLUE if won else ORANGE, linewidth=1.8, zorder=3)  # fmt: skip
+            text = f"{label_text(found.name, 34)}{', chosen' if won else ''}: {100 * score.value:.1f} %"
+            axes.annotate(text, (time, score.value), (9, 6), textcoords="offset points", fontsize=8.5)
+        if budget_ms is not None:
+            axes.axvline(budget_ms, color=GREEN, linestyle=(0, (5, 3)), linewidth=1.5)
+            axes.annotate(f"budget {budget_ms:g} ms", (budget_ms, 1.02), xycoords=axes.get_xaxis_transform(),
+                          ha="center", fontsize=8.5, color=MUTED, annotation_clip=False)  # fmt: skip
+        furthest = max([time for *_, time in shown] + ([budget_ms] if budget_ms is not None else []), default=1.0)
+        axes.set_xlim(0, 1.45 * furthest)  # room for the names
+        axes.margins(y=0.15)
+        percent_axis(axes.yaxis)
+        axes.grid()
+        axes.set_xlabel("time for one text, 95th percentile, milliseconds")
+        axes.set_ylabel(f"frozen probe: {label_text(metric, 30)}")
+
+    return rendered(draw, 3.0, kind)

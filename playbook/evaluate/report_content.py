@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from playbook.artifacts import (
+    BaseSelection,
     Candidate,
+    Controls,
     DatasetVersion,
+    Decision,
     Evaluation,
     FrozenBaseline,
+    LabelAudit,
     LedgerRow,
     ReferenceBaselines,
     Rung,
@@ -20,7 +24,7 @@ from playbook.artifacts import (
 )
 from playbook.data.tables import LABEL, ROW_ID, TEXT
 from playbook.evaluate.verdict import is_rare, missed
-from playbook.spec import TaskSpec
+from playbook.spec import SPLITS, TaskSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +40,15 @@ class ReportInputs:
     spec: TaskSpec
     dataset: DatasetVersion
     references: ReferenceBaselines | None = None
+    decision: Decision | None = None
+    base: BaseSelection | None = None
+    audit: LabelAudit | None = None
     frozen: FrozenBaseline | None = None
     rungs: Sequence[Rung] = ()
     candidate: Candidate | None = None
+    controls: Controls | None = None
     evaluation: Evaluation | None = None
+    warnings: tuple[str, ...] = ()  # sentences that belong into the headline, by `playbook.evaluate.suite`
     test_frame: pd.DataFrame | None = None  # the opened split, for the texts of wrong answers
     predictions: pd.DataFrame | None = None  # what `compare.evaluate` wrote
     hardware: str = ""
@@ -142,6 +151,22 @@ def shown_side(evaluation: Evaluation) -> Side:
     return side
 
 
+def chosen_rung(context: ReportInputs) -> Rung | None:
+    """The rung that validation chose; None where it chose the frozen baseline, or nothing yet."""
+    choice = context.candidate
+    if choice is None or not choice.source:
+        return None
+    return next((rung for rung in context.rungs if f"rung_{rung.index}" == choice.source and not rung.skipped), None)
+
+
+def shown_model(context: ReportInputs) -> FrozenBaseline | Rung | None:
+    """The model that the page shows in detail; before an evaluation, what validation chose."""
+    evaluation = opened(context)
+    if evaluation is not None and shown_name(evaluation) == "baseline":
+        return context.frozen
+    return chosen_rung(context) or context.frozen
+
+
 def model_rows(spec: TaskSpec, evaluation: Evaluation) -> list[dict[str, Any]]:
     """Both models with the limits that they miss."""
     named = [("frozen baseline", evaluation.baseline), ("candidate", evaluation.candidate)]
@@ -163,23 +188,47 @@ def class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
+def skipped_rungs(context: ReportInputs) -> list[tuple[str, str]]:
+    """Rungs that were not tried, with the reason."""
+    return [(f"rung_{rung.index or place}", rung.reason) for place, rung in enumerate(context.rungs, 1) if rung.skipped]
+
+
+def _model_digest(context: ReportInputs) -> str:
+    candidate, frozen = context.candidate, context.frozen
+    return (candidate.model if candidate else "") or (frozen.digest if frozen else "")
+
+
+def _hardware(context: ReportInputs) -> str:
+    return context.hardware or (context.evaluation.hardware if context.evaluation else "")
+
+
+def stamp(context: ReportInputs) -> str:
+    """Model version, dataset version and hardware on one line: what every figure of the page belongs to (5.8)."""
+    model, hardware = _model_digest(context), _hardware(context)
+    parts = (f"Model {model[:12]}" if model else "", f"dataset version {context.dataset.number}", hardware)
+    line = ", ".join(part for part in parts if part)
+    return line[:1].upper() + line[1:]
+
+
 def facts(context: ReportInputs) -> list[tuple[str, str]]:
     """What every figure on the page belongs to."""
-    dataset, candidate, frozen = context.dataset, context.candidate, context.frozen
-    pin = next((model.pin for model in (*context.rungs, frozen) if model is not None and model.pin is not None), None)
-    sealed = dataset.files.get("test")
+    dataset, candidate, evaluation = context.dataset, context.candidate, context.evaluation
+    models = (*context.rungs, context.frozen, context.base)
+    pin = next((model.pin for model in models if model is not None and model.pin is not None), None)
+    seeds = f"training {context.spec.adaptation.seed}, splits {context.spec.data.splits.seed}"
     facts = [
-        ("Model", (candidate.model if candidate else "") or (frozen.digest if frozen else "")),
+        ("Model", _model_digest(context)),
         ("Chosen from", candidate.source if candidate else ""),
+        ("Frozen baseline", evaluation.baseline_digest if evaluation else ""),
         ("Base", f"{pin.name}, {pin.parameters:,} parameters, {pin.licence}" if pin else ""),
         ("Base revision", pin.revision if pin else ""),
         ("Base weights", pin.weights_sha256 if pin else ""),
         ("Dataset", f"version {dataset.number}, {dataset.dataset_hash}"),
-        ("Test split", sealed.sha256 if sealed else ""),
-        ("Seeds", f"training {context.spec.adaptation.seed}, splits {context.spec.data.splits.seed}"),
-        ("Hardware", context.hardware or (context.evaluation.hardware if context.evaluation else "")),
+        *((f"{role.capitalize()} split", dataset.files[role].sha256) for role in SPLITS if role in dataset.files),
+        ("Seeds", seeds),
+        ("Hardware", _hardware(context)),
         ("Libraries", ", ".join(f"{name} {version}" for name, version in sorted(context.versions.items()))),
-        ("MLflow run", context.evaluation.mlflow_run_id if context.evaluation else ""),
-        ("Made", context.evaluation.made_at if context.evaluation else ""),
+        ("MLflow run", evaluation.mlflow_run_id if evaluation else ""),
+        ("Made", evaluation.made_at if evaluation else ""),
     ]
     return [(name, value) for name, value in facts if value]

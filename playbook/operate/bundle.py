@@ -7,8 +7,7 @@ unpickled.
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import yaml
 
 from playbook.artifacts import BasePin, Score, canonical_hash
 from playbook.errors import ArtifactError
+from playbook.evaluate.markdown import markdown_table, markdown_text
 from playbook.spec import TaskSpec
 from playbook.store import file_sha256
 
@@ -62,13 +62,14 @@ def write_card(folder: Path, spec: TaskSpec, facts: CardFacts) -> Path:
     Text of the task file is escaped. The front matter is that of model hubs.
     """
     front = yaml.safe_dump(_front_matter(spec, facts), sort_keys=False, allow_unicode=True)
+    meanings = spec.data.classes
     sections = [
         f"---\n{front}---",
         f"# {spec.task}",
-        _text(spec.question),
-        "## Classes\n\n" + _table(("class", "meaning"), [(name, spec.data.classes[name]) for name in spec.labels]),
-        "## How well it does\n\nOn the test split, with intervals. " + _text(facts.verdict) + "\n\n" + _scores(facts),
-        "## What it stands on\n\n" + _table(("part", "value"), _origins(spec, facts)),
+        markdown_text(spec.question),
+        f"## Classes\n\n{markdown_table(('class', 'meaning'), [(name, meanings[name]) for name in spec.labels])}",
+        f"## How well it does\n\nOn the test split, with intervals. {markdown_text(facts.verdict)}\n\n{_scores(facts)}",
+        "## What it stands on\n\n" + markdown_table(("part", "value"), _origins(spec, facts)),
         "## Where it stops\n\n" + _limits(spec),
         "## How to use it\n\n```python\nfrom pathlib import Path\nfrom playbook.adapt.classifier import load_bundle\n\n"
         'model = load_bundle(Path("."))\nmodel.labels, model.predict_proba(["some text"])\n```',
@@ -93,7 +94,7 @@ def _scores(facts: CardFacts) -> str:
         (name, f"{score.value:.4f}", f"{score.low:.4f} to {score.high:.4f}", str(score.n))
         for name, score in facts.test.items()
     ]
-    return _table(("metric", "value", "interval", "rows"), rows) if rows else "The test split was not opened."
+    return markdown_table(("metric", "value", "interval", "rows"), rows) if rows else "The test split was not opened."
 
 
 def _origins(spec: TaskSpec, facts: CardFacts) -> list[tuple[str, str]]:
@@ -118,15 +119,4 @@ def _limits(spec: TaskSpec) -> str:
         f"Texts are cut after {spec.base.max_length} tokens.",
         *spec.data.source.known_limits,
     )
-    return "\n".join(f"- {_text(limit)}" for limit in known)
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *(tuple(_text(cell) for cell in row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _text(value: str) -> str:
-    """Text from outside, on one line and without effect in Markdown, HTML or a table."""
-    plain = html.escape(" ".join(value.split()), quote=False)
-    return "".join(f"\\{letter}" if letter in "\\`*_[]|#!" else letter for letter in plain)
+    return "\n".join(f"- {markdown_text(limit)}" for limit in known)

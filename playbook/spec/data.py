@@ -77,10 +77,31 @@ class Labels(Section):
         None, description="CSV of corrected labels that `playbook relabel` writes: row_id, label, by, when."
     )
     folds: int = Field(5, ge=2, le=20, description="Folds of the predictions that likely label errors come from.")
+    fold_draws: int = Field(3, ge=1, le=20, description="How often the folds are drawn; the predictions are averaged.")
     known_errors: str | None = Field(
         None,
         description="CSV of row ids whose label is known to be wrong, planted to measure the relabel queue. Read only "
         "to score a queue that is already written.",
+    )
+
+    @field_validator("second_annotator", "guideline", "corrections", "known_errors")
+    @classmethod
+    def _local(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise ValueError("a local file, relative to the task file; keep it in version control")
+        return value
+
+
+class LearningCurveRules(Section):
+    """How the question "is more data worth it?" is asked (3.10)."""
+
+    sizes: int = Field(6, ge=4, le=12, description="Sizes of training subsamples, the largest being all rows.")
+    repeats: int = Field(8, ge=3, le=50, description="Nested series of subsamples, each drawn anew.")
+    worth: float = Field(
+        0.01,
+        gt=0,
+        lt=0.5,
+        description="Gain from twice the rows, as a fraction of the metric, that is worth labelling.",
     )
 
 
@@ -122,6 +143,7 @@ class Data(Section):
     splits: Splits = Splits()
     gate: Gate = Gate()
     labels: Labels = Labels()
+    learning_curve: LearningCurveRules = LearningCurveRules()
     production: Production | None = None
 
     @field_validator("classes")

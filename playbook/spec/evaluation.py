@@ -31,6 +31,9 @@ class Evaluation(Section):
     behaviour: str | None = Field(None, description="YAML file with behavioural tests (5.4).")
     regression: RegressionBudget = RegressionBudget()
     shift_p_value: float = Field(
-        0.01, gt=0, lt=0.5, description="Two samples differ when a classifier's chance to tell them apart is below it."
+        0.01,
+        ge=0.0005,
+        lt=0.5,
+        description="Two samples differ when the corrected p-value of inputs, class mix or score is below it.",
     )
     examples: int = Field(12, ge=0, le=200, description="Wrong answers shown in the report.")

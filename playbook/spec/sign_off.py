@@ -21,6 +21,10 @@ class SignOff(Section):
         None, description="OpenSSH allowed-signers file (ssh-keygen, ALLOWED SIGNERS); needed for signed."
     )
 
+    revoked_keys: str | None = Field(
+        None, description="Keys no longer believed: an OpenSSH key revocation list, or public keys, one per line."
+    )
+
     @model_validator(mode="after")
     def _signers_named(self) -> SignOff:
         if self.mode == "signed" and self.allowed_signers is None:

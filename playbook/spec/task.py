@@ -43,6 +43,9 @@ class TaskSpec(Section):
             if limit.of_class is not None and limit.of_class not in self.data.classes:
                 known = list(self.data.classes)
                 raise ValueError(f"target: of_class {limit.of_class!r} is none of data.classes {known}")
+        strange = sorted(set(self.evaluation.slices) - set(self.data.columns.keep))
+        if strange:
+            raise ValueError(f"evaluation.slices: {strange} is not in data.columns.keep {list(self.data.columns.keep)}")
         return self
 
     @property

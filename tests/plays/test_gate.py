@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from data_samples import SCRIPT, rows, sample
+from data_samples import SCRIPT, rows, sample, write_csv
 
 import resources.gate as gate_module
 from playbook.artifacts import GateCheck, GateVerdict
@@ -46,9 +46,9 @@ def checks_of(found: GateVerdict) -> dict[str, GateCheck]:
 
 def test_good_data_is_green_in_every_check(verdict: tuple[GateVerdict, DataGate]) -> None:
     found, _ = verdict
-    assert [check.name for check in found.checks if not check.passed] == []
+    assert [check.name for check in found.checks if not check.passed] == ["guideline"]  # none is named: a warning
     assert found.passed and found.dataset_hash == HASH
-    assert len(found.checks) == 16
+    assert len(found.checks) == 17
     assert all(check.expected and check.found for check in found.checks)
 
 
@@ -174,6 +174,49 @@ def test_few_rows_per_class_are_a_warning_only(green: tuple[Task, Path], tmp_pat
     check = checks_of(found)["plenty of rows per class"]
     assert found.passed and not check.passed and check.severity == "warning"
     assert "billing has" in check.found and "delivery has" in check.found
+
+
+def labelled_twice(folder: Path, wrong: int, count: int = 60, **labels: object) -> Task:
+    """A task with a second annotator, who says another class for `wrong` of `count` rows, and a guideline."""
+    table = rows(300)
+    other = {"billing": "delivery", "delivery": "billing"}
+    second = [(row["id"], other[row["label"]] if at < wrong else row["label"]) for at, row in enumerate(table[:count])]
+    write_csv(folder / "second.csv", [{"who": name, "says": label} for name, label in second])
+    (folder / "guide.md").write_text("# billing\nMoney.\n\nEdge case: a refund.\n\n# delivery\nParcels.\n", "utf-8")
+    named = {"second_annotator": "second.csv", "guideline": "guide.md", **labels}
+    task = sample(folder, table, labels=named)
+    prepare(task, folder / "prepared")
+    return task
+
+
+def test_two_people_who_disagree_turn_the_gate_red(tmp_path: Path) -> None:
+    for wrong, count, passed in ((3, 60, True), (20, 60, False), (1, 20, True)):
+        folder = tmp_path / f"{wrong}-{count}"
+        found = DataGate(folder).check(labelled_twice(folder, wrong, count), folder / "prepared", HASH)
+        agreement, twice = checks_of(found)["label agreement"], checks_of(found)["rows labelled twice"]
+        assert found.passed == passed and agreement.passed == passed and agreement.severity == "error"
+        assert f"on {count} rows" in agreement.found
+        assert twice.passed == (count >= 30) and twice.severity == "warning"
+        assert ("hardly known" in agreement.found) == (count < 30)
+    guideline = checks_of(found)["guideline"]
+    assert not guideline.passed and guideline.severity == "warning" and guideline.found == "no edge cases of delivery"
+
+
+def test_no_row_in_common_is_no_agreement(tmp_path: Path) -> None:
+    task = labelled_twice(tmp_path, 0)
+    write_csv(tmp_path / "second.csv", [{"who": "nobody", "says": "billing"}])
+    found = DataGate(tmp_path).check(task, tmp_path / "prepared", HASH)
+    assert [check.name for check in found.failures] == ["label agreement"]
+    assert checks_of(found)["label agreement"].found == "no row that both labelled"
+
+
+def test_a_complete_guideline_passes(tmp_path: Path) -> None:
+    task = labelled_twice(tmp_path, 0)
+    with (tmp_path / "guide.md").open("a", encoding="utf-8") as stream:
+        stream.write("\nEdge case: a parcel that was paid twice is billing.\n")
+    found = DataGate(tmp_path).check(task, tmp_path / "prepared", HASH)
+    assert all(check.passed for check in found.checks)
+    assert checks_of(found)["guideline"].found == "both for every class"
 
 
 def test_refused_leaks_turn_the_gate_red(tmp_path: Path) -> None:

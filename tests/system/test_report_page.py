@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_samples import FIVE, HOSTILE, report_inputs
+from report_samples import FIVE, HOSTILE
+from suite_samples import full_inputs
 
 from playbook.evaluate.report import render_report
 
 pytestmark = pytest.mark.browser
+PLOTS = (
+    "comparison", "staircase", "curves", "delta", "transfer", "base", "classes", "confusion", "slices", "calibration",
+    "data_curve",
+)  # fmt: skip
+A4 = 680  # CSS pixels between the margins of a printed page
+WIDER = """all => all.filter(one => one.scrollWidth > one.clientWidth + 1)
+    .map(one => `${one.tagName} in ${one.closest('section')?.id}: ${one.textContent.slice(0, 40)}`)"""
 MANY = (HOSTILE, *(f"class_{at:02d}_with_a_rather_long_name_as_intents_have" for at in range(76)))
 
 
@@ -32,8 +40,7 @@ def browser() -> Iterator[Any]:
 def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder: Path = tmp_path_factory.mktemp("page")
     target = folder / "report.html"
-    limits = [{"metric": "recall", "of_class": request.param[-1], "at_least": 0.5}]
-    target.write_text(render_report(report_inputs(folder, request.param, 3000, 0.84, 0.9, limits=limits)), "utf-8")
+    target.write_text(render_report(full_inputs(folder, request.param, 3000)), "utf-8")
     return target.as_uri()
 
 
@@ -51,10 +58,9 @@ def test_page_in_a_browser(browser: Any, address: str, width: int) -> None:
     assert said == []
     assert asked == [address]
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    inside = "all => all.every(one => one.scrollWidth <= one.clientWidth + 1)"
-    assert page.locator("section").evaluate_all(inside)
+    assert page.locator("section, .scroll, figure, td, th").evaluate_all(WIDER) == []
     boxes = {plot.get_attribute("id"): plot.locator("svg").bounding_box() for plot in page.locator(".plot").all()}
-    assert set(boxes) == {f"plot-{name}" for name in ("staircase", "curves", "delta", "classes", "confusion")}
+    assert set(boxes) == {f"plot-{name}" for name in PLOTS}
     assert all(box["width"] > 200 and box["height"] > 60 for box in boxes.values())
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes.values())
     assert page.locator("#verdict").is_visible()
@@ -77,8 +83,32 @@ def test_labels_of_plots_stay_inside_them(browser: Any, address: str) -> None:
     page.close()
 
 
-def test_page_prints(browser: Any, address: str) -> None:
-    page = browser.new_page()
+def test_contents_lead_to_every_section(browser: Any, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(address)
-    assert page.pdf(format="A4").startswith(b"%PDF")
+    links = page.locator("nav a").all()
+    assert len(links) == page.locator("main section[id]").count() - 1  # verdict and figures have none, the footer has
+    page.locator("nav a", has_text="Can its confidence be trusted?").click()
+    assert page.evaluate("document.querySelector('#calibration').getBoundingClientRect().top") < 900
+    page.close()
+
+
+def test_a_phone_scrolls_tables_and_never_the_page(browser: Any, address: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(address)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator("section").evaluate_all(WIDER) == []
+    page.close()
+
+
+def test_page_prints(browser: Any, address: str) -> None:
+    page = browser.new_page(viewport={"width": A4, "height": 900})
+    page.goto(address)
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator("section, .scroll, figure, table, td, th").evaluate_all(WIDER) == []
+    closed = page.locator("details:not([open]) table").all()
+    assert closed
+    assert all(table.bounding_box()["height"] > 20 for table in closed)  # what is folded up is printed
+    assert page.pdf(format="A4", prefer_css_page_size=True).startswith(b"%PDF")
     page.close()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from report_samples import FIVE, HOSTILE, ORDINARY, dataset_for, report_inputs, score, spec_for, staircase
 
-from playbook.artifacts import Candidate, Evaluation, LedgerRow, ReferenceBaselines
+from playbook.artifacts import Candidate, Evaluation, Figure, LedgerRow, ReferenceBaselines
+from playbook.evaluate import wording
 from playbook.evaluate.compare import refused
 from playbook.evaluate.plots import (
     confusion_plot,
@@ -61,7 +62,7 @@ def test_the_page_is_self_contained_and_repeatable(inputs: ReportInputs) -> None
     assert all(value.startswith("#") for value in addresses)
     assert "@import" not in page
     assert not re.findall(r"url\((?!#)", page)
-    assert found.tags.count("svg") == 5
+    assert found.tags.count("svg") == 6
 
 
 def test_text_from_data_is_shown_and_never_markup(inputs: ReportInputs) -> None:
@@ -100,7 +101,8 @@ def test_a_refused_evaluation_says_how_many_rows(inputs: ReportInputs) -> None:
     assert "plot-staircase" in page
 
 
-def test_each_outcome_has_its_box(inputs: ReportInputs, tmp_path: Path) -> None:
+def test_each_outcome_has_its_box(inputs: ReportInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("playbook.evaluate.report.plots_of", lambda _: {})
     boxes = {
         "candidate": (inputs, "Ship the candidate"),
         "baseline": (report_inputs(tmp_path, baseline=0.9, candidate=0.9), "Ship the frozen baseline"),
@@ -118,8 +120,8 @@ def test_tasks_that_end_early_have_a_page() -> None:
     references = ReferenceBaselines(task="demo", validation={"tfidf": score(0.9)}, meets_target="tfidf")
     skipped = Evaluation(task="demo", status="skipped", reason="tfidf meets the target")
     met = ReportInputs(spec, dataset_for(spec), references, evaluation=skipped)
-    assert headline(met).title == "The target is already met by tfidf, without a pretrained base"
-    assert "90.0 % against 85 % asked, on validation. tfidf meets the target" in render_report(met)
+    assert headline(met).title == "The target is already met without fine-tuning"
+    assert "accuracy 90.0 % against 85 % asked, on validation. Nothing was fine-tuned." in render_report(met)
     frozen = staircase()[0].model_copy(update={"meets_target": True, "validation": score(0.9)})
     by_frozen = ReportInputs(spec, dataset_for(spec), frozen=frozen, evaluation=skipped)
     assert headline(by_frozen).title == "The target is already met by the frozen baseline"
@@ -184,3 +186,23 @@ def test_the_most_confused_block_of_many_classes() -> None:
     assert most_confused(counts, 4) == [3, 12, 13, 70]
     assert most_confused(np.eye(77, dtype=int), 20) == list(range(20))
     assert most_confused(np.eye(3, dtype=int), 20) == [0, 1, 2]
+
+
+def test_figures_are_written_as_people_say_them() -> None:
+    assert [wording.duration(seconds) for seconds in (0.04, 9.96, 48.4, 99.6, 203, 5400, 9000)] == [
+        "0.0 s", "10 s", "48 s", "1.7 min", "3.4 min", "1.5 h", "2.5 h",
+    ]  # fmt: skip
+    assert [wording.money(amount, "EUR") for amount in (0, 1234.5, 0.12, 0.0042, 0.00003)] == [
+        "0.00 EUR", "1,234.50 EUR", "0.12 EUR", "0.0042 EUR", "0.000030 EUR",
+    ]  # fmt: skip
+    ahead, even, behind = (Figure(value=v, low=v - 0.02, high=v + 0.02) for v in (0.03, 0.01, -0.03))
+    assert [wording.told(figure) for figure in (ahead, even, behind)] == ["ahead", "no difference shown", "behind"]
+    assert wording.difference(ahead) == "+3.0 points (+1.0 to +5.0)"
+    assert wording.score_range(score(0.9)) == "90.0 % (88.0 % to 92.0 %)"
+    assert wording.model_name("scratch") == "same architecture from random weights"
+    assert wording.model_name("seed_14") == "candidate with seed 14"
+    assert wording.model_name("anything") == "anything"
+    assert [wording.size(count, "entry") for count in (1, 2)] == ["1 entry", "2 entries"]
+    assert wording.milliseconds(4.25) == "4.2 ms"
+    assert wording.milliseconds(1404) == "1,404 ms"
+    assert wording.short_number(22_713_216) == "22.7 million"

@@ -11,7 +11,7 @@ from report_samples import ORDINARY, answers_to_probabilities, dataset_for, scor
 from playbook.artifacts import ClassFigures, Side
 from playbook.evaluate import wording
 from playbook.evaluate.compare import evaluate, refused
-from playbook.evaluate.paired import PairedDifference, rows_needed
+from playbook.evaluate.paired import PairedDifference, paired_difference, rows_needed
 from playbook.evaluate.verdict import decide, failing_classes, needed_rows, refuse
 from playbook.spec import TaskSpec
 
@@ -215,3 +215,42 @@ def test_probabilities_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         evaluate(spec, dataset, frame, {"baseline": broken}, tmp_path, openings=1)
     with pytest.raises(ValueError, match="expected probabilities of baseline and candidate"):
         evaluate(spec, dataset, frame, {"candidate": probabilities["candidate"]}, tmp_path, openings=1)
+
+
+def test_sixty_rows_and_a_margin_of_one_point_are_refused_with_a_size_that_does() -> None:
+    spec = spec_for(ORDINARY, margin=0.01)
+    truth, first, second = answers(1000, 0.02, 0.03)
+    found = needed_rows(spec, truth, first, second, dict.fromkeys(ORDINARY, 12))
+    assert (found.available, found.enough) == (60, False)
+    assert found.needed == rows_needed(0.01, 0.05, 0.95, 0.8) == 3923
+    refusal = refuse(spec, found)
+    assert "60 rows in the test split cannot show the gain of 1 point" in refusal.text
+    assert "3,923 rows would do" in refusal.text
+    assert "label 3,863 more rows" in refusal.next_steps[0]
+    enough = dict.fromkeys(ORDINARY, 785)  # 3,925 rows
+    assert needed_rows(spec, truth, first, second, enough).enough
+    # Even two models that agree on all of validation do not make sixty rows enough.
+    assert needed_rows(spec, truth, first, first, dict.fromkeys(ORDINARY, 12)).needed > 500
+
+
+def drawn(random: np.random.Generator, rows: int) -> tuple[Any, Any, Any]:
+    """A test split from a population in which the second model is one point better: 3 % gained, 2 % lost."""
+    truth, kind = random.integers(0, 5, rows), random.choice(4, rows, p=[0.03, 0.02, 0.8, 0.15])
+    wrong = (truth + 1) % 5
+    return truth, np.where(np.isin(kind, (0, 3)), wrong, truth), np.where(np.isin(kind, (1, 3)), wrong, truth)
+
+
+def test_simulated_test_splits_of_the_size_named_show_the_gain_as_often_as_promised() -> None:
+    rows, random, runs = rows_needed(0.01, 0.05, 0.95, 0.8), np.random.default_rng(3), 200
+    shown = {
+        size: np.mean(
+            [
+                paired_difference("accuracy", None, *drawn(random, size), 5, 0.95, 300, run).low > 0
+                for run in range(runs)
+            ]
+        )
+        for size in (rows, rows // 2, 60)
+    }
+    assert 0.72 <= shown[rows] <= 0.88  # 0.80, three standard errors wide
+    assert shown[rows // 2] < 0.6
+    assert shown[60] < 0.1

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from report_samples import ORDINARY, score, spec_for
 
-from playbook.decide.references import References, meets_target, score_references
+from playbook.decide.references import References, fit_references, meets_target
 from playbook.errors import DataError
 
 WORDS = {
@@ -28,13 +28,13 @@ def rows(count: int, seed: int, noise: float = 0.1, labels: tuple[str, ...] = OR
 @pytest.fixture(scope="module")
 def found() -> References:
     spec = spec_for(ORDINARY, limits=[{"metric": "recall", "of_class": "fault", "at_least": 0.6}])
-    return score_references(spec, rows(400, 1), rows(200, 2))
+    return fit_references(spec, rows(400, 1), rows(200, 2))
 
 
 def test_the_majority_class_is_counted_by_hand() -> None:
     spec = spec_for(ORDINARY)
     train, validation = rows(100, 3), rows(50, 4)
-    found = score_references(spec, train, validation)
+    found = fit_references(spec, train, validation)
     most = train["label"].value_counts().idxmax()
     assert found.scores["majority"].value == (validation["label"] == most).mean()
     assert set(found.predictions["majority"].tolist()) == {spec.labels.index(most)}
@@ -60,7 +60,7 @@ def test_fitted_references_answer_other_texts(found: References) -> None:
 
 def test_repeated_runs_agree() -> None:
     spec = spec_for(ORDINARY)
-    runs = [score_references(spec, rows(300, 5), rows(100, 6)) for _ in range(2)]
+    runs = [fit_references(spec, rows(300, 5), rows(100, 6)) for _ in range(2)]
     assert runs[0].scores == runs[1].scores
     assert np.array_equal(*(run.predictors["tfidf"].probabilities(["late parcel"]) for run in runs))
 
@@ -72,30 +72,30 @@ def test_class_weighting_is_honoured() -> None:
         update={"adaptation": plain.adaptation.model_copy(update={"class_weighting": "balanced"})}
     )
     share = [
-        score_references(spec, train, rows(200, 10)).predictors["tfidf"].probabilities(["please number"])[0, 4]
+        fit_references(spec, train, rows(200, 10)).predictors["tfidf"].probabilities(["please number"])[0, 4]
         for spec in (plain, weighted)
     ]
     assert share[1] > 2 * share[0]
 
 
 def test_a_class_that_training_lacks_is_never_said() -> None:
-    found = score_references(spec_for(ORDINARY), rows(200, 1, labels=ORDINARY[:3]), rows(100, 2))
+    found = fit_references(spec_for(ORDINARY), rows(200, 1, labels=ORDINARY[:3]), rows(100, 2))
     assert found.predictors["tfidf"].probabilities(["smoke"])[0, 3:].tolist() == [0, 0]
-    single = score_references(spec_for(ORDINARY), rows(50, 1, labels=ORDINARY[:1]), rows(100, 2))
+    single = fit_references(spec_for(ORDINARY), rows(50, 1, labels=ORDINARY[:1]), rows(100, 2))
     assert single.scores["tfidf"].value == single.scores["majority"].value
 
 
 def test_texts_without_words_are_read_by_characters() -> None:
     train = pd.DataFrame({"text": ["?", "!", "? ?", "! !"] * 10, "label": ["access", "billing"] * 20})
-    assert score_references(spec_for(ORDINARY), train, train).scores["tfidf"].value == 1
+    assert fit_references(spec_for(ORDINARY), train, train).scores["tfidf"].value == 1
 
 
 def test_rows_that_do_not_fit_are_refused() -> None:
     spec, train = spec_for(ORDINARY), rows(50, 1)
     with pytest.raises(DataError, match=r"validation: .* no rows"):
-        score_references(spec, train, train.iloc[:0])
+        fit_references(spec, train, train.iloc[:0])
     with pytest.raises(DataError, match=r"train: .*'weather'"):
-        score_references(spec, train.assign(label="weather"), train)
+        fit_references(spec, train.assign(label="weather"), train)
 
 
 def test_the_target_is_met_with_room_to_spare_and_by_every_limit() -> None:
@@ -105,6 +105,6 @@ def test_the_target_is_met_with_room_to_spare_and_by_every_limit() -> None:
     assert not meets_target(spec, {"accuracy": score(0.855), "macro_f1": score(0.8)})
     assert not meets_target(spec, {"accuracy": wide, "macro_f1": score(0.6)})
     easy = spec_for(ORDINARY, at_least=0.5, limits=[{"metric": "macro_f1", "at_least": 0.5}])
-    assert score_references(easy, rows(400, 1), rows(200, 2)).meets_target == "tfidf"
+    assert fit_references(easy, rows(400, 1), rows(200, 2)).meets_target == "tfidf"
     trivial = spec_for(ORDINARY, at_least=0.05)
-    assert score_references(trivial, rows(400, 1), rows(200, 2)).meets_target == "majority"
+    assert fit_references(trivial, rows(400, 1), rows(200, 2)).meets_target == "majority"

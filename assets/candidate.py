@@ -1,0 +1,121 @@
+"""Play 5 begins: the candidate that validation chose, and what later plays need to work with it."""
+
+# Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+
+from assets.base import base_folder
+from assets.factory import AssetMaker, version_of
+from assets.play import Made, Play, png, remembered, require_green, result, skip
+from playbook.artifacts import BasePin, Candidate, DatasetVersion, FrozenBaseline, LedgerRow, Rung
+from playbook.plays import CANDIDATE, DATASET, FROZEN, rung_name
+
+
+def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
+    """The last rung kept, or the frozen baseline."""
+    options = maker.options(
+        CANDIDATE,
+        play=5,
+        owner=maker.task.spec.owners.model,
+        part="adapt",
+        kinds={"pytorch"},
+        upstream={"dataset": DATASET, "frozen": FROZEN},
+    )
+    options["ins"] |= rung_inputs(maker)
+
+    @dg.asset(**options, description="What validation chose, with the ledger of all attempts.")
+    def chosen(
+        context: dg.AssetExecutionContext, dataset: DatasetVersion, frozen: FrozenBaseline, **rungs: Rung
+    ) -> dg.Output[Candidate]:
+        play = maker.play(context, CANDIDATE)
+        require_green(dataset)
+        if frozen.skipped:
+            return result(play, skip(play, Candidate, frozen.reason))
+        climbed = in_order(rungs)
+        digests = [step.digest for step in (frozen, *climbed)]
+        inputs = {"steps": digests, "code": version_of("adapt")}
+        done = remembered(play, Candidate, inputs, lambda key: _choose(play, frozen, climbed))
+        play.decide("candidate", f"{done.source} is the candidate", {"model": done.model, "steps": digests})
+        shown = {"source": done.source, "ledger": dg.MetadataValue.md(ledger_table(done.ledger))}
+        return result(play, done, {**shown, "diagnosis": done.diagnosis, "staircase": _staircase(play, done)})
+
+    return chosen
+
+
+def rung_inputs(maker: AssetMaker) -> dict[str, dg.AssetIn]:
+    """Every rung as an input of a later play."""
+    names = [rung_name(index) for index in range(1, maker.task.spec.adaptation.max_rungs + 1)]
+    return {name: dg.AssetIn(key=maker.key(name), dagster_type=Rung) for name in names}
+
+
+def in_order(rungs: dict[str, Rung]) -> list[Rung]:
+    """Rungs from the top block down, as their names count them."""
+    return [rungs[name] for name in sorted(rungs, key=lambda name: int(name.rsplit("_", 1)[1]))]
+
+
+def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
+    from playbook.adapt.staircase import diagnose, make_ledger
+
+    tried = [step for step in rungs if step.curve]
+    kept = [step for step in tried if step.kept]
+    model: FrozenBaseline | Rung = kept[-1] if kept else frozen
+    source = rung_name(model.index) if isinstance(model, Rung) else FROZEN
+    play.report(f"{source}: validation {model.validation.value if model.validation else 0:.4f}")
+    artifact = Candidate(
+        task=play.task.spec.task,
+        source=source,
+        model=model.digest,
+        ledger=make_ledger(frozen, rungs),
+        diagnosis=diagnose(tried[-1].curve) if tried else "",
+    )
+    return Made(artifact)
+
+
+def ledger_table(ledger: Sequence[LedgerRow]) -> str:
+    """The ledger as a Markdown table."""
+    lines = ["| step | blocks | validation | gain | kept | seconds |", "|---|---|---|---|---|---|"]
+    for row in ledger:
+        gain = f"{row.gain:+.4f} ± {row.gain_error:.4f}" if row.unfrozen else "-"
+        kept = "kept" if row.kept else "reverted"
+        lines.append(f"| {row.step} | {row.unfrozen} | {row.validation:.4f} | {gain} | {kept} | {row.seconds:.0f} |")
+    return "\n".join(lines)
+
+
+def _staircase(play: Play, done: Candidate) -> dg.MarkdownMetadataValue:
+    from playbook.evaluate.plots import staircase_plot
+
+    spec = play.task.spec
+    plot = staircase_plot(done.ledger, spec.target.at_least, spec.evaluation.confidence, kind="png")
+    return png(plot, "staircase")
+
+
+def chosen_model(frozen: FrozenBaseline, choice: Candidate, rungs: Sequence[Rung]) -> FrozenBaseline | Rung:
+    """The artefact that a candidate names."""
+    return next((step for step in rungs if rung_name(step.index) == choice.source), frozen)
+
+
+def asset_of(model: FrozenBaseline | Rung) -> str:
+    """The asset that holds a model of the staircase."""
+    return rung_name(model.index) if isinstance(model, Rung) else FROZEN
+
+
+def write_bundle(play: Play, model: FrozenBaseline | Rung, folder: Path) -> Path:
+    """A model of the staircase as a self-contained folder."""
+    asset = asset_of(model)
+    if model.pin is None:
+        raise dg.Failure(f"{asset} has no pinned base; materialise it again", allow_retries=False)
+    weights = play.world.store.path(model, asset, "weights")
+    return bundle_with(play, model.pin, weights, model.hardware, folder)
+
+
+def bundle_with(play: Play, pin: BasePin, weights: Path, hardware: str, folder: Path) -> Path:
+    """Trained tensors on their base as a self-contained folder; `hardware` names the arithmetic of training."""
+    from playbook.adapt.classifier import save_bundle
+
+    # The arithmetic it was trained in, wherever it answers: "auto" would mean another one on another machine.
+    precision: Literal["bf16", "float32"] = "bf16" if "bfloat16" in hardware else "float32"
+    save_bundle(folder, base_folder(play, pin), pin, play.task.spec.labels, weights, precision)
+    return folder

@@ -1,0 +1,185 @@
+"""Play 1: the decision gate, with what each path would cost."""
+
+# Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+import html
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.factory import AssetMaker, version_of
+from assets.play import Made, Play, remembered, require_green, result
+from assets.scope import FirstBase, first_base
+from playbook.artifacts import (
+    Closeness,
+    DatasetVersion,
+    Decision,
+    EvidenceRow,
+    PathCost,
+    ProblemStatement,
+    ReferenceBaselines,
+)
+from playbook.errors import PinMismatch
+from playbook.plays import DATASET, DECISION, PROBLEM, REFERENCES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from playbook.decide.cost import Workload
+    from playbook.decide.measured import Measured
+
+
+def decision(maker: AssetMaker) -> dg.AssetsDefinition:
+    """Which path is taken: no model, prompting or retrieval, fine-tuning, training from scratch."""
+    options = maker.options(
+        DECISION,
+        play=1,
+        owner=maker.task.spec.owners.model,
+        part="decision",
+        kinds={"pytorch"},
+        upstream={"statement": PROBLEM, "dataset": DATASET, "references": REFERENCES},
+    )
+
+    @dg.asset(**options, description="The path that the answers and the measurements speak for, and its cost.")
+    def decided(
+        context: dg.AssetExecutionContext,
+        statement: ProblemStatement,
+        dataset: DatasetVersion,
+        references: ReferenceBaselines,
+    ) -> dg.Output[Decision]:
+        play = maker.play(context, DECISION)
+        require_green(dataset)
+        base = first_base(maker.task)
+        inputs = _inputs(play, dataset, references, base)
+        done = remembered(play, Decision, inputs, lambda key: _decide(play, dataset, references, base))
+        inputs = {"data": dataset.dataset_hash, "references": references.digest}
+        overridden = {"overridden": done.overridden} if done.overridden else {}
+        play.decide("decision", f"{done.path}: {done.why}", inputs, {"recommended": done.recommended, **overridden})
+        return result(play, done, decision_shown(done))
+
+    return decided
+
+
+def decision_shown(done: Decision) -> dict[str, Any]:
+    """Metadata: the path, the evidence row by row, the cost of every path."""
+    rows = [(row.question, row.answer, row.source, _speaks(row), row.why) for row in done.evidence]
+    return {
+        "path": done.path,
+        "recommended": done.recommended,
+        "why": done.why,
+        "overridden": done.overridden or "-",
+        **({"saved": done.saved} if done.saved else {}),
+        "scores": dg.MetadataValue.json(done.scores),
+        "evidence": _table(("question", "answer", "source", "speaks for", "why"), rows),
+        "costs": _table(
+            ("path", "device-hours", f"{done.currency}", "iterations", "per 1,000 requests", "GB", "how"),
+            [_cost_row(cost) for cost in done.costs],
+        ),
+        "open_questions": len(done.open_questions),
+        "training_seconds_estimated": done.training_seconds,
+        "earlier_ratio": done.ratio,
+    }
+
+
+def _inputs(play: Play, dataset: DatasetVersion, references: ReferenceBaselines, base: FirstBase) -> dict[str, Any]:
+    """What the decision depends on. Earlier tasks' ratios are left out: an estimate stays as it was made."""
+    spec, deadline = play.task.spec, play.task.spec.decision.deadline
+    return {
+        "data": dataset.digest,
+        "references": references.digest,
+        "task": spec.model_dump(mode="json", exclude={"package", "sign_off", "owners"}),
+        "base": base.pin.model_dump(mode="json") if base.pin else base.problem,
+        "weeks_left": (deadline - _today()).days // 7 if deadline else None,
+        "code": version_of("decision"),
+    }
+
+
+def _decide(play: Play, dataset: DatasetVersion, references: ReferenceBaselines, base: FirstBase) -> Made:
+    from playbook.decide.gate import decide_path
+
+    done = decide_path(play.task.spec, _measured(play, dataset, references, base))
+    play.report(f"{done.path}: {done.why}")
+    if done.overridden:
+        play.report(f"taken instead of {done.recommended}: {done.overridden}")
+    if done.training_seconds:
+        play.report(f"all training of one run is estimated at {done.training_seconds:.0f} s, at most")
+    reason = f"target already met by {references.meets_target}" if done.saved else ""
+    return Made(done.model_copy(update={"reason": reason}))
+
+
+def _measured(play: Play, dataset: DatasetVersion, references: ReferenceBaselines, base: FirstBase) -> "Measured":
+    import pandas as pd
+
+    from playbook.decide.cost import past_ratio, path_costs, run_seconds
+    from playbook.decide.measured import Measured
+
+    spec, ratio = play.task.spec, past_ratio(play.world.places.cost_ratios)
+    train = pd.read_parquet(play.world.store.path(dataset, DATASET, "train"))
+    closeness, work, problem = _of_base(play, dataset, base, train)
+    return Measured(
+        class_rows=dataset.class_rows.get("train", {}),
+        kappa=dataset.agreement.kappa.value if dataset.agreement else None,
+        closeness=closeness,
+        probe=work.probe,
+        base_problem=problem,
+        references=references.validation,
+        meets_target=references.meets_target,
+        costs=path_costs(spec, work, ratio),
+        training_seconds=round(sum(run_seconds(spec, work).values()) * ratio, 1),
+        ratio=ratio,
+        today=_today(),
+    )
+
+
+def _of_base(
+    play: Play, dataset: DatasetVersion, base: FirstBase, train: "pd.DataFrame"
+) -> "tuple[Closeness | None, Workload, str]":
+    """Closeness of the data to the base, the workload with its throughput, and why the base could not be read."""
+    from playbook.adapt.features import FeatureExtractor
+    from playbook.data.tables import TEXT
+    from playbook.decide.cost import Workload
+    from playbook.decide.probe import measure_closeness, probe_training
+
+    spec, rows = play.task.spec, (len(train), dataset.rows.get("validation", 0))
+    if base.folder is None or base.pin is None:
+        return None, Workload(*rows), base.problem
+    try:
+        play.report("a training probe of 20 steps, and how close the texts are to the base")
+        probe = probe_training(spec, base.folder, base.pin, train)
+        extract = FeatureExtractor(base.folder, base.pin, spec.adaptation)
+        tokenizer = base.folder / "tokenizer.json"
+        closeness = measure_closeness(train[TEXT].tolist(), tokenizer, extract, spec.adaptation.seed)
+    except PinMismatch as error:  # an architecture that is not supported
+        return None, Workload(*rows), str(error)
+    return closeness, Workload(*rows, base.pin, probe), ""
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _speaks(row: EvidenceRow) -> str:
+    if row.rules_out:
+        return f"rules out {', '.join(row.rules_out)}"
+    return f"{', '.join(row.favours)} ({row.weight:g})" if row.favours else "-"
+
+
+def _cost_row(cost: PathCost) -> tuple[str, ...]:
+    fewest, most = cost.iterations
+    count = str(most) if fewest == most else f"{fewest} to {most}"
+    figures = (f"{cost.device_hours:.3g}", f"{cost.money:,.2f}", count, f"{cost.inference_per_1000:.3g}")
+    return (cost.path, *figures, f"{cost.storage_gb:.3g}", cost.how)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> dg.MarkdownMetadataValue:
+    """A Markdown table; texts of the task file are escaped, so that they cannot leave their cell."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return dg.MetadataValue.md("\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines))
+
+
+def _cell(text: str) -> str:
+    flat = html.escape(" ".join(text.split()))
+    for character in "\\`*_[]|":
+        flat = flat.replace(character, f"&#{ord(character)};")
+    return flat

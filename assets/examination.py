@@ -1,0 +1,247 @@
+"""The suite around an evaluation: everything that is asked of the models once the test split is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assets.base import base_folder
+from assets.candidate import asset_of
+from assets.play import Play
+from assets.steps import Steps
+from assets.test_answers import CHAMPION, TestAnswers
+from playbook.artifacts import (
+    BehaviourTest,
+    Calibration,
+    CostActual,
+    Evaluation,
+    Regression,
+    Shift,
+    Speed,
+    TransferVerdict,
+)
+from playbook.data.tables import TEXT
+from playbook.plays import DATASET
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from playbook.evaluate.shift import Sample
+
+
+def examine(play: Play, steps: Steps, done: Evaluation, frame: pd.DataFrame, answers: TestAnswers) -> Evaluation:
+    """The evaluation with every part of the suite filled in."""
+    from playbook.evaluate.compare import comparisons
+    from playbook.evaluate.report_content import shown_name
+    from playbook.evaluate.slices import slices
+    from playbook.evaluate.suite import blockers
+
+    spec, shown = play.task.spec, shown_name(done)
+    truth, classes = class_numbers(spec.labels, frame), answers.classes
+    named = {("frozen" if name == "baseline" else name): found for name, found in classes.items()}
+    seconds = _seconds(steps)
+    play.report(f"suite: calibration, slices, behaviour, regressions, speed, shifts ({shown})")
+    parts: dict[str, Any] = {
+        "comparisons": comparisons(spec, truth, named, seconds),
+        "transfer": _transfer(play, truth, named, seconds),
+        "calibration": _calibration(play, steps, truth, answers, shown),
+        "slices": slices(spec, frame, truth, classes[shown], classes["baseline"] if shown == "candidate" else None),
+        "behaviour": _behaviour(play, steps, answers, shown),
+        "regressions": _regressions(play, truth, answers),
+        "speed": _speed(play, frame, answers),
+        **_shifts(play, steps, frame, classes[shown], shown),
+        "cost": _cost(play, steps),
+    }
+    done = done.model_copy(update=parts)
+    return done.model_copy(update={"blockers": blockers(spec, done, steps.dataset.agreement)})
+
+
+def class_numbers(labels: tuple[str, ...], frame: pd.DataFrame) -> np.ndarray:
+    """True classes of a prepared table as numbers, shape (rows,)."""
+    from playbook.data.tables import LABEL
+
+    number = {label: place for place, label in enumerate(labels)}
+    return np.array([number[label] for label in frame[LABEL]], dtype=np.int64)
+
+
+def _seconds(steps: Steps) -> dict[str, float]:
+    """Training seconds by model: the candidate's are those of the whole staircase, reverted rungs included."""
+    staircase = steps.frozen.seconds + sum(step.seconds for step in steps.rungs if not step.skipped)
+    controls = {run.name: run.seconds for run in steps.controls.runs}
+    return {"frozen": steps.frozen.seconds, "candidate": staircase, **controls}
+
+
+def _transfer(
+    play: Play, truth: np.ndarray, named: Mapping[str, np.ndarray], seconds: Mapping[str, float]
+) -> TransferVerdict:
+    from playbook.adapt.transfer import transfer_verdict
+
+    models = {name: named[name] for name in ("candidate", "frozen", "scratch", "other_base") if name in named}
+    if "scratch" not in models:
+        return TransferVerdict(text="Not measured: the control from random weights was not trained.")
+    if "candidate" not in models:  # nothing beyond the frozen base was kept: it is the candidate itself
+        models["candidate"] = models.pop("frozen")
+    return transfer_verdict(play.task.spec, truth, models, seconds)
+
+
+def _validation(play: Play, steps: Steps) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_parquet(play.world.store.path(steps.dataset, DATASET, "validation"))
+
+
+def _validation_answers(play: Play, steps: Steps, shown: str) -> tuple[np.ndarray, np.ndarray]:
+    """True classes (rows,) and probabilities (rows, classes) of the shown model on validation."""
+    import pandas as pd
+
+    from playbook.adapt.staircase import read_answers
+
+    model = steps.model if shown == "candidate" else steps.frozen
+    table = pd.read_parquet(play.world.store.path(model, asset_of(model), "predictions"))
+    labels = play.task.spec.labels
+    truth, _ = read_answers(table, labels)
+    return truth, table[[f"p_{place}" for place in range(len(labels))]].to_numpy()
+
+
+def _calibration(play: Play, steps: Steps, truth: np.ndarray, answers: TestAnswers, shown: str) -> Calibration:
+    from playbook.evaluate.calibration import calibrate
+
+    known = _validation_answers(play, steps, shown)
+    return calibrate(play.task.spec, *known, truth, answers.probabilities[shown])
+
+
+def _behaviour(play: Play, steps: Steps, answers: TestAnswers, shown: Any) -> tuple[BehaviourTest, ...]:
+    from playbook.evaluate.behaviour import run_behaviour
+    from playbook.evaluate.behaviour_file import load_behaviour
+
+    spec = play.task.spec
+    if spec.evaluation.behaviour is None:
+        return ()
+    file = load_behaviour(Path(play.task.resolve(spec.evaluation.behaviour)), spec.labels)
+    asked = {name: model.predict_proba for name, model in answers.classifiers.items()}
+    return run_behaviour(file, _validation(play, steps), asked, spec.labels, shown, spec.adaptation.seed)
+
+
+def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers) -> tuple[Regression, ...]:
+    from playbook.evaluate.regression import regression
+
+    spec, classes = play.task.spec, answers.classes
+    found = []
+    if "candidate" in classes:
+        found.append(regression(spec, truth, classes["baseline"], classes["candidate"]))
+    if CHAMPION in classes:
+        new = classes.get("candidate", classes["baseline"])
+        version = answers.champion_version
+        found.append(regression(spec, truth, classes[CHAMPION], new, against="champion", version=version))
+    return tuple(found)
+
+
+def _speed(play: Play, frame: pd.DataFrame, answers: TestAnswers) -> tuple[Speed, ...]:
+    from playbook.evaluate.speed import measure_speed
+
+    texts = frame[TEXT].tolist()
+    return tuple(
+        measure_speed(play.task.spec, name, model.predict_proba, texts)  # type: ignore[arg-type]
+        for name, model in answers.classifiers.items()
+    )
+
+
+def _shifts(play: Play, steps: Steps, frame: pd.DataFrame, predicted: np.ndarray, shown: str) -> dict[str, Any]:
+    """Validation against test, and test against rows like those of production, on features of the frozen base."""
+    from playbook.adapt.features import FeatureExtractor
+    from playbook.evaluate.shift import compare_inputs, sample_of
+
+    spec, pin = play.task.spec, steps.frozen.pin
+    if pin is None:
+        return {}
+    features = FeatureExtractor(base_folder(play, pin), pin, spec.adaptation)
+    validation, (_, probabilities) = _validation(play, steps), _validation_answers(play, steps, shown)
+    known = features(frame[TEXT].tolist())
+    first = sample_of(spec, validation, features(validation[TEXT].tolist()), probabilities.argmax(axis=1))
+    found: list[Shift] = [compare_inputs("validation and test", first, sample_of(spec, frame, known, predicted), spec)]
+    slice_ = _production(play, steps, frame, known, predicted, shown, features)
+    if slice_ is None:
+        return {"shifts": tuple(found)}
+    rest, production = slice_
+    found.append(compare_inputs("test and production", rest, production, spec))
+    return {"shifts": tuple(found), "production": _production_score(play, production)}
+
+
+def _production(
+    play: Play, steps: Steps, frame: pd.DataFrame, known: np.ndarray, predicted: np.ndarray, shown: str, features: Any
+) -> tuple[Sample, Sample] | None:
+    """The test rows and the production-like rows; of a slice of the test split, the other test rows."""
+    import pandas as pd
+
+    from playbook.evaluate.shift import latest_rows, sample_of
+
+    spec, wanted = play.task.spec, play.task.spec.data.production
+    if wanted is None:
+        return None
+    if wanted.latest is not None:
+        new = latest_rows(frame, wanted.latest)
+        if new.all() or not new.any():
+            return None
+        parts = [sample_of(spec, frame[part], known[part], predicted[part]) for part in (~new, new)]
+        return parts[0], parts[1]
+    rows = pd.read_parquet(play.world.store.path(steps.dataset, DATASET, "production"))
+    if rows.empty:
+        return None
+    model = steps.model if shown == "candidate" else steps.frozen
+    texts = rows[TEXT].tolist()
+    answered = _answer_again(play, model, texts)
+    return sample_of(spec, frame, known, predicted), sample_of(spec, rows, features(texts), answered)
+
+
+def _answer_again(play: Play, model: Any, texts: list[str]) -> np.ndarray:
+    import tempfile
+
+    from assets.candidate import write_bundle
+    from playbook.adapt.classifier import load_bundle
+    from playbook.adapt.precision import training_device
+
+    with tempfile.TemporaryDirectory(prefix="production-") as scratch:
+        device = training_device(play.task.spec.adaptation.accelerator)
+        classifier = load_bundle(write_bundle(play, model, Path(scratch)), device)
+        answers: np.ndarray = classifier.predict_proba(texts).argmax(axis=1)
+    return answers
+
+
+def _production_score(play: Play, production: Sample) -> Any:
+    """The shown model's score on the labelled production-like rows, or None where too few have labels."""
+    from playbook.evaluate.compare import describe_side
+
+    spec = play.task.spec
+    labelled = production.truth >= 0
+    if production.predicted is None or not labelled.any():
+        return None
+    side = describe_side(spec, production.truth[labelled], production.predicted[labelled])
+    return side.scores[spec.target.label]
+
+
+def _cost(play: Play, steps: Steps) -> CostActual | None:
+    """The estimate beside what all training came to; their ratio is kept for the next task."""
+    from playbook.decide.cost import record_ratio
+
+    decided, actual = steps.decision, steps.training_seconds
+    if decided.training_seconds <= 0 or actual <= 0:
+        return None
+    uncorrected = decided.training_seconds / decided.ratio
+    ratio = record_ratio(play.world.places.cost_ratios, play.task.spec.task, uncorrected, actual)
+    play.decide(
+        "cost",
+        f"training took {actual:.0f} s, {decided.training_seconds:.0f} s were estimated",
+        body={"ratio": round(ratio, 3)},
+    )
+    hour = play.task.spec.prices.device_hour / 3600
+    return CostActual(
+        estimated_seconds=decided.training_seconds,
+        actual_seconds=actual,
+        ratio=ratio,
+        estimated_money=decided.training_seconds * hour,
+        actual_money=actual * hour,
+        currency=play.task.spec.prices.currency,
+    )

@@ -1,0 +1,136 @@
+"""Figures of the controls: the candidate beside each of them on validation, the verdict, and the spread of seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from playbook.adapt.controls import Trained, describe_budget
+from playbook.adapt.staircase import read_answers
+from playbook.adapt.transfer import minutes_per_point, paired_figure, transfer_verdict
+from playbook.artifacts import ControlRun, Controls, FrozenBaseline, Rung, Score, SeedSpread
+from playbook.evaluate import wording
+from playbook.evaluate.metrics import Floats, Labels
+from playbook.evaluate.paired import score_with_interval
+from playbook.spec import TaskSpec
+
+SPREADS = 2.0  # a gain of more sample deviations than this is larger than the spread of the seeds
+
+
+@dataclass(frozen=True)
+class Staircase:
+    """What the controls are compared with: all steps of the staircase, and validation predictions of three of them."""
+
+    frozen: FrozenBaseline
+    rungs: Sequence[Rung]
+    model: FrozenBaseline | Rung  # the candidate
+    predictions: pd.DataFrame  # the candidate's
+    frozen_predictions: pd.DataFrame
+    start_validation: Score | None = None  # of what the last rung kept started from
+
+    @property
+    def seconds(self) -> float:
+        """Training time up to the candidate, all tried rungs included: reverted ones were the price of knowing."""
+        return self.frozen.seconds + sum(rung.seconds for rung in self.rungs if rung.curve)
+
+
+def compare_controls(
+    spec: TaskSpec, staircase: Staircase, controls: Sequence[Trained], train_rows: int, seeds: Sequence[Trained] = ()
+) -> Controls:
+    """Set the candidate beside its controls on validation: one entry per control, the verdict, the spread of seeds."""
+    spread = seed_spread(spec, staircase, seeds)
+    truth, candidate = read_answers(staircase.predictions, spec.labels)
+    answers, seconds = {"candidate": candidate}, {"candidate": staircase.seconds, "frozen": staircase.frozen.seconds}
+    if isinstance(staircase.model, Rung):
+        answers["frozen"] = read_answers(staircase.frozen_predictions, spec.labels)[1]
+    for control in controls:
+        answers[control.name] = _answers(control, spec.labels)
+    deviation = spread.deviation if spread is not None else 0.0
+    found = transfer_verdict(spec, truth, answers, seconds, deviation)
+    runs = [_control_run(spec, staircase, control, truth, candidate, deviation) for control in (*controls, *seeds)]
+    note = "On validation, which the candidate was chosen by; the evaluation repeats this on the test split."
+    return Controls(
+        task=spec.task,
+        pin=staircase.model.pin,
+        runs=tuple(runs),
+        transfer=found.transfer,
+        verdict=f"{found.text} {note}",
+        seeds=spread,
+        budget=describe_budget(staircase.rungs, spec.adaptation, train_rows),
+        hardware=next((control.hardware for control in (*controls, *seeds) if control.hardware), ""),
+    )
+
+
+def _answers(control: Trained, labels: Sequence[str]) -> Labels:
+    return read_answers(pd.read_parquet(control.folder / "predictions.parquet"), labels)[1]
+
+
+def _control_run(
+    spec: TaskSpec, staircase: Staircase, control: Trained, truth: Labels, candidate: Labels, deviation: float
+) -> ControlRun:
+    answers = _answers(control, spec.labels)
+    ahead = paired_figure(spec, truth, answers, candidate, deviation)
+    return ControlRun(
+        name=control.name,
+        what=control.what,
+        pin=control.pin,
+        validation=_score(spec, truth, answers),
+        ahead=ahead,
+        epochs=control.epochs,
+        steps=control.steps,
+        seconds=round(control.seconds, 3),
+        minutes_per_point=minutes_per_point(ahead, staircase.seconds, control.seconds),
+        curve=control.curve,
+        hardware=control.hardware,
+    )
+
+
+def _score(spec: TaskSpec, truth: Labels, answers: Labels) -> Score:
+    rules = spec.evaluation
+    return score_with_interval(
+        spec.target.all_limits[0],
+        spec.labels,
+        truth,
+        answers,
+        confidence=rules.confidence,
+        resamples=rules.resamples,
+        seed=spec.adaptation.seed,
+    )
+
+
+def seed_spread(spec: TaskSpec, staircase: Staircase, seeds: Sequence[Trained]) -> SeedSpread | None:
+    """Validation scores of the last rung kept over all its seeds; None where the task file asks for one seed.
+
+    The gain over what the rung started from is larger than the spread where its mean exceeds SPREADS sample deviations.
+    """
+    model = staircase.model
+    if spec.adaptation.controls.seeds < 2 or model.validation is None:
+        return None
+    metric = spec.target.label
+    if not isinstance(model, Rung):
+        text = "No rung was kept. A frozen head has one solution, so it has no seed to vary."
+        return SeedSpread(metric=metric, values={}, mean=model.validation.value, deviation=0.0, text=text)
+    truth, _ = read_answers(staircase.predictions, spec.labels)
+    values = {str(spec.adaptation.seed): model.validation.value}
+    for trained in seeds:
+        values[trained.name.removeprefix("seed_")] = _score(spec, truth, _answers(trained, spec.labels)).value
+    found = np.array(list(values.values()))
+    mean, deviation = float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0
+    text = _spread_text(model, staircase.start_validation, found, mean, deviation)
+    return SeedSpread(metric=metric, values=values, mean=mean, deviation=deviation, text=text)
+
+
+def _spread_text(rung: Rung, start: Score | None, found: Floats, mean: float, deviation: float) -> str:
+    spread = (
+        f"rung_{rung.index} with {len(found)} seeds: {wording.percent(found.min())} to {wording.percent(found.max())}, "
+        f"mean {wording.percent(mean)}, deviation {100 * deviation:.1f} points."
+    )
+    if start is None:
+        return spread
+    gain = mean - start.value
+    larger = gain > SPREADS * deviation and float(found.min()) > start.value
+    said = "larger than the spread" if larger else "not larger than the spread: another seed could have undone it"
+    return f"{spread} Its mean gain over what it started from, {wording.points(gain)}, is {said}."

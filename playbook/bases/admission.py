@@ -1,0 +1,107 @@
+"""What a candidate must satisfy before its score is looked at: licence (1.6), modality (2.3), budget (2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from playbook.artifacts import BasePin
+from playbook.bases.derive import base_on_disk
+from playbook.bases.latency import MIB, Footprint
+from playbook.bases.locate import CONFIG, REQUIRED, locate_base
+from playbook.bases.pin import pin_base, read_json
+from playbook.spec import Base, Budget, TaskSpec
+
+NO_LICENCE = {"", "not stated", "unknown", "none", "other"}
+# Fields of Hugging Face configurations that say what a model reads.
+READS = {
+    "text": ("vocab_size", "text_config"),
+    "image": ("image_size", "num_channels", "vision_config"),
+    "audio": ("num_mel_bins", "feat_extract_norm", "num_feat_extract_layers", "audio_config"),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A candidate as it lies on this machine; one that is `out` has neither folder nor pin."""
+
+    base: Base
+    name: str
+    out: str = ""
+    folder: Path | None = None
+    pin: BasePin | None = None
+
+
+def find_bases(spec: TaskSpec, resolve: Callable[[str], str], cache: Path) -> tuple[Found, ...]:
+    """Every candidate of the task, in order: refused by licence or modality, or found, verified and pinned.
+
+    A base whose licence is not allowed is not even fetched. Truncated ones are made under `cache`.
+
+    Raises:
+        PinMismatch: a candidate that is allowed is not what its pin says, or is not there.
+    """
+    return tuple(_find(spec, base, resolve, cache) for base in spec.bases)
+
+
+def _find(spec: TaskSpec, base: Base, resolve: Callable[[str], str], cache: Path) -> Found:
+    source = base.hub or base.package or Path(base.folder or "").name
+    refused = licence_fault(base, spec.bake_off.licences) or modality_fault(
+        spec.modality, base, locate_base(base, resolve)
+    )
+    if refused:
+        return Found(base, _with_blocks(source, base.layers), refused)
+    folder = base_on_disk(base, resolve, cache)
+    pin = pin_base(base, folder)
+    return Found(base, display_name(pin), folder=folder, pin=pin)
+
+
+def display_name(pin: BasePin) -> str:
+    """A base's name, with what was kept of a truncated one."""
+    return _with_blocks(pin.name, pin.layers)
+
+
+def _with_blocks(name: str, layers: int | None) -> str:
+    return name if layers is None else f"{name}, {layers} block{'' if layers == 1 else 's'}"
+
+
+def licence_fault(base: Base, allowed: Sequence[str]) -> str:
+    """Why the task may not use a base's licence, or nothing; without a list, any licence that is stated will do."""
+    licence = base.licence.strip()
+    if licence.casefold() in NO_LICENCE:
+        return f"licence {licence or 'empty'!r}: expected one that is stated"
+    if allowed and licence.casefold() not in {name.strip().casefold() for name in allowed}:
+        return f"licence {licence}: expected one of {', '.join(allowed)}"
+    return ""
+
+
+def modality_fault(modality: str, base: Base, folder: Path) -> str:
+    """Why a base reads something else than the task's inputs, or nothing. It must match exactly: no mixed ones."""
+    if not (folder / CONFIG).is_file():
+        return ""  # pinning says what is missing
+    config = read_json(folder / CONFIG)
+    reads = [name for name, fields in READS.items() if any(config.get(field) is not None for field in fields)]
+    if reads == [modality]:
+        return ""
+    return f"modality {' and '.join(reads) or 'not stated in config.json'}: expected {modality}"
+
+
+def disk_mb(folder: Path) -> float:
+    """Weights, configuration and tokenizer on disk, in MiB."""
+    return round(sum((folder / name).stat().st_size for name in REQUIRED) / MIB, 1)
+
+
+def budget_faults(budget: Budget, pin: BasePin, disk: float, footprint: Footprint | None) -> str:
+    """By what a candidate misses the budget, or nothing; without a footprint only what needs no measuring is judged."""
+    rows: list[tuple[str, float, float | None, str]] = [
+        ("parameters", pin.parameters / 1e6, budget.parameters_millions, "million"),
+        ("disk", disk, budget.disk_mb, "MiB"),
+    ]
+    if footprint is not None:
+        single = next(latency for latency in footprint.latency if latency.batch == 1)
+        rows += [
+            ("latency p95 of one text", single.p95_ms, budget.latency_p95_ms, "ms"),
+            ("memory", footprint.memory_mb, budget.memory_mb, "MiB"),
+        ]
+    missed = [row for row in rows if row[2] is not None and row[1] > row[2]]
+    return "; ".join(f"{name} {value:.6g} {unit}: at most {limit:g}" for name, value, limit, unit in missed)

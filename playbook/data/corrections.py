@@ -1,0 +1,132 @@
+"""Corrected labels (3.1): a small CSV beside the data, applied whenever the data is prepared.
+
+The source stays as it is. A correction names the label that it replaces; where the source has come to say something
+else, nobody knows which of the two is right, and preparing stops until somebody decides. Corrections change labels
+before rows are divided, and a row's side follows from its group, so no row changes side.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from playbook.data.annotations import known_class, label_file, read_lines
+from playbook.data.tables import LABEL, ROW_ID
+from playbook.data.text import clean_text, shown
+from playbook.errors import DataError
+from playbook.taskfile import Task
+
+COLUMNS = ("row_id", "label", "by", "when", "was")
+# A spreadsheet takes a cell that begins like this for a formula (OWASP, CSV Injection).
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_QUOTED = re.compile(r"'+[=+\-@\t\r]")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One reviewed label: `label` is right, `was` is what the source says; both alike where the review confirmed it."""
+
+    row_id: str
+    label: str
+    by: str
+    when: str  # ISO date
+    was: str
+    line: int = 0  # in the file that it was read from
+
+    @property
+    def changes(self) -> bool:
+        """Whether the review found another label."""
+        return clean_text(self.label) != clean_text(self.was)
+
+
+def guarded(cell: str) -> str:
+    """A cell that no spreadsheet runs: one that begins like a formula gets a quote before it."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """The cell as it was before `guarded`."""
+    return cell[1:] if _QUOTED.match(cell) else cell
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A CSV file with a header, plain newlines, and cells that no spreadsheet runs."""
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([guarded(cell) for cell in row] for row in rows)
+    return target.getvalue()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_corrections(task: Task) -> tuple[Correction, ...]:
+    """The task's corrections in the order of the file; none where no file is named or none is there yet.
+
+    Raises:
+        DataError: the file is malformed, or a line names no class or a row a second time.
+    """
+    path = label_file(task, "corrections")
+    if path is None or not path.is_file():
+        return ()
+    known = {clean_text(name): name for name in task.spec.labels}
+    found: dict[str, Correction] = {}
+    for line in read_lines(path, COLUMNS):
+        row, label, by, when, was = (clean_text(unguarded(cell)) for cell in line.cells)
+        if row in found:
+            raise DataError(f"{path}: line {line.number}: row {shown(row)} is corrected twice; keep one of the lines")
+        found[row] = Correction(row, known_class(path, line.number, label, known), by, when, was, line.number)
+    return tuple(found.values())
+
+
+def write_corrections(path: Path, corrections: Iterable[Correction]) -> None:
+    """Replace the file of corrections, ordered by row id so that a change reads well in version control."""
+    ordered = sorted(corrections, key=lambda one: one.row_id)
+    write_whole(path, csv_text(COLUMNS, [(c.row_id, c.label, c.by, c.when, c.was) for c in ordered]))
+
+
+def corrected(rows: pd.DataFrame, corrections: Sequence[Correction], path: Path | None) -> pd.DataFrame:
+    """Raw rows with their corrected labels; `path` is where the corrections were read, for messages.
+
+    Raises:
+        DataError: a row that the source does not have, or whose label there is neither the one that was corrected nor
+            the corrected one (every such line is named).
+    """
+    if not corrections:
+        return rows
+    ids = [clean_text(row) for row in rows[ROW_ID]]
+    labels = dict(zip(reversed(ids), reversed(rows[LABEL].tolist()), strict=True))  # of the first row with the id
+    faults = []
+    for one in corrections:
+        if one.row_id not in labels:
+            faults.append(f"line {one.line}: the source has no row {shown(one.row_id)}")
+        elif clean_text(labels[one.row_id]) not in (clean_text(one.was), clean_text(one.label)):
+            now = shown(labels[one.row_id]) or "none"
+            faults.append(
+                f"line {one.line}: row {shown(one.row_id)} was {shown(one.was) or 'without label'} when it was "
+                f"corrected, the source now says {now}"
+            )
+    if faults:
+        raise DataError(
+            f"{path}: {'; '.join(faults[:10])}{f'; and {len(faults) - 10} more' if len(faults) > 10 else ''}. "
+            "Take these lines out, or review the rows again"
+        )
+    new = {one.row_id: one.label for one in corrections}
+    labels_now = [new.get(row, label) for row, label in zip(ids, rows[LABEL], strict=True)]
+    return rows.assign(**{LABEL: pd.Series(labels_now, index=rows.index, dtype="str")})

@@ -1,0 +1,66 @@
+"""What can be said about the labels of a dataset version (3.1, 3.2): agreement, guideline, corrections.
+
+The figures go into the profile. The SHA-256 of each file that they rest on goes along, so that another file is another
+dataset version even where it changes no figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from playbook.artifacts import Agreement, Guideline
+from playbook.data.agreement import agreement
+from playbook.data.annotations import LabelFile, label_file, read_second_annotator
+from playbook.data.corrections import Correction
+from playbook.data.guideline import no_guideline, read_guideline
+from playbook.data.tables import LABEL, ROW_ID
+from playbook.store import file_sha256
+from playbook.taskfile import Task
+
+RESTS_ON: tuple[LabelFile, ...] = ("second_annotator", "guideline", "corrections")
+
+
+def agreement_of(task: Task, rows: pd.DataFrame) -> Agreement | None:
+    """Agreement of the second annotator with the labels of prepared rows; None where no second annotator is named, or
+    where no row is common to both.
+
+    Raises:
+        DataError: the second annotator's file cannot be read.
+    """
+    path = label_file(task, "second_annotator")
+    if path is None:
+        return None
+    first = dict(zip(rows[ROW_ID], rows[LABEL], strict=True))
+    known = {row: label for row, label in first.items() if label in task.spec.labels}
+    labels = task.spec.labels
+    return agreement(known, read_second_annotator(path, labels), labels, task.spec.data.splits.seed)
+
+
+def guideline_of(task: Task) -> Guideline:
+    """What the task's guideline defines; nothing where none is named.
+
+    Raises:
+        DataError: the guideline cannot be read.
+    """
+    path = label_file(task, "guideline")
+    return no_guideline(task.spec.labels) if path is None else read_guideline(path, task.spec.labels)
+
+
+def labelling(task: Task, rows: pd.DataFrame, corrections: Sequence[Correction]) -> dict[str, Any]:
+    """Agreement, guideline and corrections as plain values, for the profile; `rows` are all prepared rows.
+
+    Raises:
+        DataError: a file of `data.labels` is named and cannot be read.
+    """
+    agreed = agreement_of(task, rows)
+    named = {part: label_file(task, part) for part in RESTS_ON}
+    changed = sum(one.changes for one in corrections)
+    return {
+        "agreement": agreed.model_dump(mode="json") if agreed else None,
+        "guideline": guideline_of(task).model_dump(mode="json") if named["guideline"] else None,
+        "corrections": {"changed": changed, "confirmed": len(corrections) - changed},
+        "label_files": {part: file_sha256(path) for part, path in named.items() if path and path.is_file()},
+    }

@@ -1,0 +1,161 @@
+"""What an approval is bound to (B3): the bytes of data, splits, base, weights and report as they lie on disk now.
+
+Manifests name files by hash, but an approval does not take their word: every file is read and hashed again, and what
+differs from the manifest, or from what was approved, is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from playbook.artifacts import Adapted, Artifact, BaseSelection, Binding, Candidate, DatasetVersion, Evaluation
+from playbook.bases.locate import WEIGHTS, locate_base
+from playbook.errors import PinMismatch
+from playbook.plays import DATASET, EVALUATION, FROZEN
+from playbook.spec import SPLITS
+from playbook.store import CHUNK, Store, file_sha256
+from playbook.taskfile import Task
+
+MISSING = "missing"
+SHOWN = 12  # digits of a hash that a person is shown
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What an approval speaks of: the results of one task that belong together, and where their files lie."""
+
+    task: Task
+    store: Store
+    report: Path  # the published page, which the sign-off owner reads
+    dataset: DatasetVersion
+    base: BaseSelection
+    model: Adapted  # what ships
+    source: str  # the asset that holds it
+    evaluation: Evaluation
+
+
+def shipping_model(evaluation: Evaluation, choice: Candidate, models: Mapping[str, Adapted]) -> tuple[str, Adapted]:
+    """Asset and artefact of the model that an evaluation ships; `models` by asset, the frozen baseline among them."""
+    source = choice.source if evaluation.ship == "candidate" and choice.source in models else FROZEN
+    return source, models[source]
+
+
+def binding_of(bound: Bound) -> Binding:
+    """Hash everything that an approval is bound to; a file that is not there has the hash `missing`."""
+    return Binding(
+        task=bound.task.spec.task,
+        ship=bound.evaluation.ship,
+        dataset=bound.dataset.dataset_hash,
+        splits={split: _hash_now(bound.store, bound.dataset, DATASET, split) for split in SPLITS},
+        base=_base_now(bound),
+        weights=_hash_now(bound.store, bound.model, bound.source, "weights"),
+        report=file_sha256(bound.report) if bound.report.is_file() else MISSING,
+        evaluation=bound.evaluation.digest,
+    )
+
+
+def differences(signed: Binding, now: Binding) -> tuple[str, ...]:
+    """What changed between two bindings, one sentence each; nothing where they are equal."""
+    names = {
+        "task": "the task",
+        "ship": "what is to ship",
+        "dataset": "the dataset",
+        "base": "the weights of the base",
+        "weights": "the trained weights",
+        "report": "the report",
+        "evaluation": "the evaluation",
+    }
+    pairs = [(what, getattr(signed, field), getattr(now, field)) for field, what in names.items()]
+    for split in dict.fromkeys((*signed.splits, *now.splits)):
+        pairs.append((f"the {split} split", signed.splits.get(split, MISSING), now.splits.get(split, MISSING)))
+    return tuple(
+        f"{what} changed since it was signed off: expected {before[:SHOWN]}, found {after[:SHOWN]}"
+        for what, before, after in pairs
+        if before != after
+    )
+
+
+def damage(bound: Bound, now: Binding) -> tuple[str, ...]:
+    """Files that are not what their manifests, or the task file's pin, say; one sentence each, with the remedy."""
+    again = f"`playbook run {bound.task.spec.task}` makes it again"
+    fetch = "put the base that the task file pins back in its place"
+    report = _manifest_hash(bound.evaluation, "report")
+    kept = _hash_now(bound.store, bound.evaluation, EVALUATION, "report")
+    version = bound.dataset.number
+    rows = [
+        (f"the {split} split of dataset version {version}", _manifest_hash(bound.dataset, split), found, again)
+        for split, found in now.splits.items()
+    ]
+    rows += [
+        ("the weights of the base", _pinned(bound), now.base, fetch),
+        (f"the weights of {bound.source}", _manifest_hash(bound.model, "weights"), now.weights, again),
+        (f"the published report {bound.report.name}", report, now.report, again),
+        ("the report in the store", report, kept, again),
+    ]
+    return tuple(
+        f"{what} changed since the evaluation: expected SHA-256 {expected[:SHOWN]}, found {found[:SHOWN]}; {remedy}"
+        for what, expected, found, remedy in rows
+        if expected != found or found == MISSING
+    )
+
+
+def stale(bound: Bound) -> tuple[str, ...]:
+    """Results that do not belong together: something was made again since the evaluation; one sentence each."""
+    evaluation = bound.evaluation
+    evaluated = evaluation.candidate_digest if evaluation.ship == "candidate" else evaluation.baseline_digest
+    pairs = [
+        ("the dataset", evaluation.dataset_hash, bound.dataset.dataset_hash),
+        (f"the model {bound.source}", evaluated, bound.model.digest),
+    ]
+    found = [
+        f"{what} changed since the evaluation: expected {before[:SHOWN]}, found {after[:SHOWN]}; "
+        f"`playbook run {bound.task.spec.task}` evaluates again"
+        for what, before, after in pairs
+        if before != after
+    ]
+    if bound.model.pin != bound.base.pin:
+        found.append("the base was chosen anew since the model was trained; `playbook run` trains again")
+    return tuple(found)
+
+
+def _manifest_hash(artifact: Artifact, role: str) -> str:
+    ref = artifact.files.get(role)
+    return ref.sha256 if ref is not None else MISSING
+
+
+def _hash_now(store: Store, artifact: Artifact, asset: str, role: str) -> str:
+    """SHA-256 of a file of the store as it lies there, whatever its manifest says.
+
+    The store's own door is not used: it would hide a changed file behind an error, and it does not open the test split,
+    whose bytes are hashed here and never read as rows.
+    """
+    ref = artifact.files.get(role)
+    if ref is None:
+        return MISSING
+    digest = hashlib.sha256()
+    try:
+        with store.fs.open(f"{store.base}/{artifact.task}/{asset}/{artifact.play_key}/{ref.name}", "rb") as stream:
+            while piece := stream.read(CHUNK):
+                digest.update(piece)
+    except OSError:
+        return MISSING
+    return digest.hexdigest()
+
+
+def _pinned(bound: Bound) -> str:
+    bases = bound.task.spec.bases
+    return bases[bound.base.chosen].sha256 if bound.base.chosen < len(bases) else MISSING
+
+
+def _base_now(bound: Bound) -> str:
+    """SHA-256 of the chosen base's weights where it lies; of a truncated base, of what it is cut from."""
+    bases = bound.task.spec.bases
+    if bound.base.chosen >= len(bases):
+        return MISSING
+    try:
+        return file_sha256(locate_base(bases[bound.base.chosen], bound.task.resolve) / WEIGHTS)
+    except (OSError, PinMismatch):
+        return MISSING

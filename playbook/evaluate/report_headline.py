@@ -1,0 +1,87 @@
+"""The box at the top of the report: what to ship, or why there is nothing to say yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from playbook.artifacts import Decision, Score
+from playbook.decide.cost import saved
+from playbook.evaluate import wording
+from playbook.evaluate.report_content import ReportInputs
+from playbook.evaluate.verdict import FAILING
+
+FROZEN = "frozen baseline"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The box at the top: `tone` is its colour (good, simple, stop), `mark` a sign that needs no colour."""
+
+    tone: str
+    mark: str
+    title: str
+    text: str
+
+
+def headline(context: ReportInputs) -> Headline:
+    """What to ship, or why there is nothing to say yet."""
+    evaluation, gate = context.evaluation, context.dataset.gate
+    if gate is not None and not gate.passed:
+        faults = "; ".join(f"{check.name}: found {check.found}" for check in gate.failures)
+        return Headline("stop", "■", "Stopped by the data gate", f"Nothing was trained. {faults}.")
+    if evaluation is None or evaluation.skipped:
+        return _early_end(context)
+    if evaluation.refused:
+        return Headline("stop", "?", "No answer: the test split is too small", evaluation.verdict)
+    tone, mark, title = {
+        "candidate": ("good", "✓", "Ship the candidate"),
+        "baseline": ("simple", "✓", "Ship the frozen baseline"),
+        "nothing": ("stop", "✕", "Ship nothing yet"),
+    }[evaluation.ship]
+    if evaluation.blockers and evaluation.ship != "nothing":
+        tone, mark = "simple", "!"
+        title += f", once {wording.size(len(evaluation.blockers), 'blocker')} {_are(len(evaluation.blockers))} lifted"
+    shown = evaluation.verdict.partition(FAILING)[0].strip()  # the box lists failing classes by itself
+    _, found, why = shown.partition(": ")
+    return Headline(tone, mark, title, why[:1].upper() + why[1:] if found else shown)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _early_end(context: ReportInputs) -> Headline:
+    said = context.evaluation.reason if context.evaluation else ""
+    met, decision = _target_met(context), context.decision
+    if met is not None:
+        name, score = met
+        reached = f"{score.metric} {wording.against(score.value, context.spec.target.at_least)}, on validation."
+        text = f"{name[:1].upper()}{name[1:]}: {reached} {_saved(decision, name)}"
+        title = "by the frozen baseline" if name == FROZEN else "without fine-tuning"
+        return Headline("simple", "✓", f"The target is already met {title}", " ".join(text.split()))
+    if decision is not None and not decision.skipped and decision.path != "fine_tune":
+        return _other_path(decision)
+    return Headline("stop", "…", "Ended before the evaluation", said or "The test split was not opened.")
+
+
+def _saved(decision: Decision | None, reference: str) -> str:
+    if decision is not None and decision.saved:
+        return decision.saved
+    costs = decision.costs if decision is not None else ()
+    if {"fine_tune", "no_model"} <= {cost.path for cost in costs} and decision is not None:
+        return saved(costs, decision.currency, reference)
+    return "Nothing was fine-tuned."
+
+
+def _target_met(context: ReportInputs) -> tuple[str, Score] | None:
+    references, frozen = context.references, context.frozen
+    if references is not None and references.meets_target:
+        return wording.model_name(references.meets_target), references.validation[references.meets_target]
+    if frozen is not None and frozen.meets_target and frozen.validation is not None:
+        return FROZEN, frozen.validation
+    return None
+
+
+def _other_path(decision: Decision) -> Headline:
+    text = f"{decision.why} {decision.overridden} Nothing was fine-tuned."
+    return Headline("simple", "→", f"Decided: {wording.PATH_NAMES[decision.path]}", " ".join(text.split()))

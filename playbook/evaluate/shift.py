@@ -1,0 +1,314 @@
+"""Are two samples of inputs alike? Validation against test, and test against rows like those of production (3.4).
+
+Three things are looked at: the inputs, the class mix, and the score of one model on both.
+
+- Inputs: the classifier two-sample test of Lopez-Paz and Oquab, Revisiting Classifier Two-Sample Tests (ICLR 2017). A
+  classifier on the frozen features learns which sample a row is from; its AUC on rows that it has not seen is 0.5
+  where nothing tells them apart. The classifier is ridge regression on the membership, because its answers are linear
+  in the membership: it is then trained anew for every permutation at no cost worth mentioning.
+- Class mix: total variation distance, tested with Pearson's chi-square statistic.
+- Score: second minus first in the target's metric; Newcombe, Statistics in Medicine 17 (1998) 873-890, method 10, for
+  proportions, otherwise a bootstrap.
+
+Rows of one group (customer) resemble each other, so two samples without a common customer always differ a little.
+Every p-value is therefore of a permutation of whole groups, and of rows within a group that has rows in both samples:
+under no difference these are exchangeable, and the share of false alarms is what the task file asks for. Folds keep
+groups together too. The samples differ where the smallest p-value, corrected by Holm, is below
+`evaluation.shift_p_value`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from playbook.artifacts import Figure, Shift
+from playbook.data.tables import GROUP, LABEL, TEXT, TIME
+from playbook.evaluate import wording
+from playbook.evaluate.metrics import Floats, Labels, metric_values
+from playbook.evaluate.paired import TOLERANCE, counted_rows, holm, label_cells, resample_weights, wilson
+from playbook.spec import TaskSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNLABELLED = -1
+FOLDS = 5
+RIDGE = 0.1  # penalty per training row, on features of unit variance
+MOST_ROWS = 4000  # of one sample that the classifier looks at
+LEAST_PERMUTATIONS = 999
+Name = Literal["validation and test", "test and production"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of one origin. `truth` has -1 where a row has no label; `predicted` is None where no model is compared."""
+
+    features: npt.NDArray[np.floating]  # (rows, width), of the frozen base
+    texts: Sequence[str]
+    groups: Sequence[str]
+    truth: Labels
+    predicted: Labels | None = None
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Both samples, and which rows are the second's: as found in the first line, then under every permutation."""
+
+    first: Sample
+    second: Sample
+    member: npt.NDArray[np.bool_]  # (1 + permutations, rows)
+    group: Labels  # number of each row's group
+
+    @property
+    def truth(self) -> Labels:
+        """True classes of all rows, -1 where there is none."""
+        return np.concatenate([self.first.truth, self.second.truth])
+
+
+def sample_of(
+    spec: TaskSpec, frame: pd.DataFrame, features: npt.NDArray[np.floating], predicted: Labels | None = None
+) -> Sample:
+    """A prepared table as a sample; an empty label is no label, a row without a group is a group of its own.
+
+    Raises:
+        ValueError: features or answers for another number of rows.
+    """
+    if len(features) != len(frame) or (predicted is not None and len(predicted) != len(frame)):
+        raise ValueError(f"expected features and answers of {len(frame)} rows, found {len(features)} rows of features")
+    number = {label: at for at, label in enumerate(spec.labels)}
+    truth = np.array([number.get(label, UNLABELLED) for label in frame[LABEL]], dtype=np.int64)
+    groups = [str(group) if group else f"row {at}" for at, group in enumerate(frame[GROUP].fillna(""))]
+    return Sample(features, list(frame[TEXT]), groups, truth, predicted)
+
+
+def latest_rows(frame: pd.DataFrame, share: float) -> npt.NDArray[np.bool_]:
+    """The newest rows by `time` (ISO text), this share of all, at least one; rows without a time are the oldest.
+
+    Compare them with the other rows, not with the whole table: they would be compared with themselves.
+    """
+    times = frame[TIME].fillna("").astype(str).to_numpy()
+    order = np.argsort(times, kind="stable")
+    chosen = np.zeros(len(frame), bool)
+    chosen[order[len(frame) - max(1, round(share * len(frame))) :]] = True
+    return chosen
+
+
+def compare_inputs(name: Name, first: Sample, second: Sample, spec: TaskSpec) -> Shift:
+    """Compare two samples; see the module for what is compared and how.
+
+    Args:
+        name: which two samples these are, first and second.
+        first: the sample that is stood on, for example validation.
+        second: the sample in question, for example test.
+        spec: the task; metric, classes, `evaluation` and the seed are used.
+
+    Raises:
+        ValueError: a sample has no rows, or features of another width.
+    """
+    if not len(first.texts) or not len(second.texts) or first.features.shape[1] != second.features.shape[1]:
+        raise ValueError(
+            f"expected two samples with features of one width, found {first.features.shape} and {second.features.shape}"
+        )
+    pooled = _pool(first, second, spec)
+    auc, p_inputs = _tell_apart(pooled, spec.adaptation.seed)
+    mix = _class_mix(pooled, len(spec.labels))
+    score = _score(pooled, spec)
+    lengths = [float(np.mean([len(text.split()) for text in sample.texts])) for sample in (first, second)]
+    p_values = [p_inputs, *(found[1] for found in (mix, score) if found)]
+    differs = min(holm(p_values)) < spec.evaluation.shift_p_value
+    shift = Shift(
+        name=name,
+        rows=(len(first.texts), len(second.texts)),
+        auc=auc,
+        p_value=p_inputs,
+        class_mix=mix[0] if mix else None,
+        class_mix_p_value=mix[1] if mix else None,
+        length_ratio=lengths[1] / max(lengths[0], TOLERANCE),
+        score=score[0] if score else None,
+        score_p_value=score[1] if score else None,
+        differs=differs,
+        text="",
+    )
+    return shift.model_copy(update={"text": _in_words(shift, spec)})
+
+
+def _pool(first: Sample, second: Sample, spec: TaskSpec) -> _Pooled:
+    found = np.repeat([False, True], [len(first.texts), len(second.texts)])
+    _, group = np.unique([*first.groups, *second.groups], return_inverse=True)
+    permutations = max(LEAST_PERMUTATIONS, math.ceil(4 / spec.evaluation.shift_p_value))
+    drawn = _permuted(found, group, permutations, np.random.default_rng(spec.adaptation.seed))
+    return _Pooled(first, second, np.vstack([found, drawn]), group.astype(np.int64))
+
+
+def _permuted(
+    member: npt.NDArray[np.bool_], group: Labels, permutations: int, random: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """Memberships that are as likely as the one found if the samples are alike, shape (permutations, rows).
+
+    A group that lies in one sample moves as a whole; in a group that lies in both, rows change places.
+    """
+    share = np.bincount(group, weights=member) / np.bincount(group)
+    mixed = (share > 0) & (share < 1)
+    sides = np.tile(share == 1, (permutations, 1))
+    sides[:, ~mixed] = random.permuted(sides[:, ~mixed], axis=1)
+    drawn = sides[:, group]
+    for number in np.flatnonzero(mixed):
+        rows = np.flatnonzero(group == number)
+        drawn[:, rows] = random.permuted(np.tile(member[rows], (permutations, 1)), axis=1)
+    return drawn
+
+
+def _tell_apart(pooled: _Pooled, seed: int) -> tuple[float, float]:
+    """AUC on unseen rows of a classifier of membership, and its one-sided p-value."""
+    from scipy.stats import rankdata
+
+    random = np.random.default_rng(seed)
+    sides = np.array_split(np.arange(len(pooled.group)), [len(pooled.first.texts)])
+    kept = np.sort(np.concatenate([random.permutation(side)[:MOST_ROWS] for side in sides]))
+    features = np.concatenate([pooled.first.features, pooled.second.features])[kept].astype(np.float64)
+    spread = features.std(axis=0)
+    features = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    member = pooled.member[:, kept]
+    scores = np.zeros(member.shape)
+    fold = _folds(pooled.group[kept], random)
+    for number in range(int(fold.max()) + 1):
+        seen, unseen = fold != number, fold == number
+        scores[:, unseen] = _unseen_scores(features[seen], features[unseen], member[:, seen])
+    inside = member.sum(axis=1)
+    outside = member.shape[1] - inside
+    ranks = (rankdata(scores, axis=1) * member).sum(axis=1)
+    auc = (ranks - inside * (inside + 1) / 2) / np.maximum(inside * outside, 1)
+    return float(auc[0]), _p_value(auc)
+
+
+def _folds(group: Labels, random: np.random.Generator) -> Labels:
+    """Fold of every row, groups kept together and folds about even; it does not depend on the membership."""
+    numbers, sizes = np.unique(group, return_counts=True)
+    order = random.permutation(len(numbers))
+    rows_before = np.cumsum(sizes[order]) - sizes[order]
+    folds = min(FOLDS, len(numbers))
+    of_group = np.zeros(len(numbers), dtype=np.int64)
+    of_group[order] = np.minimum(rows_before * folds // len(group), folds - 1)
+    return of_group[np.searchsorted(numbers, group)]
+
+
+def _unseen_scores(seen: Floats, unseen: Floats, member: npt.NDArray[np.bool_]) -> Floats:
+    """Ridge regression without intercept for every line of `member` at once, shape (lines, unseen rows).
+
+    Without an intercept the scores of one fold do not depend on how many rows of either sample it holds.
+    """
+    if not len(seen):
+        return np.zeros((len(member), len(unseen)))
+    centre = seen.mean(axis=0)
+    centred = seen - centre
+    gram = centred.T @ centred + RIDGE * len(seen) * np.eye(seen.shape[1])
+    weights = np.linalg.solve(gram, centred.T @ member.T.astype(np.float64))
+    scores: Floats = ((unseen - centre) @ weights).T
+    return scores
+
+
+def _p_value(statistics: Floats) -> float:
+    """Share of statistics, the first one included, that are at least as large as the first."""
+    return float(np.mean(statistics >= statistics[0] - TOLERANCE))
+
+
+def _class_mix(pooled: _Pooled, classes: int) -> tuple[float, float] | None:
+    """Total variation distance of the classes and its p-value; None where a sample has no labels."""
+    known = pooled.truth != UNLABELLED
+    member = pooled.member[:, known].astype(np.float64)
+    if not 0 < member[0].sum() < member.shape[1]:
+        return None
+    is_class = (pooled.truth[known][:, None] == np.arange(classes)).astype(np.float64)
+    second = member @ is_class
+    total = is_class.sum(axis=0)
+    first = total - second
+    sizes = np.stack([first.sum(axis=1), second.sum(axis=1)])
+    expected = sizes[:, :, None] * total / total.sum()
+    squares = (np.stack([first, second]) - expected) ** 2 / np.where(expected > 0, expected, 1.0)
+    distance = 0.5 * np.abs(first[0] / sizes[0, 0] - second[0] / sizes[1, 0]).sum()
+    return float(distance), _p_value(squares.sum(axis=(0, 2)))
+
+
+def _score(pooled: _Pooled, spec: TaskSpec) -> tuple[Figure, float] | None:
+    """Second minus first in the target's metric with its interval, and its two-sided p-value."""
+    if pooled.first.predicted is None or pooled.second.predicted is None:
+        return None
+    known = pooled.truth != UNLABELLED
+    member = pooled.member[:, known]
+    if not 0 < member[0].sum() < member.shape[1]:
+        return None
+    truth, predicted = pooled.truth[known], np.concatenate([pooled.first.predicted, pooled.second.predicted])[known]
+    cells, counts, place = label_cells(truth, predicted)
+    is_cell = (place[:, None] == np.arange(len(cells))).astype(np.float64)
+    inside = member @ is_cell
+    apart = _metric(spec, cells, inside) - _metric(spec, cells, counts - inside)
+    by_group = np.zeros((int(pooled.group.max()) + 1, 2, len(cells)))
+    np.add.at(by_group, (pooled.group[known], member[0].astype(int), place), 1)
+    low, high = _score_interval(spec, cells, by_group)
+    value = float(apart[0])
+    return Figure(value=value, low=min(low, value), high=max(high, value)), _p_value(np.abs(apart))
+
+
+def _metric(spec: TaskSpec, cells: Labels, weights: Floats) -> Floats:
+    target = spec.target
+    of_class = None if target.of_class is None else spec.labels.index(target.of_class)
+    return np.nan_to_num(metric_values(target.metric, of_class, cells[:, 0], cells[:, 1], weights, len(spec.labels)))
+
+
+def _score_interval(spec: TaskSpec, cells: Labels, by_group: Floats) -> tuple[float, float]:
+    """Percentile interval of a bootstrap over groups, widened to Newcombe's where that one exists and reaches further.
+
+    Args:
+        spec: the task.
+        cells: distinct (truth, predicted), shape (cells, 2).
+        by_group: rows of every cell, shape (groups, 2 samples, cells).
+    """
+    rules, drawn = spec.evaluation, []
+    for side in (0, 1):
+        own = by_group[by_group[:, side].sum(axis=1) > 0, side]
+        times = resample_weights(np.ones(len(own), dtype=np.int64), rules.resamples, spec.adaptation.seed + side)
+        drawn.append(_metric(spec, cells, times @ own))
+    tail = (1 - rules.confidence) / 2
+    low, high = (float(end) for end in np.quantile(drawn[1] - drawn[0], [tail, 1 - tail]))
+    of_class = None if spec.target.of_class is None else spec.labels.index(spec.target.of_class)
+    counted = counted_rows(spec.target.metric, of_class, cells[:, 0], cells[:, 1])
+    if counted is None:
+        return low, high
+    sides = by_group.sum(axis=0)[:, counted]
+    hits = (sides * (cells[:, 0] == cells[:, 1])[counted]).sum(axis=1)
+    wide = newcombe((int(hits[0]), int(sides[0].sum())), (int(hits[1]), int(sides[1].sum())), rules.confidence)
+    return min(low, wide[0]), max(high, wide[1])
+
+
+def newcombe(first: tuple[int, int], second: tuple[int, int], confidence: float) -> tuple[float, float]:
+    """Interval of the second proportion minus the first, each (hits, rows), unpaired (Newcombe 1998, method 10)."""
+    if not first[1] or not second[1]:
+        return -1.0, 1.0
+    p, q = first[0] / first[1], second[0] / second[1]
+    (p_low, p_high), (q_low, q_high) = wilson(*first, confidence), wilson(*second, confidence)
+    return q - p - math.hypot(q - q_low, p_high - p), q - p + math.hypot(q_high - q, p - p_low)
+
+
+def _in_words(shift: Shift, spec: TaskSpec) -> str:
+    first, second = shift.name.split(" and ")
+    facts = []
+    if shift.class_mix is not None:
+        facts.append(f"the class mix differs by {100 * shift.class_mix:.1f} points")
+    if shift.score is not None:
+        way = "lower" if shift.score.value < 0 else "higher"
+        facts.append(f"{spec.target.label} is {100 * abs(shift.score.value):.1f} points {way} on {second}")
+    if not 0.9 < shift.length_ratio < 1 / 0.9:
+        facts.append(f"texts have {shift.length_ratio:.1f} times as many words")
+    rest = f", {wording.listing(facts)}" if facts else ""
+    if not shift.differs:
+        auc = f"a classifier tells them apart with AUC {shift.auc:.2f} (0.5 would be no difference)"
+        return f"No difference of {first} and {second} is seen beyond chance: {auc}{rest}."
+    told = "tells" if shift.p_value < spec.evaluation.shift_p_value else "hardly tells"
+    auc = f"a classifier {told} them apart with AUC {shift.auc:.2f} (0.5 would be no difference)"
+    return f"{first.capitalize()} and {second} differ: {auc}{rest}."

@@ -1,0 +1,187 @@
+"""Where does the model fail? The target's metric on parts of the test split, with intervals (5.3).
+
+Many slices are looked at, so the worst of them looks bad by chance alone. Each slice is therefore tested against all
+other rows, and the p-values are corrected for their number (Holm, Scandinavian Journal of Statistics 6 (1979) 65-70):
+Fisher's exact test where the metric is a proportion, otherwise a permutation of which rows belong to the slice.
+Rows are taken as independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from playbook.artifacts import SliceFigure, Slices
+from playbook.data.tables import KEPT_PREFIX, TEXT
+from playbook.errors import DataError
+from playbook.evaluate import wording
+from playbook.evaluate.metrics import Labels, metric_value, metric_values
+from playbook.evaluate.paired import TOLERANCE, counted_rows, holm, label_cells, score_with_interval
+from playbook.spec import TaskSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LENGTH = "text length"
+MOST_VALUES = 20  # a column with more values is no slicing column unless the task file names it
+PERMUTATIONS = 2000
+Rows = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    spec: TaskSpec
+    truth: Labels
+    predicted: Labels
+    baseline: Labels | None
+
+    @property
+    def of_class(self) -> int | None:
+        """Number of the class that the target's metric speaks of."""
+        target = self.spec.target
+        return None if target.of_class is None else self.spec.labels.index(target.of_class)
+
+    def counted(self, rows: Rows) -> Rows:
+        """Those of some rows that the target's metric counts."""
+        counted = counted_rows(self.spec.target.metric, self.of_class, self.truth, self.predicted)
+        return rows if counted is None else rows & counted
+
+    def value(self, answers: Labels, rows: Rows) -> float:
+        """The target's metric of some answers on some rows."""
+        metric, classes = self.spec.target.metric, len(self.spec.labels)
+        return metric_value(metric, self.of_class, self.truth[rows], answers[rows], classes)
+
+
+def slices(
+    spec: TaskSpec, frame: pd.DataFrame, truth: Labels, predicted: Labels, baseline: Labels | None = None
+) -> Slices:
+    """The shown model on every slice of a test split, worst first.
+
+    Slices are the values of the columns that `evaluation.slices` names (by default every kept column with 2 to 20
+    values) and terciles of the text's length in words. Slices with fewer than `evaluation.min_slice_rows` rows that
+    the metric counts (rows of the class for recall) are left out and counted.
+
+    Args:
+        spec: the task.
+        frame: the test split, columns of `playbook.data.tables`.
+        truth: true classes, shape (rows,).
+        predicted: answers of the shown model, shape (rows,).
+        baseline: answers of the frozen baseline, shape (rows,), or None where it is the shown model.
+
+    Raises:
+        DataError: a column that the task file names is not in the frame.
+    """
+    answers = _Answers(spec, truth, predicted, baseline)
+    found: list[tuple[SliceFigure, float]] = []
+    left_out = 0
+    for column, value, rows in _members(spec, frame):
+        if not (~rows).any():
+            continue  # everything is one slice: there is no rest to hold it against
+        if answers.counted(rows).sum() < spec.evaluation.min_slice_rows:
+            left_out += 1
+            continue
+        found.append(_figure(answers, column, value, rows))
+    corrected = holm([p for _, p in found])
+    figures = [one.model_copy(update={"p_value": p}) for (one, _), p in zip(found, corrected, strict=True)]
+    figures.sort(key=lambda one: (one.score.value, one.column, one.value))
+    return Slices(figures=tuple(figures), left_out=left_out, text=_in_words(spec, figures, left_out))
+
+
+def _members(spec: TaskSpec, frame: pd.DataFrame) -> Iterator[tuple[str, str, Rows]]:
+    """Every slice: its column as the team calls it, its value, and which rows belong to it."""
+    named = spec.evaluation.slices
+    for name in named or spec.data.columns.keep:
+        column = f"{KEPT_PREFIX}{name}"
+        if column not in frame:
+            raise DataError(
+                f"evaluation.slices names {name!r}, which the prepared rows do not have; add it to data.columns.keep"
+            )
+        values = frame[column].fillna("").astype(str)
+        distinct = sorted(values.unique())
+        if named or 2 <= len(distinct) <= MOST_VALUES:
+            for value in distinct:
+                yield name, value or "(empty)", (values == value).to_numpy()
+    yield from _length_terciles([len(text.split()) for text in frame[TEXT]])
+
+
+def _length_terciles(words: Sequence[int]) -> Iterator[tuple[str, str, Rows]]:
+    counts = np.array(words)
+    if not len(counts):
+        return
+    first, second = (int(cut) for cut in np.quantile(counts, [1 / 3, 2 / 3], method="lower"))
+    yield LENGTH, f"up to {first} words", counts <= first
+    if second > first:
+        yield LENGTH, f"{first + 1} to {second} words", (counts > first) & (counts <= second)
+    if (counts > second).any():
+        yield LENGTH, f"over {second} words", counts > second
+
+
+def _figure(answers: _Answers, column: str, value: str, rows: Rows) -> tuple[SliceFigure, float]:
+    """A slice with its uncorrected p-value."""
+    spec = answers.spec
+    score = score_with_interval(
+        spec.target,
+        spec.labels,
+        answers.truth[rows],
+        answers.predicted[rows],
+        confidence=spec.evaluation.confidence,
+        resamples=spec.evaluation.resamples,
+        seed=spec.adaptation.seed,
+    )
+    figure = SliceFigure(
+        column=column,
+        value=value,
+        score=score,
+        rest=answers.value(answers.predicted, ~rows),
+        baseline=None if answers.baseline is None else answers.value(answers.baseline, rows),
+    )
+    proportion = counted_rows(spec.target.metric, answers.of_class, answers.truth, answers.predicted) is not None
+    return figure, (_fisher if proportion else _permutation)(answers, rows)
+
+
+def _fisher(answers: _Answers, rows: Rows) -> float:
+    """Two-sided p-value of Fisher's exact test: right and wrong answers in the slice and elsewhere."""
+    from scipy.stats import fisher_exact
+
+    right = answers.truth == answers.predicted
+    inside, outside = answers.counted(rows), answers.counted(~rows)
+    table = [[int((right & part).sum()), int((~right & part).sum())] for part in (inside, outside)]
+    return float(fisher_exact(table).pvalue)
+
+
+def _permutation(answers: _Answers, rows: Rows) -> float:
+    """Two-sided p-value over random slices of the same size; rows with one (truth, answer) are alike, so counts do."""
+    spec, classes = answers.spec, len(answers.spec.labels)
+    cells, counts, place = label_cells(answers.truth, answers.predicted)
+    inside = np.bincount(place[rows], minlength=len(cells))
+    random = np.random.default_rng(spec.adaptation.seed)
+    drawn = random.multivariate_hypergeometric(counts, int(rows.sum()), size=PERMUTATIONS)
+    weights = np.vstack([inside, drawn]).astype(float)
+    sides = [
+        np.nan_to_num(metric_values(spec.target.metric, answers.of_class, cells[:, 0], cells[:, 1], side, classes))
+        for side in (weights, counts - weights)
+    ]
+    apart = np.abs(sides[0] - sides[1])
+    return float((1 + (apart[1:] >= apart[0] - TOLERANCE).sum()) / (1 + PERMUTATIONS))
+
+
+def _in_words(spec: TaskSpec, figures: Sequence[SliceFigure], left_out: int) -> str:
+    if not figures:
+        return f"No slice has {spec.evaluation.min_slice_rows} rows."
+    alpha = 1 - spec.evaluation.confidence
+    worse = [one for one in figures if one.p_value < alpha and one.score.value < one.rest]
+    tail = f" {wording.size(left_out, 'smaller slice')} left out." if left_out else ""
+    if not worse:
+        return f"None of {wording.size(len(figures), 'slice')} is worse than the other rows beyond chance.{tail}"
+    one = worse[0]
+    score = one.score
+    others = f", and {len(worse) - 1} more beyond chance" if len(worse) > 1 else ""
+    return (
+        f"Worst where {one.column} is {one.value}: {score.metric} {wording.percent(score.value)} "
+        f"({wording.percent(score.low)} to {wording.percent(score.high)}, {wording.size(score.n)}) against "
+        f"{wording.percent(one.rest)} elsewhere{others}, of {wording.size(len(figures), 'slice')} looked at.{tail}"
+    )

@@ -1,0 +1,92 @@
+"""What the whole suite says: what stands against shipping, and what belongs into the report's headline.
+
+The rules, each on its own; a waiver with a reason, a name and an expiry may lift a blocker, nothing else does:
+
+| blocker | stands when |
+| --- | --- |
+| regression_budget | the candidate breaks more than `evaluation.regression` allows; not where the baseline ships |
+| behavioural_tests | more cases of a test fail than it allows, or it has no case; unless it is only reported |
+| production_slice | on rows like those of production the whole interval of the score lies under the target |
+| shifted_test | validation and test differ by the rule of `playbook.evaluate.shift` |
+| label_agreement | Cohen's kappa with the second annotator is under `data.labels.min_kappa` |
+| negative_transfer | the candidate loses to a control that had no transfer |
+
+A score on production rows that is under the target with an interval that still reaches it is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from playbook.artifacts import Agreement, BehaviourTest, Blocker, Evaluation
+from playbook.evaluate import wording
+from playbook.spec import TaskSpec
+
+
+def blockers(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None = None) -> tuple[Blocker, ...]:
+    """Everything that stands against shipping, in the order of the table above.
+
+    Args:
+        spec: the task.
+        evaluation: with all parts of the suite filled in.
+        agreement: with the second annotator, from the dataset version; None where nobody labelled twice.
+    """
+    return tuple(_found(spec, evaluation, agreement))
+
+
+def _found(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None) -> Iterator[Blocker]:
+    for one in evaluation.regressions:
+        if not one.passed and evaluation.ship != "baseline":
+            yield Blocker(what="regression_budget", text=one.text)
+    failed = [test for test in evaluation.behaviour if not test.passed and test.blocks]
+    if failed:
+        yield Blocker(what="behavioural_tests", text=_failed(failed))
+    score = evaluation.production
+    if score is not None and score.high < evaluation.target:
+        yield Blocker(what="production_slice", text=_under_target(evaluation, "the whole interval lies under it"))
+    for shift in evaluation.shifts:
+        if shift.differs and shift.name == "validation and test":
+            yield Blocker(what="shifted_test", text=shift.text)
+    floor = spec.data.labels.min_kappa
+    if agreement is not None and agreement.kappa.value < floor:
+        said = f"Cohen's kappa {agreement.kappa.value:.2f} on {wording.size(agreement.rows)}"
+        yield Blocker(what="label_agreement", text=f"Two people agree too little on labels: {said}, floor {floor:g}.")
+    if evaluation.transfer.transfer == "hurts":
+        text = evaluation.transfer.text or "The candidate loses to a control that had no transfer."
+        yield Blocker(what="negative_transfer", text=text)
+
+
+def headline_warnings(evaluation: Evaluation) -> tuple[str, ...]:
+    """Sentences for the report's headline: shifts with their size, production under the target, failed tests."""
+    found = [shift.text for shift in evaluation.shifts if shift.differs]
+    score = evaluation.production
+    if score is not None and score.value < evaluation.target:
+        reach = (
+            "the whole interval lies under it" if score.high < evaluation.target else "its interval still reaches it"
+        )
+        found.append(_under_target(evaluation, reach))
+    failed = [test for test in evaluation.behaviour if not test.passed]
+    return (*found, _failed(failed)) if failed else tuple(found)
+
+
+def _under_target(evaluation: Evaluation, reach: str) -> str:
+    score = evaluation.production
+    if score is None:
+        return ""
+    return (
+        f"On {wording.size(score.n)} like those of production {score.metric} is {wording.percent(score.value)} "
+        f"({wording.percent(score.low)} to {wording.percent(score.high)}), under the target of "
+        f"{wording.asked(evaluation.target)}; {reach}."
+    )
+
+
+def _failed(tests: list[BehaviourTest]) -> str:
+    noun = "Behavioural tests failed" if len(tests) > 1 else "A behavioural test failed"
+    return f"{noun}: {wording.listing([_one(test) for test in tests])}."
+
+
+def _one(test: BehaviourTest) -> str:
+    if not test.cases:
+        return f"“{test.name}” (no case to test)"
+    failures = test.failed_baseline if test.shown == "baseline" else test.failed_candidate
+    return f"“{test.name}” ({failures} of {test.cases} cases, allowed {wording.asked(test.allowed)})"

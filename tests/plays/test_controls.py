@@ -1,0 +1,153 @@
+"""The controls as a play: trained once, tracked, stored with their files, taken up again after a kill, or skipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from play_runs import Place, make_place
+from tiny_base import tiny_spec, write_tiny_base
+
+from playbook.adapt import rung as rung_module
+from playbook.adapt.classifier import load_bundle, save_bundle
+from playbook.artifacts import BaseSelection, Candidate, Controls
+from playbook.plays import BASE, CANDIDATE, CONTROLS, DATASET, EVALUATION, asset_kinds
+from playbook.taskfile import load_task
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
+RUNS = ("scratch", "other_base", "seed_14")
+
+
+def climb_to_controls(place: Place, only: str = "") -> str:
+    """Run every play up to the controls, or one alone; what it failed with, or nothing."""
+    from pipelines.factory import job_name, resources_of, task_definitions
+
+    task, places = load_task(place.file), place.places
+    job = task_definitions(task, places, resources_of(places)).resolve_job_def(job_name(task.spec.task))
+    names = list(asset_kinds(task.spec))
+    chosen = [only] if only else names[: names.index(EVALUATION)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            asset_selection=[dg.AssetKey([task.spec.task, name]) for name in chosen],
+        )
+    failures = [event.step_failure_data.error for event in done.all_events if event.is_step_failure]
+    return "".join(error.to_string() for error in failures if error is not None)
+
+
+CHOSEN = {"seeds": 2, "scratch_learning_rate": 5e-3}
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
+    """A place with a second base where every play up to the controls has run; tests ask for other controls."""
+    folder = tmp_path_factory.mktemp("controls")
+    place = make_place(folder, database, controls=CHOSEN)
+    write_tiny_base(folder / "second", seed=9)
+    second = {**tiny_spec(folder / "second").model_dump(exclude_none=True), "folder": "second"}
+    place.document["bake_off"] = {
+        "alternatives": [second],
+        "train_rows": 100,
+        "validation_rows": 60,
+        "resamples": 2,
+    }
+    place.task()
+    assert climb_to_controls(place) == ""
+    return place
+
+
+def controls_with(place: Place, **changes: Any) -> Controls:
+    """The controls that a changed section asks for; the plays before are not asked again."""
+    place.task(adaptation={"controls": {**CHOSEN, **changes}})
+    assert climb_to_controls(place, CONTROLS) == ""
+    found = place.current()[CONTROLS]
+    assert isinstance(found, Controls)
+    return found
+
+
+def test_all_controls_are_trained_and_stored_with_their_files(climbed: Place) -> None:
+    done, choice, base = controls_with(climbed), climbed.current()[CANDIDATE], climbed.current()[BASE]
+    assert isinstance(choice, Candidate) and choice.source.startswith("rung_") and isinstance(base, BaseSelection)
+    assert tuple(run.name for run in done.runs) == RUNS
+    assert set(done.files) == {f"{role}_{name}" for name in RUNS for role in ("weights", "predictions", "config")}
+    for role in done.files:
+        assert climbed.store.path(done, CONTROLS, role).is_file()
+    scratch, other, seed = done.runs
+    assert scratch.pin == seed.pin == done.pin == base.pin and other.pin == base.runner_up_pin is not None
+    assert {run.steps / run.epochs for run in done.runs} == {scratch.steps / scratch.epochs}, "same rows, same batches"
+    assert scratch.epochs <= 16 >= other.epochs and seed.epochs <= 8
+    assert done.transfer in ("helps", "does nothing", "hurts") and done.hardware
+    assert done.seeds is not None and list(done.seeds.values) == ["13", "14"]
+
+
+def test_each_control_is_a_run_of_its_own(climbed: Place) -> None:
+    named = [name for name in climbed.attempts() if name.startswith(CONTROLS)]
+    assert named[:3] == sorted(f"{CONTROLS}: {name}" for name in RUNS)
+
+
+def test_what_did_not_change_is_not_trained_again(climbed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, attempts = controls_with(climbed), climbed.attempts()
+    monkeypatch.setattr(rung_module, "_prepare", None)
+    assert controls_with(climbed) == before and climbed.attempts() == attempts
+
+
+def test_a_bundle_of_each_control_answers_as_it_did_in_training(climbed: Place, tmp_path: Path) -> None:
+    done, store = controls_with(climbed), climbed.store
+    spec = load_task(climbed.file).spec
+    validation = pd.read_parquet(store.path(climbed.current()[DATASET], DATASET, "validation"))
+    for run in done.runs:
+        folder = climbed.folder / ("second" if run.pin and run.pin.name == "second" else "base")
+        assert run.pin is not None
+        save_bundle(
+            tmp_path / run.name,
+            folder,
+            run.pin,
+            spec.labels,
+            store.path(done, CONTROLS, f"weights_{run.name}"),
+            "float32",
+        )
+        answers = load_bundle(tmp_path / run.name).predict_proba(validation["text"].tolist())
+        told = pd.read_parquet(store.path(done, CONTROLS, f"predictions_{run.name}"))[["p_0", "p_1"]].to_numpy()
+        assert np.abs(answers - told).max() < 1e-6, run.name
+
+
+def test_a_finished_control_survives_a_kill_of_the_next(climbed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, trained = rung_module._fit, []
+
+    def dying(job: Any, *rest: Any) -> int:
+        trained.append(job.out.name)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return fit(job, *rest)
+
+    climbed.task(adaptation={"controls": {**CHOSEN, "scratch_learning_rate": 4e-3}})
+    with monkeypatch.context() as patch:
+        patch.setattr(rung_module, "_fit", dying)
+        climb_to_controls(climbed, CONTROLS)
+    assert trained == ["scratch", "other_base"]
+
+    def counting(job: Any, *rest: Any) -> int:
+        trained.append(job.out.name)
+        return fit(job, *rest)
+
+    monkeypatch.setattr(rung_module, "_fit", counting)
+    done = controls_with(climbed, scratch_learning_rate=4e-3)
+    assert trained[2:] == ["other_base", "seed_14"] and tuple(run.name for run in done.runs) == RUNS
+
+
+def test_what_the_task_file_switches_off_is_not_trained(climbed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rung_module, "_prepare", None)
+    done = controls_with(climbed, scratch=False, other_base=False, seeds=1)
+    assert done.runs == () and done.transfer == "not measured" and done.seeds is None and not done.skipped
+
+
+def test_a_target_that_is_met_already_needs_no_controls(climbed: Place) -> None:
+    climbed.task(target={"at_least": 0.2})
+    assert climb_to_controls(climbed) == ""
+    done = climbed.current()[CONTROLS]
+    assert done.skipped and "met" in done.reason and done.files == {}

@@ -1,0 +1,153 @@
+"""LogME, RankMe, tokens per word, the probe and the clock: each against a direct computation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_samples import spec_for
+from tiny_base import write_tiny_base
+
+from playbook.bases.closeness import EPSILON, rank_me, vocabulary_fit
+from playbook.bases.latency import measure_footprint, time_calls
+from playbook.bases.probe import L2, fit_and_answer, resample_within_classes, stratified, take_slice
+from playbook.bases.transferability import log_me
+from playbook.errors import DataError, PinMismatch
+
+
+def _features(rows: int, width: int, signal: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, rows)
+    features = rng.standard_normal((rows, width))
+    features[:, :3] += signal * np.eye(3)[labels]
+    return features.astype(np.float32), labels
+
+
+@pytest.mark.parametrize(("rows", "width"), [(60, 5), (40, 8), (12, 20)])
+def test_log_me_is_the_largest_log_evidence(rows: int, width: int) -> None:
+    """y ~ N(0, I / beta + F F' / alpha), its density taken directly and maximised without the paper's algorithm."""
+    from scipy.optimize import minimize
+    from scipy.stats import multivariate_normal
+
+    features, labels = _features(rows, width, 1.5)
+    direct = []
+    for label in np.unique(labels):
+        y = (labels == label).astype(float)
+
+        def evidence(logs: np.ndarray, y: np.ndarray = y) -> float:
+            covariance = np.eye(rows) * np.exp(-logs[1]) + features @ features.T * np.exp(-logs[0])
+            return float(multivariate_normal.logpdf(y, np.zeros(rows), covariance, allow_singular=True)) / rows
+
+        starts = [np.array([a, b]) for a in (0.0, 4.0) for b in (0.0, 2.0)]
+        direct.append(max(-minimize(lambda at: -evidence(at), s, method="Nelder-Mead").fun for s in starts))
+    assert log_me(features, labels) == pytest.approx(np.mean(direct), abs=2e-4)
+
+
+def test_log_me_ranks_features_by_what_they_say_of_the_labels() -> None:
+    values = [log_me(*_features(300, 10, signal)) for signal in (0.0, 0.5, 1.0, 3.0)]
+    assert values == sorted(values)
+    features, labels = _features(300, 10, 1.0)
+    assert log_me(100 * features, labels) == pytest.approx(log_me(features, labels), abs=1e-6)
+    with pytest.raises(ValueError, match="expected features"):
+        log_me(features, labels[:-1])
+
+
+def test_rank_me_counts_directions() -> None:
+    orthogonal = np.linalg.qr(np.random.default_rng(0).standard_normal((50, 8)))[0]
+    assert rank_me(orthogonal) == pytest.approx(8, rel=1e-4)
+    assert rank_me(np.outer(np.arange(1, 50), np.ones(8))) == pytest.approx(1, rel=1e-4)
+    values = np.array([3.0, 2.0, 1.0])
+    shares = values / 6 + EPSILON
+    assert rank_me(np.diag(values)) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
+    assert rank_me(np.zeros((4, 2))) == pytest.approx(1, abs=1e-4)
+
+
+def test_tokens_per_word_and_unknown_tokens_are_counted(tmp_path: Path) -> None:
+    write_tiny_base(tmp_path)
+    tokenizer = tmp_path / "tokenizer.json"
+    assert vocabulary_fit(tokenizer, ["my order is late", "password reset"]) == (1.0, 0.0)
+    assert vocabulary_fit(tokenizer, ["my orders"]) == (1.5, 0.0)  # order, ##s
+    assert vocabulary_fit(tokenizer, ["refund my zebra"]) == (1.0, pytest.approx(1 / 3))
+    assert vocabulary_fit(tokenizer, ["late, " * 100]) == (1.0, 0.5)  # not cut; the comma is a word, unknown here
+    assert vocabulary_fit(tokenizer, []) == (0.0, 0.0)
+
+
+def test_a_slice_keeps_the_proportions_of_the_classes() -> None:
+    labels = np.repeat([0, 1, 2], [700, 299, 1])
+    chosen = stratified(labels, 100, seed=3)
+    assert np.bincount(labels[chosen]).tolist() == [70, 29, 1]
+    assert np.array_equal(chosen, np.unique(chosen))
+    assert np.array_equal(chosen, stratified(labels, 100, seed=3))
+    assert not np.array_equal(chosen, stratified(labels, 100, seed=4))
+    assert np.array_equal(stratified(labels, 5000, seed=3), np.arange(1000))
+    even = stratified(np.arange(90) % 3, 31, seed=1)
+    assert len(even) == 31
+
+
+def test_a_slice_without_rows_or_with_other_classes_is_refused() -> None:
+    spec = spec_for(("mixed", "same"))
+    frame = pd.DataFrame({"text": ["a", "b"], "label": [spec.labels[0], "no such class"]})
+    with pytest.raises(DataError, match=r"found \['no such class'\]"):
+        take_slice(spec, frame, 10)
+    with pytest.raises(DataError, match="no rows"):
+        take_slice(spec, frame.iloc[:0], 10)
+    found = take_slice(spec, frame.iloc[:1], 10)
+    assert (found.texts, found.labels.tolist()) == (["a"], [0])
+
+
+def test_resamples_keep_the_size_of_every_class() -> None:
+    labels = np.repeat([0, 1, 2], [50, 30, 5])
+    weights = resample_within_classes(labels, 20, seed=1)
+    for label, size in enumerate((50, 30, 5)):
+        assert (weights[:, labels == label].sum(1) == size).all()
+    assert len({tuple(row) for row in weights.tolist()}) == 20
+    assert np.array_equal(weights, resample_within_classes(labels, 20, seed=1))
+
+
+def test_all_heads_at_once_answer_as_each_alone() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    features, labels = _features(200, 12, 1.5)
+    asked, truth = _features(300, 12, 1.5, seed=9)
+    weights = np.concatenate([np.ones((1, 200)), resample_within_classes(labels, 4, seed=1)])
+    together = fit_and_answer(features, labels, 3, weights, asked)
+    assert together.shape == (5, 300)
+    assert (together[0] == truth).mean() > 0.6
+    centre, scale = features.mean(0), features.std()
+    for answers, row in zip(together, weights, strict=True):
+        assert (answers == fit_and_answer(features, labels, 3, row[None], asked)[0]).mean() > 0.99
+        peer = LogisticRegression(C=1 / (L2 * row.sum()), tol=1e-8, max_iter=2000)
+        peer.fit((features - centre) / scale, labels, sample_weight=row)
+        assert (answers == peer.predict((asked - centre) / scale)).mean() > 0.98
+
+
+def test_the_clock_asks_for_whole_batches_and_warms_up() -> None:
+    asked: list[list[str]] = []
+    found = time_calls(asked.append, ["a", "b", "c"], batch=2, fewest=5, seconds=0.0)
+    assert len(asked) == 7  # two of them to warm up
+    assert asked[:3] == [["a", "b"], ["c", "a"], ["b", "c"]]
+    assert found.batch == 2
+    assert 0 <= found.fastest_ms <= found.p50_ms <= found.p95_ms
+
+
+def test_a_base_is_measured_in_a_clean_process(tmp_path: Path) -> None:
+    spec = spec_for(("mixed", "same"))
+    pin = write_tiny_base(tmp_path)
+    found = measure_footprint(tmp_path, pin, spec.adaptation, ["my order is late", "reset"])
+    assert [latency.batch for latency in found.latency] == [1, 32]
+    assert all(0 < latency.fastest_ms <= latency.p50_ms <= latency.p95_ms for latency in found.latency)
+    assert all(latency.per_second > 0 for latency in found.latency)
+    assert 0 < found.memory_mb < 2000
+
+
+def test_a_base_that_does_not_load_says_why(tmp_path: Path) -> None:
+    spec = spec_for(("mixed", "same"))
+    pin = write_tiny_base(tmp_path)
+    config: dict[str, Any] = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "mystery"}))
+    with pytest.raises(PinMismatch, match=r"ended with status 1[\s\S]*'mystery'"):
+        measure_footprint(tmp_path, pin, spec.adaptation, ["a"])

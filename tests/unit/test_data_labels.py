@@ -1,0 +1,320 @@
+"""Agreement, guideline, corrections and production-like rows, as preparing sees them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_samples import SCRIPT, rows, sample, write_csv
+
+from playbook.data.agreement import agreement
+from playbook.data.annotations import read_second_annotator
+from playbook.data.corrections import Correction, guarded, read_corrections, unguarded, write_corrections
+from playbook.data.guideline import judge_guideline
+from playbook.data.prepare import prepare
+from playbook.data.versions import record_version
+from playbook.errors import DataError, TaskFileError
+from playbook.taskfile import Task
+
+LABELS = ("billing", "delivery")
+HEADER = "row_id,label,by,when,was\n"
+
+
+def side(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(folder / f"{name}.parquet").set_index("row_id")
+
+
+# Agreement
+
+
+def test_kappa_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    random = np.random.default_rng(3)
+    labels = ("a", "b", "c")
+    first = {f"r{i}": labels[random.integers(3)] for i in range(200)}
+    second = {row: label if random.random() < 0.7 else labels[random.integers(3)] for row, label in first.items()}
+    found = agreement(first, {**second, "elsewhere": "a"}, labels)
+    assert found is not None and found.rows == 200
+    pair = list(first.values()), [second[row] for row in first]
+    assert found.kappa.value == pytest.approx(cohen_kappa_score(*pair))
+    assert found.observed == pytest.approx(np.mean([a == b for a, b in zip(*pair, strict=True)]))
+    for label in labels:
+        one = [[name == label for name in side] for side in pair]
+        assert found.per_class[label] == pytest.approx(cohen_kappa_score(*one))
+    assert sum(count for _, _, count in found.disagreements) == sum(a != b for a, b in zip(*pair, strict=True))
+    assert [count for *_, count in found.disagreements] == sorted((c for *_, c in found.disagreements), reverse=True)
+    assert agreement(first, second, labels) == found
+
+
+def test_the_interval_of_kappa_covers_it() -> None:
+    random = np.random.default_rng(8)
+    hits = 0
+    for trial in range(60):  # true kappa 0.6: with probability 0.6 copied, otherwise drawn alike
+        first = [("a", "b")[random.integers(2)] for _ in range(150)]
+        second = [name if random.random() < 0.6 else ("a", "b")[random.integers(2)] for name in first]
+        sides = [{str(i): name for i, name in enumerate(side)} for side in (first, second)]
+        found = agreement(sides[0], sides[1], ("a", "b"), seed=trial)
+        assert found is not None
+        hits += found.kappa.low <= 0.6 <= found.kappa.high
+    assert hits / 60 >= 0.88
+
+
+def test_one_class_alone_says_nothing() -> None:
+    alone = {"x": "billing", "y": "billing"}
+    found = agreement(alone, alone, LABELS)
+    assert found is not None and found.kappa.value == 0 and found.observed == 1
+    assert agreement(alone, {"z": "billing"}, LABELS) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "2 columns or more, found"),
+        ("id\nx\n", "2 columns or more"),
+        ("id,label\nx,billing\ny,misc\n", r"line 3: expected one of the classes billing, delivery, found misc"),
+        ("id,label\nx,billing\nx,billing\n", "line 3: row x is labelled twice"),
+        ("id,label\nx\n", "line 2: expected 2 cells or more, found 1"),
+        ('id,label\n"x,billing\n', "not readable as CSV"),
+    ],
+)
+def test_a_second_annotator_with_faults_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "second.csv").write_text(text, "utf-8")
+    with pytest.raises(DataError, match=said):
+        read_second_annotator(tmp_path / "second.csv", LABELS)
+
+
+def test_undecided_rows_of_the_second_annotator_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "second.csv").write_text("who;what\nx; billing\ny;\n", "utf-8")  # as a spreadsheet may write it
+    assert read_second_annotator(tmp_path / "second.csv", LABELS) == {"x": "billing"}
+
+
+# Guideline
+
+
+@pytest.mark.parametrize(
+    ("text", "defined", "edged"),
+    [
+        ("# Billing\nMoney.\n", ("billing",), ()),
+        ("# Billing\n\n# delivery\nParcels\n### Edge cases\n- none came", ("delivery",), ("delivery",)),
+        ("- **billing**: money\n- `delivery`: parcels", LABELS, ()),
+        ("| class | is |\n|---|---|\n| `billing` | money |\n| delivery | |\n", ("billing",), ()),
+        ("## Edge cases\n| text | label |\n|---|---|\n| paid twice | `billing` |\n", (), ("billing",)),
+        ("## Edge cases\nthe word billing, or a delivery, in passing\n", (), ()),
+        ("## Edge cases\n- late: `delivery`, never **billing**\n", (), LABELS),
+        ("# billing\nmoney. An edge case is a refund.\n", ("billing",), ("billing",)),
+        ("```\n# billing\nmoney\n```\nbilling is money", (), ()),
+        ("", (), ()),
+    ],
+)
+def test_the_rule_of_the_guideline(text: str, defined: tuple[str, ...], edged: tuple[str, ...]) -> None:
+    found = judge_guideline(text, LABELS)
+    assert (found.defined, found.with_edge_cases) == (defined, edged)
+    assert set(found.missing) == set(LABELS) - set(defined)
+
+
+def test_names_of_classes_may_be_written_as_words() -> None:
+    assert judge_guideline("## Card arrival\nWhere is it?\n", ("card_arrival",)).defined == ("card_arrival",)
+
+
+def test_the_guideline_of_the_sample_task_is_complete() -> None:
+    path = Path(__file__).resolve().parents[2] / "data" / "tickets" / "GUIDELINE.md"
+    classes = ("access", "billing", "cancellation", "delivery", "fault")
+    found = judge_guideline(path.read_text("utf-8"), classes)
+    assert found.defined == found.with_edge_cases == classes and not found.missing
+
+
+# Corrections
+
+
+def corrected_task(folder: Path, *lines: str, table: list[dict[str, str]] | None = None) -> Task:
+    task = sample(folder, table, labels={"corrections": "corrections.csv"})
+    (folder / "corrections.csv").write_text(HEADER + "".join(f"{line}\n" for line in lines), "utf-8")
+    return task
+
+
+def test_corrections_change_labels_and_no_side(tmp_path: Path) -> None:
+    task = corrected_task(tmp_path)
+    before = prepare(task, tmp_path / "before")
+    sides = {split: side(tmp_path / "before", split) for split in ("train", "validation", "test")}
+    chosen = {split: table.index[table["label"] == "billing"][0] for split, table in sides.items()}
+    lines = [f"{row},delivery,ann,2026-01-02,billing" for row in chosen.values()]
+    confirmed = sides["train"].index[sides["train"]["label"] == "delivery"][0]
+    after = prepare(corrected_task(tmp_path, *lines, f"{confirmed},delivery,ann,2026-01-02,delivery"), tmp_path / "x")
+    assert before["corrections"] == {"changed": 0, "confirmed": 0}
+    assert after["corrections"] == {"changed": 3, "confirmed": 1}
+    for split, row in chosen.items():
+        table = side(tmp_path / "x", split)
+        assert set(table.index) == set(sides[split].index)
+        assert table.loc[row, "label"] == "delivery"
+        assert (table["label"] != sides[split]["label"].reindex(table.index)).sum() == 1
+    assert "3 corrected, 1 confirmed" in (tmp_path / "x" / "page.md").read_text("utf-8")
+
+
+def test_a_corrected_label_can_free_a_quarantined_row(tmp_path: Path) -> None:
+    table = rows()
+    table[0]["label"] = "misc"
+    assert prepare(corrected_task(tmp_path, table=table), tmp_path / "out")["quarantined"] == {"unknown label": 1}
+    task = corrected_task(tmp_path, "R0000,billing,ann,2026-01-02,misc", table=table)
+    assert prepare(task, tmp_path / "out")["quarantined"] == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("R9999,billing,ann,2026-01-02,delivery", r"line 2: the source has no row R9999"),
+        ("R0000,misc,ann,2026-01-02,billing", r"line 2: expected one of the classes billing, delivery, found misc"),
+        ("R0000,,ann,2026-01-02,billing", r"line 2: expected one of the classes .* found nothing"),
+        ("R0001,billing,ann,2026-01-02,other", r"line 2: row R0001 was other when it was corrected, the source now"),
+        ("R0000,billing,a,b,billing\nR0000,billing,a,b,billing", r"line 3: row R0000 is corrected twice"),
+    ],
+)
+def test_corrections_that_do_not_fit_are_refused_with_their_line(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        prepare(corrected_task(tmp_path, line), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_source_that_was_mended_meanwhile_is_no_fault(tmp_path: Path) -> None:
+    figures = prepare(corrected_task(tmp_path, "R0000,billing,ann,2026-01-02,delivery"), tmp_path / "out")
+    assert figures["corrections"]["changed"] == 1 and figures["class_rows"]["train"]["billing"] > 0
+
+
+def test_corrections_need_columns_and_may_be_absent(tmp_path: Path) -> None:
+    task = corrected_task(tmp_path)
+    (tmp_path / "corrections.csv").write_text("row_id,label\n", "utf-8")
+    with pytest.raises(DataError, match=r"expected the columns row_id, label, by, when, was, .*add by, when, was"):
+        read_corrections(task)
+    (tmp_path / "corrections.csv").unlink()
+    assert read_corrections(task) == ()
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+4", "-5", "@x", "\ttab", "'=1", "''-2"])
+def test_no_cell_runs_in_a_spreadsheet_and_none_is_lost(cell: str) -> None:
+    assert guarded(cell).startswith("'") and unguarded(guarded(cell)) == cell
+
+
+@pytest.mark.parametrize("cell", ["", "plain", "'quoted'", "a=b", "1-2"])
+def test_harmless_cells_stay(cell: str) -> None:
+    assert guarded(cell) == cell == unguarded(cell)
+
+
+def test_written_corrections_read_back_the_same(tmp_path: Path) -> None:
+    task = corrected_task(tmp_path)
+    ones = [Correction("-x", "billing", "=ann", "2026-01-02", "delivery"), Correction("a", "delivery", "b", "c", "")]
+    write_corrections(tmp_path / "corrections.csv", ones)
+    assert [(c.row_id, c.label, c.by, c.when, c.was) for c in read_corrections(task)] == [
+        (c.row_id, c.label, c.by, c.when, c.was) for c in ones
+    ]
+
+
+def test_the_changelog_says_how_many_labels_were_corrected(tmp_path: Path) -> None:
+    figures = prepare(corrected_task(tmp_path), tmp_path / "out")
+    record = tmp_path / "versions.yaml"
+    assert "corrected" not in record_version(record, "a", figures)[0].changelog
+    after = prepare(corrected_task(tmp_path, "R0000,delivery,ann,2026-01-02,billing"), tmp_path / "out")
+    assert "labels corrected +1 (now 1)" in record_version(record, "b", after)[0].changelog
+    assert "labels corrected -1 (now 0)" in record_version(record, "c", figures)[0].changelog
+    assert "corrections: 1" in record.read_text("utf-8")
+
+
+# The profile and the page
+
+
+def labelled(folder: Path) -> Task:
+    table = rows()
+    write_csv(folder / "second.csv", [{"id": row["id"], "label": row["label"]} for row in table[:40]])
+    (folder / "guide.md").write_text(f"# billing\n{SCRIPT}\n", "utf-8")
+    return sample(folder, table, labels={"second_annotator": "second.csv", "guideline": "guide.md"})
+
+
+def test_profile_and_page_tell_how_far_labels_can_be_believed(tmp_path: Path) -> None:
+    figures = prepare(labelled(tmp_path), tmp_path / "out")
+    assert figures["agreement"]["kappa"]["value"] == 1 and figures["agreement"]["rows"] == 40
+    assert figures["guideline"]["defined"] == ["billing"] and figures["guideline"]["missing"] == ["delivery"]
+    page = (tmp_path / "out" / "page.md").read_text("utf-8")
+    assert "Cohen's kappa 1.00" in page and "defines 1 of 2 classes" in page
+    assert "The guideline does not define delivery" in page and SCRIPT not in page
+    assert json.loads((tmp_path / "out" / "profile.json").read_text("utf-8")) == figures
+
+
+def test_a_page_without_label_files_says_so(tmp_path: Path) -> None:
+    figures = prepare(sample(tmp_path), tmp_path / "out")
+    assert figures["agreement"] is None and figures["guideline"] is None and figures["production"] is None
+    page = (tmp_path / "out" / "page.md").read_text("utf-8")
+    assert "Nobody knows how far two people would agree" in page and "Guideline: none named" in page
+    assert "no production\\-like rows" in page
+
+
+@pytest.mark.parametrize("part", ["second.csv", "guide.md"])
+def test_any_change_of_a_label_file_changes_the_bytes(tmp_path: Path, part: str) -> None:
+    task = labelled(tmp_path)
+    prepare(task, tmp_path / "one")
+    (tmp_path / part).write_text((tmp_path / part).read_text("utf-8") + "\n", "utf-8")  # changes no figure
+    prepare(task, tmp_path / "two")
+    one, two = ((tmp_path / out / "profile.json").read_bytes() for out in ("one", "two"))
+    assert one != two
+
+
+@pytest.mark.parametrize("part", ["second_annotator", "guideline"])
+def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path, part: str) -> None:
+    with pytest.raises(DataError, match=r"gone\.csv: no such file"):
+        prepare(sample(tmp_path, labels={part: "gone.csv"}), tmp_path / "out")
+
+
+def test_label_files_are_local(tmp_path: Path) -> None:
+    with pytest.raises(TaskFileError, match="a local file, relative to the task file"):
+        sample(tmp_path, labels={"guideline": "https://example.com/g.md"})
+
+
+# Production-like rows
+
+
+def production(folder: Path, table: list[dict[str, str]], **data: Any) -> Task:
+    write_csv(folder / "live.csv", table)
+    return sample(folder, production={"path": "live.csv"}, **data)
+
+
+def test_production_rows_are_cleaned_like_the_rest(tmp_path: Path) -> None:
+    live = [{**row, "id": f"L{at}"} for at, row in enumerate(rows(40, seed=9))]
+    live[0]["label"], live[1]["label"], live[2]["text"] = "", "misc", "test"
+    figures = prepare(production(tmp_path, live), tmp_path / "out")
+    table = side(tmp_path / "out", "production")
+    assert figures["production"] == {
+        "raw_rows": 40, "rows": 38, "labelled": 37, "left_out": {"test message": 1, "unknown label": 1},
+    }  # fmt: skip
+    assert len(table) == 38 and table.loc["L0", "label"] == "" and (table["group"] != "").all()
+    assert list(table.columns) == list(side(tmp_path / "out", "train").columns)
+    assert sum(figures["rows"].values()) + figures["quarantined_rows"] == figures["raw_rows"] == 240
+
+
+def test_copies_of_training_rows_are_left_out_and_counted(tmp_path: Path) -> None:
+    prepare(sample(tmp_path), tmp_path / "first")
+    texts = {split: side(tmp_path / "first", split)["text"].iloc[0] for split in ("train", "test")}
+    live = [{**row, "id": f"L{at}"} for at, row in enumerate(rows(10, seed=9))]
+    live[0]["text"], live[1]["text"], live[2]["text"] = texts["train"].upper(), texts["train"] + "s", texts["test"]
+    figures = prepare(production(tmp_path, live), tmp_path / "out")
+    assert figures["production"]["left_out"] == {"duplicate of a training row": 2}
+    assert set(side(tmp_path / "out", "production").index) == {f"L{at}" for at in range(2, 10)}
+    assert "left out: 2 duplicate of a training row" in (tmp_path / "out" / "page.md").read_text("utf-8")
+
+
+def test_unlabelled_rows_do_not_contradict_labelled_ones(tmp_path: Path) -> None:
+    live = [{**row, "id": f"L{at}"} for at, row in enumerate(rows(10, seed=9))]
+    live[1] |= {"text": live[0]["text"], "label": ""}
+    assert prepare(production(tmp_path, live), tmp_path / "out")["production"]["rows"] == 10
+
+
+def test_a_production_file_of_copies_alone_is_refused(tmp_path: Path) -> None:
+    task = sample(tmp_path)
+    prepare(task, tmp_path / "first")
+    train = set(side(tmp_path / "first", "train").index)
+    with pytest.raises(DataError, match=r"expected rows that are fit for use and no copies .* found none of"):
+        prepare(production(tmp_path, [row for row in rows() if row["id"] in train]), tmp_path / "out")
+    live = [{name: value for name, value in row.items() if name != "customer"} for row in rows(5, seed=9)]
+    with pytest.raises(DataError, match=r"live\.csv: column 'customer' \(group\) is missing"):
+        prepare(production(tmp_path, live), tmp_path / "out")

@@ -1,0 +1,143 @@
+"""Costs of the paths: counted by hand on a probe with round figures, and the ratios that earlier tasks leave behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_samples import ORDINARY, spec_for
+
+from playbook.artifacts import PATHS, BasePin, PathCost
+from playbook.decide.cost import Workload, past_ratio, path_costs, read_ratios, record_ratio, run_seconds, saved
+from playbook.decide.probe import Probe
+from playbook.errors import ArtifactError
+from playbook.spec import TaskSpec
+
+PROBE = Probe(20, 640, 6, frozen_seconds=0.001, training_seconds=0.003, losses=(1.6, 1.1), hardware="x", seconds=5)
+PIN = BasePin(
+    name="base", origin="folder", revision="r", weights_sha256="0" * 64, tokenizer_sha256="0" * 64, licence="MIT",
+    parameters=20_000_000, blocks=6, width=400, pooling="mean", max_length=128,
+)  # fmt: skip
+WORK = Workload(1000, 100, PIN, PROBE)
+
+
+def spec_with(prices: dict[str, Any] | None = None, **adaptation: Any) -> TaskSpec:
+    spec = spec_for(ORDINARY)
+    plan = {"max_rungs": 2, "epochs": 5, "controls": {"scratch": False, "other_base": False}} | adaptation
+    return TaskSpec.model_validate(spec.model_dump(mode="json") | {"adaptation": plan, "prices": prices or {}})
+
+
+def by_path(costs: tuple[PathCost, ...]) -> dict[str, PathCost]:
+    return {cost.path: cost for cost in costs}
+
+
+def test_a_run_is_counted_by_hand() -> None:
+    assert run_seconds(spec_with(), WORK) == {
+        "frozen_baseline": pytest.approx(1100 * 6 * 0.001),
+        "rungs": pytest.approx(5 * (1000 * 3 * 0.003 + 100 * 3 * 0.001)),  # one block, then two
+    }
+
+
+def test_controls_and_seeds_are_counted() -> None:
+    spec = spec_with(controls={"scratch": True, "other_base": True, "seeds": 3})
+    found = run_seconds(spec, WORK)
+    assert found["scratch"] == pytest.approx(10 * (1000 * 7 * 0.003 + 100 * 6 * 0.001))  # epochs of both rungs
+    assert found["seeds"] == pytest.approx(2 * 5 * (1000 * 2 * 0.003 + 100 * 2 * 0.001))
+    assert "other_base" not in found  # the task has one base
+    two = spec.model_copy(update={"bake_off": spec.bake_off.model_copy(update={"alternatives": (spec.base,)})})
+    other = run_seconds(two, WORK)["other_base"]
+    assert other == pytest.approx(found["frozen_baseline"] + 10 * (1000 * 2 * 0.003 + 100 * 2 * 0.001))
+
+
+def test_without_the_cache_frozen_blocks_cost_in_every_epoch() -> None:
+    cached, slow = (run_seconds(spec_with(cache_activations=flag), WORK)["rungs"] for flag in (True, False))
+    assert slow - cached == pytest.approx(5 * 1100 * (5 + 4) * 0.001)
+
+
+def test_rungs_are_no_more_than_the_base_has_blocks() -> None:
+    assert run_seconds(spec_with(max_rungs=48), WORK) == run_seconds(spec_with(max_rungs=6), WORK)
+
+
+def test_devices_share_the_time_but_not_the_device_hours() -> None:
+    one, four = spec_with(devices=1), spec_with(devices=4)
+    assert run_seconds(four, WORK)["rungs"] == pytest.approx(run_seconds(one, WORK)["rungs"] / 4)
+    assert by_path(path_costs(four, WORK))["fine_tune"].device_hours == pytest.approx(
+        by_path(path_costs(one, WORK))["fine_tune"].device_hours
+    )
+
+
+def test_every_path_has_its_price() -> None:
+    prices = {
+        "currency": "CHF", "device_hour": 3600.0, "person_hour": 100.0, "iteration_person_hours": 10.0, "label": 2.0,
+        "storage_gb_month": 1.0, "storage_months": 10.0, "prompts_per_1000": 0.5, "serving_hour": 3600.0,
+    }  # fmt: skip
+    spec = spec_with(prices)
+    spec = spec.model_copy(update={"decision": spec.decision.model_copy(update={"rows_obtainable": 50})})
+    costs = by_path(path_costs(spec, WORK))
+    assert tuple(costs) == PATHS
+    seconds = sum(run_seconds(spec, WORK).values())
+    stored = (3 * 12 * 400**2 + 20_000_000) * 4 / 1e9  # one block, two blocks, and the bundle
+    tuned = costs["fine_tune"]
+    assert tuned.iterations == (3, 8)
+    assert tuned.device_hours == pytest.approx(8 * seconds / 3600)
+    assert tuned.storage_gb == pytest.approx(8 * stored)
+    assert tuned.money == pytest.approx(50 * 2 + 8 * (seconds + 1000 + 10 * stored))
+    assert tuned.inference_per_1000 == pytest.approx(1000 * 6 * 0.001)
+    assert costs["no_model"].money == 1000 and costs["no_model"].iterations == (1, 1)
+    assert costs["prompt_or_retrieve"].money == 8000 and costs["prompt_or_retrieve"].inference_per_1000 == 0.5
+    scratch = 3 * 10 * (1000 * 7 * 0.003 + 100 * 6 * 0.001)
+    assert costs["from_scratch"].device_hours == pytest.approx(8 * scratch / 3600)
+    assert "50 further labels at 2 CHF" in tuned.how and "3 iterations come to" in tuned.how
+
+
+def test_earlier_tasks_correct_the_estimate() -> None:
+    plain, twice = (by_path(path_costs(spec_with(), WORK, ratio))["fine_tune"] for ratio in (1.0, 2.0))
+    assert twice.device_hours == pytest.approx(2 * plain.device_hours)
+    assert "times 2.00" in twice.how and "times" not in plain.how
+
+
+def test_without_a_probe_nothing_is_claimed() -> None:
+    spec, blind = spec_with(), Workload(1000, 100)
+    assert run_seconds(spec, blind) == {}
+    tuned = by_path(path_costs(spec, blind))["fine_tune"]
+    assert tuned.device_hours == 0 and tuned.storage_gb == 0 and "could not be read" in tuned.how
+    assert "prompts_per_1000 is not given" in by_path(path_costs(spec, blind))["prompt_or_retrieve"].how
+
+
+def test_what_ending_early_saves() -> None:
+    spec = spec_with({"person_hour": 50.0})
+    text = saved(path_costs(spec, WORK), "EUR", "tfidf")
+    hours = 8 * sum(run_seconds(spec, WORK).values()) / 3600
+    assert "by tfidf" in text and "3 to 8 iterations" in text and f"{hours:.2g} device-hours" in text
+    assert "5,600.00 EUR" in text  # seven iterations of 16 hours at 50
+    assert "no money that was priced" in saved(path_costs(spec_with(), WORK), "EUR", "tfidf")
+
+
+def test_the_ratio_is_the_median_of_the_last_ten(tmp_path: Path) -> None:
+    path = tmp_path / "ledgers" / "cost_ratios.jsonl"
+    assert past_ratio(path) == 1.0
+    for number in range(12):
+        assert record_ratio(path, f"task_{number}", 100.0, 50.0 + 10 * number) == pytest.approx(0.5 + 0.1 * number)
+    assert past_ratio(path) == pytest.approx((1.1 + 1.2) / 2)  # of 0.7 to 1.6
+    first = read_ratios(path)[0]
+    assert (first["task"], first["estimated"], first["actual"]) == ("task_0", 100.0, 50.0)
+
+
+@pytest.mark.parametrize("times", [(0.0, 5.0), (5.0, 0.0), (-1.0, 5.0), (float("inf"), 5.0), (5.0, float("nan"))])
+def test_no_ratio_without_two_times(tmp_path: Path, times: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="two positive times"):
+        record_ratio(tmp_path / "r.jsonl", "tickets", *times)
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"task": "x"}', '{"ratio": 0}', '{"ratio": "fast"}', '{"ratio": NaN}'])
+def test_an_edited_ratio_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "r.jsonl"
+    record_ratio(path, "tickets", 10, 11)
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(ArtifactError, match="line 2"):
+        past_ratio(path)
+    path.write_text(path.read_text().splitlines()[0] + "\n" + json.dumps({"ratio": 3.1}) + "\n")
+    assert past_ratio(path) == pytest.approx((1.1 + 3.1) / 2)

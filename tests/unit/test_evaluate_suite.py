@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from report_samples import ORDINARY, score, spec_for
+
+from playbook.artifacts import (
+    Agreement,
+    BehaviourTest,
+    Evaluation,
+    Figure,
+    Regression,
+    Score,
+    Shift,
+    TransferVerdict,
+)
+from playbook.evaluate.speed import measure_speed
+from playbook.evaluate.suite import blockers, headline_warnings
+from playbook.spec import TaskSpec
+
+SHIFTED = "Validation and test differ: a classifier tells them apart with AUC 0.83 (0.5 would be no difference)."
+
+
+def evaluation(**parts: Any) -> Evaluation:
+    fields = {"task": "demo", "ship": "candidate", "target": 0.85, "metric": "accuracy"}
+    return Evaluation(**(fields | parts))
+
+
+def shift(name: Any = "validation and test", differs: bool = True) -> Shift:
+    return Shift(name=name, rows=(300, 600), auc=0.83, p_value=0.001, class_mix=0.12, class_mix_p_value=0.001,
+                 length_ratio=1.0, score=None, differs=differs, text=SHIFTED)  # fmt: skip
+
+
+def regressed(passed: bool) -> Regression:
+    return Regression(against="frozen baseline", version="", broken=40, mended=9, share=0.06, allowed=0.05,
+                      per_class=(), passed=passed, text="The candidate gets 40 rows wrong.")  # fmt: skip
+
+
+def behaved(passed: bool, cases: int = 100, shown: Any = "candidate", name: str = "typos") -> BehaviourTest:
+    return BehaviourTest(name=name, kind="invariance", cases=cases, failed_baseline=30, failed_candidate=12,
+                         allowed=0.05, passed=passed, shown=shown)  # fmt: skip
+
+
+def agreed(kappa: float) -> Agreement:
+    figure = Figure(value=kappa, low=kappa - 0.1, high=kappa + 0.1)
+    return Agreement(rows=300, kappa=figure, observed=0.8, per_class={}, disagreements=())
+
+
+def production(value: float, high: float) -> Score:
+    return Score(metric="accuracy", value=value, low=value - 0.05, high=high, n=200)
+
+
+STANDS = [
+    ("regression_budget", {"regressions": (regressed(False),)}, {"regressions": (regressed(True),)}, "40 rows wrong"),
+    ("behavioural_tests", {"behaviour": (behaved(False),)}, {"behaviour": (behaved(True),)},
+     "“typos” (12 of 100 cases, allowed 5 %)"),
+    ("production_slice", {"production": production(0.78, 0.83)}, {"production": production(0.82, 0.86)},
+     "On 200 rows like those of production accuracy is 78.0 % (73.0 % to 83.0 %), under the target of 85 %; the whole"),
+    ("shifted_test", {"shifts": (shift(),)}, {"shifts": (shift(differs=False), shift("test and production"))}, SHIFTED),
+    ("negative_transfer", {"transfer": TransferVerdict(transfer="hurts", text="Scratch is better.")},
+     {"transfer": TransferVerdict(transfer="does nothing")}, "Scratch is better."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "bad", "good", "said"), STANDS, ids=[row[0] for row in STANDS])
+def test_every_blocker_stands_by_its_rule_and_only_by_it(
+    what: str, bad: dict[str, Any], good: dict[str, Any], said: str
+) -> None:
+    spec = spec_for(ORDINARY)
+    found = blockers(spec, evaluation(**bad))
+    assert [blocker.what for blocker in found] == [what]
+    assert said in found[0].text
+    assert blockers(spec, evaluation(**good)) == ()
+
+
+def test_labels_that_two_people_do_not_agree_on() -> None:
+    spec = spec_for(ORDINARY)
+    found = blockers(spec, evaluation(), agreed(0.55))
+    assert [blocker.what for blocker in found] == ["label_agreement"]
+    assert "Cohen's kappa 0.55 on 300 rows, floor 0.6" in found[0].text
+    assert blockers(spec, evaluation(), agreed(0.6)) == ()
+
+
+def test_what_the_candidate_breaks_is_no_matter_where_the_baseline_ships() -> None:
+    spec, parts = spec_for(ORDINARY), {"regressions": (regressed(False),)}
+    assert blockers(spec, evaluation(ship="baseline", **parts)) == ()
+    assert len(blockers(spec, evaluation(ship="nothing", **parts))) == 1
+
+
+def test_all_blockers_come_together() -> None:
+    everything: dict[str, Any] = {}
+    for _, bad, _, _ in STANDS:
+        everything |= bad
+    found = blockers(spec_for(ORDINARY), evaluation(**everything), agreed(0.1))
+    assert [blocker.what for blocker in found] == [
+        "regression_budget", "behavioural_tests", "production_slice", "shifted_test", "label_agreement",
+        "negative_transfer",
+    ]  # fmt: skip
+
+
+def test_the_headline_says_what_is_shifted_failing_or_short() -> None:
+    shifts = (shift(), shift("test and production"))
+    tests = (behaved(True), behaved(False, shown="baseline"), behaved(False, cases=0, name="names"))
+    found = headline_warnings(evaluation(shifts=shifts, production=production(0.82, 0.87), behaviour=tests))
+    assert found[:2] == (SHIFTED, SHIFTED)
+    assert found[2].endswith("under the target of 85 %; its interval still reaches it.")
+    assert found[3] == (
+        "Behavioural tests failed: “typos” (30 of 100 cases, allowed 5 %) and “names” (no case to test)."
+    )
+    assert headline_warnings(evaluation(shifts=(shift(differs=False),), production=score(0.9))) == ()
+    assert headline_warnings(evaluation()) == ()
+
+
+def priced(**prices: Any) -> TaskSpec:
+    document = spec_for(ORDINARY).model_dump(mode="json")
+    document["prices"] |= prices
+    return TaskSpec.model_validate(document)
+
+
+def test_speed_and_what_it_costs() -> None:
+    asked: list[int] = []
+
+    def answer(texts: list[str]) -> Any:
+        asked.append(len(texts))
+        return np.zeros((len(texts), 5))
+
+    spec = priced(serving_hour=3.6, currency="CHF")
+    found = measure_speed(spec, "candidate", answer, ["a", "b", "c"], seconds=0.0)
+    assert [one.batch for one in found.latency] == [1, 32]
+    assert {1, 32} == set(asked)
+    assert all(0 <= one.p50_ms <= one.p95_ms for one in found.latency)
+    assert found.cost_per_1000 == pytest.approx(1 / found.latency[0].per_second)  # 3.6 an hour: 0.001 a second
+    assert (found.currency, found.model) == ("CHF", "candidate")
+    assert measure_speed(priced(), "baseline", answer, ["a"], seconds=0.0).cost_per_1000 == 0
+    with pytest.raises(ValueError, match="at least one text"):
+        measure_speed(spec, "baseline", answer, [])

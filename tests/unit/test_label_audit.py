@@ -1,0 +1,308 @@
+"""Likely label errors, the relabel queue, and the learning curve, on made-up features."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_samples import rows as sample_rows
+
+from playbook.artifacts import Figure
+from playbook.data.corrections import Correction
+from playbook.data.label_errors import AuditRows, Suspicion, find_label_errors, likeliest_other, out_of_fold
+from playbook.data.learning_curve import (
+    CurveRows,
+    CurveRules,
+    fit_law,
+    judge_gain,
+    learning_curve,
+    nested_order,
+    subsample_sizes,
+)
+from playbook.data.learning_curve_plot import learning_curve_plot
+from playbook.data.relabel_queue import COLUMNS, Queue, build_queue, edits, in_words, publish_queue, review, write_queue
+from playbook.errors import DataError
+from playbook.spec import Limit
+
+LABELS = ("billing", "delivery")
+WRONG = tuple(range(0, 240, 16))  # 15 rows, all of one class
+
+
+def features(labels: np.ndarray, distance: float, seed: int = 0, width: int = 16) -> np.ndarray:
+    centres = np.random.default_rng(5).normal(size=(int(labels.max()) + 1, width)) * distance
+    noise = np.random.default_rng(seed).normal(size=(len(labels), width))
+    return (centres[labels] + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def audited() -> tuple[AuditRows, Suspicion]:
+    """Rows of which 15 carry the wrong label, and the order of suspicion."""
+    table = sample_rows(240)
+    truth = np.array([LABELS.index(row["label"]) for row in table], dtype=np.int64)
+    given = truth.copy()
+    given[list(WRONG)] = 1 - given[list(WRONG)]
+    rows = AuditRows(
+        row_ids=tuple(row["id"] for row in table),
+        splits=("train",) * 200 + ("validation",) * 40,
+        texts=tuple(row["text"] for row in table),
+        groups=tuple(row["customer"] for row in table),
+        features=features(truth, 0.5),
+        labels=given,
+    )
+    return rows, find_label_errors(rows, 2, l2=0.01, folds=5, seed=3)
+
+
+def test_planted_errors_come_first(audited: tuple[AuditRows, Suspicion]) -> None:
+    rows, found = audited
+    assert sorted(found.order.tolist()) == list(range(240))
+    assert len({*found.order[:15].tolist()} & set(WRONG)) >= 13
+    assert 10 <= found.suspects <= 25
+    assert found.probabilities.sum(axis=1) == pytest.approx(np.ones(240))
+    again = find_label_errors(rows, 2, l2=0.01, folds=5, seed=3)
+    assert (again.order == found.order).all()
+
+
+def test_no_model_has_seen_a_row_of_the_group_that_it_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    from playbook.data import label_errors as module
+
+    seen: list[tuple[set[float], set[float]]] = []
+
+    def watch(fitted: np.ndarray, labels: np.ndarray, held: np.ndarray, classes: int, l2: float) -> np.ndarray:
+        seen.append(({*fitted[:, 0].tolist()}, {*held[:, 0].tolist()}))
+        return np.full((len(held), classes), 1 / classes)
+
+    monkeypatch.setattr(module, "_by_features", watch)
+    groups = [f"g{at // 4}" for at in range(80)]
+    numbers = np.array([float(name[1:]) for name in groups], dtype=np.float32)[:, None]
+    texts = tuple(f"word{at % 2} again" for at in range(80))
+    labels = np.array([at % 2 for at in range(80)], dtype=np.int64)
+    rows = AuditRows(tuple(map(str, range(80))), ("train",) * 80, texts, tuple(groups), numbers, labels)
+    out_of_fold(rows, 2, l2=0.1, folds=4, seed=1)
+    assert len(seen) == 4 and all(not fitted & held for fitted, held in seen)
+
+
+def test_labels_without_errors_give_few_suspects() -> None:
+    labels = np.array([at % 2 for at in range(200)], dtype=np.int64)
+    texts = tuple(f"{'money' if label == 0 else 'parcel'} matter {at}" for at, label in enumerate(labels))
+    ids = tuple(map(str, range(200)))
+    rows = AuditRows(ids, ("train",) * 200, texts, ids, features(labels, 2.0), labels)
+    assert find_label_errors(rows, 2, l2=0.01, folds=5, seed=3).suspects <= 2
+
+
+def test_texts_without_words_are_judged_by_characters() -> None:
+    labels = np.array([at % 2 for at in range(60)], dtype=np.int64)
+    texts = tuple("a b" if label == 0 else "c d" for label in labels)
+    ids = tuple(map(str, range(60)))
+    found = out_of_fold(AuditRows(ids, ("train",) * 60, texts, ids, features(labels, 1.0), labels), 2, l2=0.01, folds=5,
+                        seed=3)  # fmt: skip
+    assert (found.argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_the_order_agrees_with_cleanlabs_own(audited: tuple[AuditRows, Suspicion]) -> None:
+    from cleanlab.filter import find_label_issues
+
+    rows, found = audited
+    ranked = find_label_issues(
+        rows.labels,
+        found.probabilities,
+        filter_by="prune_by_noise_rate",
+        return_indices_ranked_by="normalized_margin",
+        n_jobs=1,
+    )
+    assert found.order[: found.suspects].tolist() == ranked.tolist()
+
+
+def test_the_suggestion_is_the_likeliest_other_class() -> None:
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    assert likeliest_other(probabilities, np.array([0, 1])).tolist() == [1, 2]
+
+
+# The queue
+
+
+def queue_of(audited: tuple[AuditRows, Suspicion], reviewed: frozenset[str] = frozenset()) -> Queue:
+    return build_queue(*audited, LABELS, {"R0016": "billing"}, reviewed)
+
+
+def test_the_queue_has_all_suspects_and_as_many_rows_again(
+    audited: tuple[AuditRows, Suspicion], tmp_path: Path
+) -> None:
+    rows, found = audited
+    queue = queue_of(audited)
+    assert queue.suspects == found.suspects and len(queue.entries) == 2 * found.suspects
+    assert sum(queue.suspects_by_class.values()) == queue.suspects
+    with write_queue(queue, tmp_path / "queue.csv").open(encoding="utf-8", newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert tuple(table[0]) == COLUMNS
+    first = table[0]
+    assert first["row_id"] == rows.row_ids[found.order[0]] and first["suggested"] != first["label"]
+    assert float(first["probability_of_label"]) < 0.5 and first["new_label"] == first["note"] == ""
+    suspects = [
+        float(row["probability_of_label"]) - float(row["probability_of_suggested"]) for row in table[: queue.suspects]
+    ]
+    assert suspects == pytest.approx(sorted(suspects), abs=3e-4)
+    assert {row["second_annotator"] for row in table if row["row_id"] == "R0016"} <= {"billing"}
+
+
+def test_reviewed_rows_do_not_come_again(audited: tuple[AuditRows, Suspicion]) -> None:
+    reviewed = frozenset(entry.row_id for entry in queue_of(audited).entries[:3])
+    again = queue_of(audited, reviewed)
+    assert again.suspects == queue_of(audited).suspects - 3
+    assert not reviewed & {entry.row_id for entry in again.entries}
+
+
+def test_a_text_cannot_run_in_a_spreadsheet(audited: tuple[AuditRows, Suspicion], tmp_path: Path) -> None:
+    rows, found = audited
+    texts = ("=HYPERLINK(1)",) * len(rows.texts)
+    write_queue(build_queue(replace(rows, texts=texts), found, LABELS, {}, ()), tmp_path / "queue.csv")
+    assert ",'=HYPERLINK" in (tmp_path / "queue.csv").read_text("utf-8")
+    assert ",=HYPERLINK" not in (tmp_path / "queue.csv").read_text("utf-8")
+
+
+def test_the_precision_comes_from_planted_errors_and_reviews(
+    audited: tuple[AuditRows, Suspicion], tmp_path: Path
+) -> None:
+    rows, queue = audited[0], queue_of(audited)
+    planted = tmp_path / "planted.csv"
+    planted.write_text("id\n" + "".join(f"{rows.row_ids[at]}\n" for at in WRONG) + "in-the-test-split\n", "utf-8")
+    done = [Correction("x", "billing", "ann", "", "delivery"), Correction("y", "billing", "ann", "", "billing")]
+    found = review(queue, rows, planted, done)
+    first = {entry.row_id for entry in queue.entries[:30]}
+    assert found.planted == 15 and found.looked_at == min(30, len(queue.entries))
+    assert found.found == len(first & {rows.row_ids[at] for at in WRONG}) >= 13
+    assert (found.reviewed, found.changed) == (2, 1)
+    said = in_words(queue, found, 240)
+    assert f"{found.found} are in the first {found.looked_at} entries" in said and "changed 1 of them (50%)" in said
+    absent = review(queue, rows, tmp_path / "gone.csv", [])
+    assert (absent.planted, absent.found) == (0, 0) and "planted" not in in_words(queue, absent, 240)
+
+
+def test_edits_that_are_not_applied_are_never_overwritten(audited: tuple[AuditRows, Suspicion], tmp_path: Path) -> None:
+    queue = queue_of(audited)
+    written, place = write_queue(queue, tmp_path / "a" / "queue.csv"), tmp_path / "reports" / "queue.csv"
+    assert publish_queue(written, place, []) and place.read_bytes() == written.read_bytes()
+    row = queue.entries[0]
+    text = place.read_text("utf-8")
+    place.write_text(text.replace(f",{row.second_annotator},,\n", ",,billing,\n", 1), "utf-8")
+    assert edits(place) == {row.row_id: "billing"}
+    assert not publish_queue(written, place, [])
+    assert edits(place) == {row.row_id: "billing"}
+    assert publish_queue(written, place, [Correction(row.row_id, "billing", "ann", "", "delivery")])
+    assert edits(place) == {}
+    place.write_text("something else\n", "utf-8")
+    with pytest.raises(DataError, match="expected the columns"):
+        publish_queue(written, place, [])
+
+
+# The learning curve
+
+
+def rules(repeats: int = 6, worth: float = 0.01, classes: int = 2) -> CurveRules:
+    names = tuple("abcdef"[:classes])
+    metric = Limit(metric="accuracy", at_least=0.5)
+    ones = np.ones(classes, np.float32)
+    return CurveRules(metric, names, 0.02, lambda labels: ones, 6, repeats, worth, 13)
+
+
+def world(train: int, distance: float, validation: int = 300) -> CurveRows:
+    labels = np.array([at % 2 for at in range(train + validation)], dtype=np.int64)
+    numbers = np.arange(train + validation)
+    return CurveRows(features(labels, distance, seed=2, width=40), labels, numbers[:train], numbers[train:])
+
+
+def test_the_fit_finds_a_known_law() -> None:
+    sizes = np.array([50, 100, 200, 400, 800, 1600])
+    laws = [(0.95, 1.2, 0.5), (0.8, 0.4, 0.25), (1.0, 0.9, 0.3)]
+    scores = np.array([a - b * sizes**-c for a, b, c in laws])
+    found = fit_law(sizes, scores, np.ones(6))
+    for at, (a, b, c) in enumerate(laws):
+        assert found([3200])[at, 0] == pytest.approx(a - b * 3200**-c, abs=2e-3)
+        assert found.c[at] == pytest.approx(c, rel=0.1)
+
+
+def test_the_law_is_bounded() -> None:
+    sizes = np.array([50, 100, 200, 400])
+    rising, falling = np.array([[0.2, 0.4, 0.6, 0.8]]), np.array([[0.8, 0.7, 0.6, 0.5]])
+    steep = fit_law(sizes, rising, np.ones(4))
+    assert steep.a[0] <= 1 and (steep([10**9]) <= 1).all()
+    flat = fit_law(sizes, falling, np.ones(4))
+    assert flat.b[0] == 0 and flat([400, 800])[0] == pytest.approx(np.full(2, 0.65))
+
+
+def test_sizes_grow_to_all_rows_and_tiny_data_has_none() -> None:
+    assert subsample_sizes(1883, 5, 6) == [59, 118, 236, 471, 942, 1883]
+    assert subsample_sizes(3000, 77, 6)[0] == 231
+    assert subsample_sizes(40, 2, 6) == []
+    assert learning_curve(world(40, 0.3), rules()) is None
+
+
+def test_every_beginning_of_the_order_has_the_classes_in_proportion() -> None:
+    labels = np.array([0] * 300 + [1] * 90 + [2] * 10)
+    order = nested_order(labels, np.random.default_rng(4))
+    assert sorted(order.tolist()) == list(range(400))
+    for size in (40, 120, 200):
+        counts = np.bincount(labels[order[:size]], minlength=3)
+        assert np.abs(counts - size * np.array([300, 90, 10]) / 400).max() <= 1
+
+
+def test_a_curve_that_still_rises_predicts_a_gain_and_a_flat_one_none() -> None:
+    rising = learning_curve(world(300, 0.12), rules())
+    flat = learning_curve(world(300, 1.0), rules())
+    assert rising is not None and flat is not None
+    assert rising.curve.gain_of_twice.value > 0.008 > flat.curve.gain_of_twice.high
+    assert flat.curve.verdict == "plateau" and "does not pay" in flat.curve.text
+    scores = [point.score for point in rising.curve.points]
+    assert scores[-1] > scores[0] and rising.curve.points[-1].rows == rising.curve.rows_now == 300
+    assert [point.repeats for point in rising.curve.points] == [6, 6, 6, 6, 6, 1]
+    again = learning_curve(world(300, 0.12), rules())
+    assert again is not None and again.curve.model_copy(update={"seconds": 0}) == rising.curve.model_copy(
+        update={"seconds": 0}
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(0.02, 0.05, "data-limited"), (0.0, 0.009, "plateau"), (0.0, 0.02, "unclear")]
+)
+def test_the_verdict_follows_its_rule(low: float, high: float, verdict: str) -> None:
+    assert judge_gain(Figure(value=(low + high) / 2, low=low, high=high), 0.01) == verdict
+
+
+def test_the_interval_covers_the_expected_gain() -> None:
+    pool = world(20, 0.25, validation=6000)
+    held, truth = pool.features[20:], pool.labels[20:]
+
+    def fresh(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.array([at % 2 for at in range(rows)], dtype=np.int64)
+        return features(labels, 0.25, seed=seed, width=40), labels
+
+    def accuracy(rows: int, seed: int) -> float:
+        from playbook.data.learning_curve import _predicted
+
+        inputs, labels = fresh(rows, seed)
+        given = CurveRows(inputs, labels, np.arange(rows), np.arange(0))
+        return float((_predicted(given, replace(rules(), l2=6 / rows), given.train, held) == truth).mean())
+
+    expected = np.mean([accuracy(600, 50 + at) - accuracy(300, 150 + at) for at in range(10)])
+    hits = 0
+    for seed in range(12):
+        inputs, labels = fresh(600, 300 + seed)
+        given = CurveRows(inputs, labels, np.arange(300), np.arange(300, 600))
+        found = learning_curve(given, rules())
+        assert found is not None
+        hits += found.curve.gain_of_twice.low <= expected <= found.curve.gain_of_twice.high
+    assert hits >= 10
+
+
+@pytest.mark.parametrize(("kind", "head"), [("png", b"\x89PNG"), ("svg", b"<svg")])
+def test_the_plot_is_labelled(kind: str, head: bytes) -> None:
+    found = learning_curve(world(300, 0.2), rules())
+    assert found is not None
+    image = learning_curve_plot(found, kind)  # type: ignore[arg-type]
+    assert image.startswith(head)
+    if kind == "svg":
+        text = image.decode()
+        for said in ("training rows", "accuracy on validation", "extrapolated", "95% interval", "twice the rows"):
+            assert said in text

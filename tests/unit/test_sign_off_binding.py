@@ -1,0 +1,105 @@
+"""What an approval is bound to: bytes on disk, whatever their manifests say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sign_off_samples import BASE_FILE, Waiting, waiting
+
+from playbook.artifacts import Candidate, Evaluation
+from playbook.evaluate.binding import MISSING, damage, differences, shipping_model, stale
+from playbook.store import file_sha256
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Waiting:
+    return waiting(tmp_path)
+
+
+def test_a_binding_has_the_hash_of_every_file(place: Waiting) -> None:
+    now = place.case().now
+    assert now.base == file_sha256(place.folder / "base" / BASE_FILE)
+    assert now.weights == file_sha256(place.file("rung_1", "weights"))
+    assert now.report == file_sha256(place.report)
+    assert now.splits == {s: file_sha256(place.file("dataset_version", s)) for s in ("train", "validation", "test")}
+    assert (now.dataset, now.ship, now.evaluation) == ("d1", "candidate", place.case().bound.evaluation.digest)
+    assert differences(now, place.case().now) == () == damage(place.case().bound, now)
+    assert stale(place.case().bound) == ()
+
+
+@pytest.mark.parametrize(
+    ("asset", "role", "words"),
+    [
+        ("dataset_version", "train", "the train split"),
+        ("dataset_version", "test", "the test split"),
+        ("rung_1", "weights", "the trained weights"),
+    ],
+)
+def test_a_changed_file_is_a_difference_and_damage(place: Waiting, asset: str, role: str, words: str) -> None:
+    before = place.case().now
+    place.file(asset, role).write_bytes(b"something else")
+    case = place.case()
+    (said,) = differences(before, case.now)
+    assert said.startswith(f"{words} changed since it was signed off: expected ") and ", found " in said
+    (hurt,) = damage(case.bound, case.now)
+    assert "changed since the evaluation: expected SHA-256" in hurt and "`playbook run demo` makes it again" in hurt
+
+
+def test_base_and_report_count_too(place: Waiting) -> None:
+    before = place.case().now
+    (place.folder / "base" / BASE_FILE).write_bytes(b"another base")
+    place.report.write_text("<html>all is well</html>", "utf-8")
+    case = place.case()
+    assert [text.split(" changed")[0] for text in differences(before, case.now)] == [
+        "the weights of the base",
+        "the report",
+    ]
+    assert len(damage(case.bound, case.now)) == 2
+
+
+def test_a_missing_file_is_never_equal(place: Waiting) -> None:
+    place.report.unlink()
+    place.file("rung_1", "weights").unlink()
+    (place.folder / "base" / BASE_FILE).unlink()
+    case = place.case()
+    assert case.now.report == case.now.weights == case.now.base == MISSING
+    assert all(f"found {MISSING}" in text for text in damage(case.bound, case.now))
+    assert len(damage(case.bound, case.now)) == 3
+
+
+def test_a_manifest_that_was_rewritten_to_fit_is_still_a_difference(place: Waiting) -> None:
+    """Whoever changes the weights and makes the manifest and its digest fit them changes what was signed off."""
+    before, path = place.case().now, place.file("rung_1", "weights")
+    path.write_bytes(b"swapped")
+    manifest = path.with_name("manifest.json")
+    body = json.loads(manifest.read_text("utf-8"))
+    body["content"]["files"]["weights"]["sha256"] = file_sha256(path)
+    kind = type(place.case().bound.model)
+    body["digest"] = kind.model_validate(body["content"]).digest
+    manifest.write_text(json.dumps(body), "utf-8")
+    case = place.case()
+    assert damage(case.bound, case.now) == ()
+    assert "the trained weights changed" in differences(before, case.now)[0]
+    assert "the model rung_1 changed since the evaluation" in stale(case.bound)[0]
+
+
+def test_results_of_different_runs_do_not_belong_together(place: Waiting) -> None:
+    evaluation, report = place.case().bound.evaluation, place.report.read_bytes()
+    place.evaluate("d2")
+    place.put("evaluation", evaluation, report=report)
+    said = stale(place.case().bound)
+    assert len(said) == 1 and said[0].startswith("the dataset changed since the evaluation: expected d1, found d2")
+
+
+def test_the_model_that_ships_is_the_one_that_is_bound(place: Waiting) -> None:
+    case = place.case()
+    done: Evaluation = place.evaluate(ship="baseline")
+    bound = place.case().bound
+    assert done.ship == "baseline" and bound.source == "frozen_baseline"
+    assert place.case().now.weights == file_sha256(place.file("frozen_baseline", "weights"))
+    models = {"frozen_baseline": bound.model, "rung_1": case.bound.model}
+    choice = Candidate(task="demo", source="rung_1")
+    assert shipping_model(case.bound.evaluation, choice, models)[0] == "rung_1"
+    assert shipping_model(done, choice, models)[0] == "frozen_baseline"
