@@ -57,19 +57,25 @@ def in_order(rungs: dict[str, Rung]) -> list[Rung]:
 
 
 def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
-    from playbook.adapt.staircase import diagnose, make_ledger
+    from playbook.adapt.diagnosis import diagnose_staircase, smoothing_floor
+    from playbook.adapt.staircase import make_ledger
 
     tried = [step for step in rungs if step.curve]
     kept = [step for step in tried if step.kept]
     model: FrozenBaseline | Rung = kept[-1] if kept else frozen
     source = rung_name(model.index) if isinstance(model, Rung) else FROZEN
+    plan = play.task.spec.adaptation
+    floor = smoothing_floor(plan.label_smoothing, len(play.task.spec.labels))
+    read = diagnose_staircase(rungs, plan.epochs, floor, plan.max_rungs)
     play.report(f"{source}: validation {model.validation.value if model.validation else 0:.4f}")
     artifact = Candidate(
         task=play.task.spec.task,
         source=source,
         model=model.digest,
         ledger=make_ledger(frozen, rungs),
-        diagnosis=diagnose(tried[-1].curve) if tried else "",
+        diagnosis=read.diagnosis,
+        diagnoses=read.diagnoses,
+        next_thing=read.next_thing,
     )
     return Made(artifact)
 

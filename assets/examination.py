@@ -46,7 +46,7 @@ def examine(play: Play, steps: Steps, done: Evaluation, frame: pd.DataFrame, ans
     play.report(f"suite: calibration, slices, behaviour, regressions, speed, shifts ({shown})")
     parts: dict[str, Any] = {
         "comparisons": comparisons(spec, truth, named, seconds),
-        "transfer": _transfer(play, truth, named, seconds),
+        "transfer": _transfer(play, steps, truth, named, seconds),
         "calibration": _calibration(play, steps, truth, answers, shown),
         "slices": slices(spec, frame, truth, classes[shown], classes["baseline"] if shown == "candidate" else None),
         "behaviour": _behaviour(play, steps, answers, shown),
@@ -75,7 +75,7 @@ def _seconds(steps: Steps) -> dict[str, float]:
 
 
 def _transfer(
-    play: Play, truth: np.ndarray, named: Mapping[str, np.ndarray], seconds: Mapping[str, float]
+    play: Play, steps: Steps, truth: np.ndarray, named: Mapping[str, np.ndarray], seconds: Mapping[str, float]
 ) -> TransferVerdict:
     from playbook.adapt.transfer import transfer_verdict
 
@@ -84,7 +84,8 @@ def _transfer(
         return TransferVerdict(text="Not measured: the control from random weights was not trained.")
     if "candidate" not in models:  # nothing beyond the frozen base was kept: it is the candidate itself
         models["candidate"] = models.pop("frozen")
-    return transfer_verdict(play.task.spec, truth, models, seconds)
+    spread = steps.controls.seeds.deviation if steps.controls.seeds else 0.0
+    return transfer_verdict(play.task.spec, truth, models, seconds, spread)
 
 
 def _validation(play: Play, steps: Steps) -> pd.DataFrame:

@@ -6,8 +6,6 @@ the candidate. Every training has the same steps; rows of a test split are not r
 
 from __future__ import annotations
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 import time

@@ -225,3 +225,69 @@ def test_the_projects_own_dvc_yaml_names_files_that_exist() -> None:
         assert not Path(entry["file"]).is_absolute() and not Path(entry["raw"]).is_absolute()
     for dep in stages["generate_tickets"]["deps"]:
         assert (CHECKOUT / dep).exists(), dep
+
+
+# Files that say something about labels, and production-like rows
+
+
+def with_label_files(folder: Path, where: str = "") -> Task:
+    """A task with every file that preparing reads, beside it or in `where`."""
+    table = rows()
+    home = folder / where
+    write_csv(home / "second.csv", [{"id": row["id"], "label": row["label"]} for row in table[:40]])
+    write_csv(home / "live.csv", [{**row, "id": f"L{at}"} for at, row in enumerate(rows(20, seed=9))])
+    (home / "guide.md").write_text("# billing\nMoney.\n", "utf-8")
+    named = {
+        "second_annotator": f"{where}second.csv",
+        "guideline": f"{where}guide.md",
+        "corrections": "corrections.csv",
+    }
+    return sample(folder, table, labels=named, production={"path": f"{where}live.csv"})
+
+
+def test_a_change_of_any_file_that_is_read_makes_a_new_version(places: Settings, tmp_path: Path) -> None:
+    task = with_label_files(tmp_path / "own")
+    assert DatasetVersions().prepare(task).number == 1
+    (tmp_path / "own" / "guide.md").write_text("# billing\nMoney.\n\n# delivery\nParcels.\n", "utf-8")
+    assert DatasetVersions().prepare(task).number == 2
+    label = rows()[1]["label"]
+    (tmp_path / "own" / "corrections.csv").write_text(
+        f"row_id,label,by,when,was\nR0001,billing,ann,x,{label}\n", "utf-8"
+    )
+    third = DatasetVersions().prepare(task)
+    assert third.number == 3 and "1 relabelled; labels corrected +1 (now 1)" in third.changelog
+    with (tmp_path / "own" / "live.csv").open("a", encoding="utf-8") as stream:
+        stream.write("L99,quite another matter entirely,,C9,2025-01-01,chat\n")
+    fourth = DatasetVersions().prepare(task)
+    assert fourth.number == 4 and (fourth.folder / "production.parquet").is_file()
+    assert DatasetVersions().prepare(task).number == 4
+
+
+def test_a_label_file_that_is_not_there_is_named(places: Settings, tmp_path: Path) -> None:
+    task = with_label_files(tmp_path / "own")
+    (tmp_path / "own" / "second.csv").unlink()
+    with pytest.raises(DataError, match=r"second\.csv: no such file; check .*data\.labels"):
+        DatasetVersions().prepare(task)
+
+
+def test_a_stage_of_the_project_depends_on_all_that_it_reads(places: Settings, task: Task) -> None:
+    document = task_document({"path": "../../data/sample/raw/rows.csv"}, labels={"guideline": "guide.md"})
+    task.path.write_text(yaml.safe_dump(document), "utf-8")
+    guide = task.path.with_name("guide.md")
+    guide.write_text("# billing\nMoney.\n", "utf-8")
+    with pytest.raises(
+        DataError, match=r"dvc\.yaml: expected prepare@sample to depend on .* no dependency on .*guide\.md"
+    ):
+        DatasetVersions().prepare(load_task(task.path))
+    stages = yaml.safe_load((places.root / "dvc.yaml").read_text("utf-8"))
+    stages["stages"]["prepare"]["do"]["deps"].append("pipelines/tasks/guide.md")
+    (places.root / "dvc.yaml").write_text(yaml.safe_dump(stages), "utf-8")
+    assert DatasetVersions().prepare(load_task(task.path)).number == 1
+
+
+def test_the_sample_tasks_stage_depends_on_its_label_files() -> None:
+    stages = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text("utf-8"))["stages"]
+    item = stages["prepare"]["foreach"]["tickets"]
+    assert {"second_annotator", "guideline", "corrections"} <= set(item)
+    assert all(f"${{item.{part}}}" in stages["prepare"]["do"]["deps"] for part in item if part != "file")
+    assert (CHECKOUT / item["guideline"]).is_file() and (CHECKOUT / item["corrections"]).is_file()
