@@ -133,15 +133,15 @@ def _against(play: Play, before: Before, setting: "Setting") -> Iterator["Traine
     from playbook.bases.derive import random_weights
 
     plan = play.task.spec.adaptation
-    epochs, second = budget_epochs(before.rungs, plan), before.base.runner_up_pin
+    second, unfrozen = before.base.runner_up_pin, before.model.unfrozen
     if plan.controls.scratch:
+        epochs = budget_epochs(before.rungs, plan, before.pin.blocks)
         play.report(f"control: {before.pin.name} from random weights, up to {epochs} epochs")
         folder = random_weights(base_folder(play, before.pin), plan.seed, bases_folder(play))
         yield train_scratch(setting, before.pin, folder, epochs, lambda job: _launch(play, job))
     if plan.controls.other_base and second is not None:
         play.report(f"control: the runner-up base, {second.name}")
-        folder = base_folder(play, second)
-        unfrozen = before.model.unfrozen
+        folder, epochs = base_folder(play, second), budget_epochs(before.rungs, plan, unfrozen)
         yield train_other_base(setting, second, folder, unfrozen, epochs, lambda job: _launch(play, job), play.report)
 
 

@@ -106,6 +106,7 @@ QUIET_ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
     # Threads that wait go to sleep: spinning beside another busy process makes training many times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "3000",  # but not before the next operation, some microseconds later, had time to come
 }
 
 

@@ -8,6 +8,7 @@ effort. Training from scratch moves everything, embeddings included; its learnin
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -94,20 +95,32 @@ class Trained:
         return found
 
 
-def budget_epochs(rungs: Sequence[Rung], plan: Adaptation) -> int:
-    """Epochs that all tried rungs took together; those of one rung where none was tried."""
-    return sum(len(rung.curve) for rung in rungs) or plan.epochs
+def budget_epochs(rungs: Sequence[Rung], plan: Adaptation, blocks: int) -> int:
+    """Epochs of a control that trains `blocks` blocks.
+
+    `controls.budget: steps` gives the epochs that all tried rungs took together, those of one rung where none was
+    tried. `compute` gives as many as come to the rungs' epochs times their trained blocks, never more than `steps`.
+    """
+    steps = sum(len(rung.curve) for rung in rungs) or plan.epochs
+    compute = sum(len(rung.curve) * rung.unfrozen for rung in rungs)
+    if plan.controls.budget == "steps" or not compute:
+        return steps
+    return min(steps, math.ceil(compute / max(blocks, 1)))
 
 
 def describe_budget(rungs: Sequence[Rung], plan: Adaptation, train_rows: int) -> str:
-    """The budget of each control in words: steps, epochs, rows, and what else was the same."""
-    epochs, steps = budget_epochs(rungs, plan), steps_per_epoch(train_rows, plan.batch_size)
+    """The budget of each control in words: steps or compute, rows, and what else was the same."""
     tried = len([rung for rung in rungs if rung.curve])
     taken = f"as {tried} tried rung{'s' if tried > 1 else ''} took together" if tried else "as one rung may take"
+    compute = sum(len(rung.curve) * rung.unfrozen for rung in rungs)
+    if plan.controls.budget == "compute" and compute:
+        given = f"Up to {compute:,} epochs times trained blocks each"
+    else:
+        epochs, steps = budget_epochs(rungs, plan, 1), steps_per_epoch(train_rows, plan.batch_size)
+        given = f"Up to {epochs * steps:,} optimiser steps each ({epochs} epochs of {steps})"
     return (
-        f"Up to {epochs * steps:,} optimiser steps each ({epochs} epochs of {steps}), {taken}, on the same "
-        f"{wording.size(train_rows, 'training row')} in batches of {plan.batch_size}, stopped after {plan.patience} "
-        "epochs without progress, best epoch by validation."
+        f"{given}, {taken}, on the same {wording.size(train_rows, 'training row')} in batches of {plan.batch_size}, "
+        f"stopped after {plan.patience} epochs without progress, best epoch by validation."
     )
 
 

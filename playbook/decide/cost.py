@@ -59,10 +59,14 @@ def run_seconds(spec: TaskSpec, work: Workload) -> dict[str, float]:
     frozen = rows * probe.blocks * probe.frozen_seconds
     parts = {"frozen_baseline": frozen, "rungs": sum(_epochs(spec, work, plan.epochs, k) for k in range(1, rungs + 1))}
     budget = plan.epochs * max(1, rungs)
+    compute = plan.epochs * rungs * (rungs + 1) / 2  # epochs times trained blocks
+    small = plan.controls.budget == "compute" and rungs
     if plan.controls.scratch:
-        parts["scratch"] = _all_blocks(spec, work, budget)
+        parts["scratch"] = _all_blocks(spec, work, min(budget, compute / probe.blocks) if small else budget)
     if plan.controls.other_base and len(spec.bases) > 1:
-        parts["other_base"] = frozen + (_epochs(spec, work, budget, rungs) if rungs else 0.0)
+        parts["other_base"] = frozen + (
+            _epochs(spec, work, min(budget, compute / rungs) if small else budget, rungs) if rungs else 0.0
+        )
     if plan.controls.seeds > 1 and rungs:
         parts["seeds"] = (plan.controls.seeds - 1) * _epochs(spec, work, plan.epochs, rungs)
     return parts
@@ -225,7 +229,7 @@ def _corrected(ratio: float) -> str:
     return f", times {ratio:.2f} as earlier tasks came out" if ratio != 1 else ""
 
 
-def _epochs(spec: TaskSpec, work: Workload, epochs: int, unfrozen: int) -> float:
+def _epochs(spec: TaskSpec, work: Workload, epochs: float, unfrozen: int) -> float:
     """Seconds of `epochs` epochs with `unfrozen` blocks: training rows both ways, validation rows forward."""
     assert work.probe is not None
     probe = work.probe
@@ -238,7 +242,7 @@ def _epochs(spec: TaskSpec, work: Workload, epochs: int, unfrozen: int) -> float
     return epochs * (trained + scored + below) / spec.adaptation.devices
 
 
-def _all_blocks(spec: TaskSpec, work: Workload, epochs: int) -> float:
+def _all_blocks(spec: TaskSpec, work: Workload, epochs: float) -> float:
     """Seconds of training everything from random weights."""
     assert work.probe is not None
     probe = work.probe

@@ -21,6 +21,11 @@ class Controls(Section):
 
     scratch: bool = Field(True, description="The same architecture from random weights.")
     other_base: bool = Field(True, description="The runner-up of the bake-off, where there is one.")
+    budget: Literal["steps", "compute"] = Field(
+        "steps",
+        description="What a control gets as much of as all tried rungs together. steps: optimiser steps. compute: "
+        "epochs times trained blocks, so that a control that trains more blocks takes fewer steps.",
+    )
     scratch_learning_rate: float = Field(5e-4, gt=0, lt=1, description="Of all blocks and embeddings from scratch.")
     seeds: int = Field(1, ge=1, le=20, description="Trainings of the last rung kept, each with another seed.")
 

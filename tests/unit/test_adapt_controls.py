@@ -33,7 +33,7 @@ from playbook.adapt.job import Job, JobResult
 from playbook.adapt.rung import run_rung
 from playbook.artifacts import BasePin, Epoch, FrozenBaseline, Rung, Score
 from playbook.bases.derive import random_weights
-from playbook.spec import Adaptation, TaskSpec
+from playbook.spec import Adaptation, Controls, TaskSpec
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,10 +79,16 @@ def epochs(count: int) -> tuple[Epoch, ...]:
 
 
 def test_the_budget_is_what_all_tried_rungs_took_together() -> None:
-    rungs = [Rung(task="t", index=1, curve=epochs(4)), Rung(task="t", index=2, curve=epochs(7), kept=True)]
+    rungs = [Rung(task="t", index=k, unfrozen=k, curve=epochs(n), kept=k == 2) for k, n in ((1, 4), (2, 7))]
     skipped = Rung(task="t", status="skipped", index=3)
-    assert budget_epochs([*rungs, skipped], FAST) == 11
-    assert budget_epochs([skipped], FAST) == budget_epochs([], FAST) == FAST.epochs == 10
+    assert budget_epochs([*rungs, skipped], FAST, 6) == 11
+    assert budget_epochs([skipped], FAST, 6) == budget_epochs([], FAST, 6) == FAST.epochs == 10
+    compute = FAST.model_copy(update={"controls": Controls(budget="compute")})
+    taken = sum(len(rung.curve) * rung.unfrozen for rung in rungs)
+    assert budget_epochs([*rungs, skipped], compute, 6) == -(-taken // 6) < 11
+    assert budget_epochs([*rungs, skipped], compute, 1) == 11, "never more steps than the staircase took"
+    assert budget_epochs([], compute, 6) == 10
+    assert f"Up to {taken} epochs times trained blocks each" in describe_budget(rungs, compute, 300)
     said = describe_budget([*rungs, skipped], FAST, 300)
     assert said.startswith("Up to 209 optimiser steps each (11 epochs of 19), as 2 tried rungs took together")
     assert "300 training rows in batches of 16" in said and "stopped after 10 epochs" in said
