@@ -136,7 +136,7 @@ def _against(play: Play, before: Before, setting: "Setting") -> Iterator["Traine
     second, unfrozen = before.base.runner_up_pin, before.model.unfrozen
     if plan.controls.scratch:
         epochs = budget_epochs(before.rungs, plan, before.pin.blocks)
-        play.report(f"control: {before.pin.name} from random weights, up to {epochs} epochs")
+        play.report(f"control: {before.pin.title} from random weights, up to {epochs} epochs")
         folder = random_weights(base_folder(play, before.pin), plan.seed, bases_folder(play))
         yield train_scratch(setting, before.pin, folder, epochs, lambda job: _launch(play, job))
     if plan.controls.other_base and second is not None:

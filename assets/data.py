@@ -157,9 +157,12 @@ def _unreadable(play: Play, message: str) -> DatasetVersion:
 def _say_red(play: Play, dataset: DatasetVersion) -> None:
     """Record every modelling play as skipped, so that the catalogue shows no result of older data as today's."""
     names = ", ".join(check.name for check in dataset.gate.failures) if dataset.gate else ""
+    from assets.publish import publish_early_end
+    from playbook.evaluate.report_content import ReportInputs
+
     reason = f"the gate is red for dataset version {dataset.number}: {names}"
     play.report(reason)
-    (play.world.places.home / "reports" / f"{play.task.spec.task}.html").unlink(missing_ok=True)
+    publish_early_end(play, ReportInputs(spec=play.task.spec, dataset=dataset))
     for asset, kind in modelling_assets(play.task.spec).items():
         skipped = skipped_result(play.world, play.task.spec.task, asset, kind, reason)
         play.world.store.set_current(play.task.spec.task, asset, skipped.play_key)

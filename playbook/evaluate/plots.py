@@ -102,7 +102,7 @@ def curves_plot(curves: Mapping[str, Sequence[Epoch]], kind: Format = "svg") -> 
         for axes in grid.flat[len(shown) :]:
             axes.set_visible(False)
         for axes, (name, curve) in zip(grid.flat, shown, strict=False):
-            epochs = [point.epoch for point in curve]
+            epochs = [point.epoch + 1 for point in curve]
             mark = "o" if len(curve) == 1 else None
             axes.plot(epochs, [p.train_loss for p in curve], color=SKY, marker=mark, linewidth=1.8, label="training")
             axes.plot(

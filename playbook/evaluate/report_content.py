@@ -220,7 +220,7 @@ def facts(context: ReportInputs) -> list[tuple[str, str]]:
         ("Model", _model_digest(context)),
         ("Chosen from", candidate.source if candidate else ""),
         ("Frozen baseline", evaluation.baseline_digest if evaluation else ""),
-        ("Base", f"{pin.name}, {pin.parameters:,} parameters, {pin.licence}" if pin else ""),
+        ("Base", f"{pin.title}, {pin.parameters:,} parameters, {pin.licence}" if pin else ""),
         ("Base revision", pin.revision if pin else ""),
         ("Base weights", pin.weights_sha256 if pin else ""),
         ("Dataset", f"version {dataset.number}, {dataset.dataset_hash}"),

@@ -113,9 +113,9 @@ def _named(context: ReportInputs, key: str) -> str:
     name = wording.model_name(key)
     run = next((run for run in (context.controls.runs if context.controls else ()) if run.name == key), None)
     if key == "frozen" and context.frozen is not None and context.frozen.pin is not None:
-        return f"{name}, {context.frozen.pin.name}"
+        return f"{name}, {context.frozen.pin.title}"
     if key == "other_base" and run is not None and run.pin is not None:
-        return f"{name}, {run.pin.name}"
+        return f"{name}, {run.pin.title}"
     rung = chosen_rung(context)
     if key == "candidate" and rung is not None:
         return f"{name}: {wording.size(rung.unfrozen, 'block')} unfrozen"

@@ -98,4 +98,5 @@ def nothing_trained(place: Place, attempts: list[str]) -> None:
     assert all(current[name].skipped for name in later)
     assert all(re.search(r"the gate is red for dataset version \d+", current[name].reason) for name in later)
     assert place.attempts() == attempts and place.ledger == []
-    assert not Path(place.places.home / "reports").exists()
+    page = (place.places.home / "reports" / "pairs.html").read_text("utf-8")
+    assert "Stopped by the data gate" in page and "Nothing was trained" in page

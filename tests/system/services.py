@@ -169,6 +169,7 @@ def banking_slice(folder: Path, task: str, classes: tuple[str, ...], **adaptatio
         },
         "base": MINILM,
         "adaptation": adaptation,
+        "sign_off": {"mode": "automatic"},
     }
     (folder / f"{task}.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
@@ -275,6 +276,7 @@ def hostile_task(folder: Path, task: str) -> Path:
             "accelerator": "cpu",
         },
         "evaluation": {"early_end_standard_errors": 10},
+        "sign_off": {"mode": "automatic"},
     }
     path = folder / f"{task}.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

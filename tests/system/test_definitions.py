@@ -19,42 +19,73 @@ from playbook.settings import settings
 from playbook.taskfile import Task, load_task
 
 ROOT = settings().root
+RUNGS = "rungs"  # as many as the task file allows
 PLAYS = {
     "problem_statement": "1",
     "dataset_version": "3",
     "reference_baselines": "1",
+    "decision": "1",
     "base_selection": "2",
     "frozen_baseline": "4",
-    "rung_1": "4",
-    "rung_2": "4",
-    "rung_3": "4",
+    "label_audit": "3",
+    RUNGS: "4",
     "candidate": "5",
+    "controls": "4",
     "evaluation": "5",
+    "sign_off": "5",
     "packaged_model": "6",
 }
 KINDS = {
-    "problem_statement": {"python", "yaml"},
-    "dataset_version": {"python", "dvc", "parquet"},
-    "reference_baselines": {"python", "scikitlearn"},
-    "base_selection": {"python", "huggingface"},
-    "frozen_baseline": {"python", "pytorch"},
-    **{f"rung_{index}": {"python", "pytorch", "lightning"} for index in (1, 2, 3)},
-    "candidate": {"python", "pytorch"},
-    "evaluation": {"python", "html"},
-    "packaged_model": {"python", "mlflow"},
+    "problem_statement": {"yaml"},
+    "dataset_version": {"dvc", "parquet"},
+    "reference_baselines": {"scikitlearn"},
+    "decision": set(),
+    "base_selection": {"huggingface", "pytorch"},
+    "frozen_baseline": {"pytorch"},
+    "label_audit": {"scikitlearn"},
+    RUNGS: {"pytorch", "lightning"},
+    "candidate": {"pytorch"},
+    "controls": {"pytorch", "lightning"},
+    "evaluation": {"html"},
+    "sign_off": {"json"},
+    "packaged_model": {"mlflow"},
 }
 UPSTREAM = {
     "problem_statement": set(),
     "dataset_version": {"problem_statement"},
     "reference_baselines": {"problem_statement", "dataset_version"},
-    "base_selection": {"problem_statement", "dataset_version", "reference_baselines"},
+    "decision": {"problem_statement", "dataset_version", "reference_baselines"},
+    "base_selection": {"problem_statement", "dataset_version", "reference_baselines", "decision"},
     "frozen_baseline": {"dataset_version", "base_selection"},
+    "label_audit": {"dataset_version", "base_selection", "frozen_baseline"},
     "rung_1": {"dataset_version", "base_selection", "frozen_baseline"},
     "rung_2": {"dataset_version", "base_selection", "frozen_baseline", "rung_1"},
     "rung_3": {"dataset_version", "base_selection", "frozen_baseline", "rung_2"},
-    "candidate": {"dataset_version", "frozen_baseline", "rung_1", "rung_2", "rung_3"},
 }
-NOT_BUILT = {"decision", "adapter", "controls", "sign_off", "handoff", "production_window", "drift", "retrain_decision"}
+LATER = {  # beside the rungs
+    "candidate": {"dataset_version", "frozen_baseline"},
+    "controls": {"dataset_version", "base_selection", "frozen_baseline", "candidate"},
+    "evaluation": {
+        "dataset_version", "reference_baselines", "decision", "base_selection", "frozen_baseline", "label_audit",
+        "candidate", "controls",
+    },
+    "sign_off": {"dataset_version", "base_selection", "frozen_baseline", "candidate", "evaluation"},
+    "packaged_model": {"dataset_version", "base_selection", "frozen_baseline", "candidate", "evaluation", "sign_off"},
+}  # fmt: skip
+NOT_BUILT = {"adapter", "handoff", "production_window", "drift", "retrain_decision"}
+
+
+def rungs_of(task: Task) -> list[str]:
+    return [f"rung_{index}" for index in range(1, task.spec.adaptation.max_rungs + 1)]
+
+
+def names_of(task: Task) -> list[str]:
+    """Every asset of a task in the order of the plays."""
+    return [name for play in PLAYS for name in (rungs_of(task) if play == RUNGS else [play])]
+
+
+def play_of(name: str) -> str:
+    return RUNGS if name.startswith("rung_") else name
 
 
 def set_places(monkeypatch: pytest.MonkeyPatch, folder: Path, tasks: Path | None = None) -> None:
@@ -97,16 +128,18 @@ def assets_of(loaded: dg.Definitions, task: Task) -> dict[str, AssetsDefinition]
 
 def test_every_play_that_is_built_and_no_other(loaded: dg.Definitions, task: Task) -> None:
     found = assets_of(loaded, task)
-    assert list(found) == list(PLAYS)
+    assert list(found) == names_of(task)
     assert not NOT_BUILT & set(found)
 
 
 def test_nothing_but_tasks_in_the_code_location(loaded: dg.Definitions) -> None:
     graph = loaded.resolve_asset_graph()
     assert {key.path[0] for key in graph.get_all_asset_keys()} == {"tickets", "sample"}
-    assert {job.name for job in loaded.resolve_all_job_defs()} - {"__ASSET_JOB"} == {"tickets_job", "sample_job"}
+    assert {job.name for job in loaded.resolve_all_job_defs()} - {"__ASSET_JOB"} == {
+        f"{task}_{job}" for task in ("tickets", "sample") for job in ("job", "package_job")
+    }
     assert not loaded.schedules
-    assert not loaded.sensors
+    assert [sensor.name for sensor in loaded.sensors or ()] == ["sample_sign_off"], "tickets signs off by rule"
     dg.Definitions.validate_loadable(loaded)
 
 
@@ -114,12 +147,14 @@ def test_attributes(loaded: dg.Definitions, task: Task) -> None:
     for name, asset in assets_of(loaded, task).items():
         spec = asset.specs_by_key[asset.key]
         owners = task.spec.owners
-        owner = {"dataset_version": owners.data, "evaluation": owners.sign_off}.get(name, owners.model)
+        others = {"dataset_version": owners.data, "label_audit": owners.data}
+        others |= {"evaluation": owners.sign_off, "sign_off": owners.sign_off}
+        owner = others.get(name, owners.model)
         assert spec.group_name == task.spec.task, name
         assert list(spec.owners) == [owner], name
-        assert spec.kinds == KINDS[name], name
+        assert spec.kinds == {"python", *KINDS[play_of(name)]}, name
         assert {key: value for key, value in spec.tags.items() if not key.startswith("dagster/")} == {
-            "play": PLAYS[name]
+            "play": PLAYS[play_of(name)]
         }
         assert spec.code_version, name
         assert spec.description, name
@@ -130,7 +165,8 @@ def test_order_of_the_plays(loaded: dg.Definitions, task: Task) -> None:
     for name, asset in assets_of(loaded, task).items():
         upstream = {key.path[1] for key in asset.asset_deps[asset.key]}
         assert all(key.path[0] == task.spec.task for key in asset.asset_deps[asset.key])
-        assert upstream == UPSTREAM[name] if name in UPSTREAM else upstream >= {"dataset_version", "candidate"}, name
+        expected = UPSTREAM[name] if name in UPSTREAM else LATER[name] | set(rungs_of(task))
+        assert upstream == expected, name
 
 
 def test_the_gate_blocks(loaded: dg.Definitions, task: Task) -> None:
@@ -151,7 +187,7 @@ def test_no_pools(loaded: dg.Definitions, task: Task) -> None:
 def test_job_takes_the_whole_task_in_one_process(loaded: dg.Definitions, task: Task) -> None:
     job = loaded.resolve_job_def(f"{task.spec.task}_job")
     names = {key.path[1] for key in job.asset_layer.executable_asset_keys}
-    assert names == set(PLAYS)
+    assert names == set(names_of(task))
     assert {key.asset_key.path[0] for key in job.asset_layer.asset_graph.asset_check_keys} == {task.spec.task}
     assert job.executor_def.name == "in_process"
     assert job.tags["playbook/task"] == task.spec.task

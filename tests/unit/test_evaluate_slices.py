@@ -134,7 +134,9 @@ def test_columns_with_many_values_need_to_be_named() -> None:
     named = slices(spec_with(["agent"], {"min_slice_rows": 5, "slices": ["agent"]}), frame, truth, predicted)
     assert sum(figure.column == "agent" for figure in named.figures) == 30
     with pytest.raises(DataError, match="names 'shop', which the prepared rows do not have"):
-        slices(spec_with(["agent"], {"slices": ["shop"]}), frame, truth, predicted)
+        slices(spec_with(["agent", "shop"], {"slices": ["shop"]}), frame, truth, predicted)
+    with pytest.raises(ValueError, match=r"\['shop'\] is not in data.columns.keep"):
+        spec_with(["agent"], {"slices": ["shop"]})
 
 
 def test_the_same_rows_give_the_same_slices() -> None:

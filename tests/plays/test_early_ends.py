@@ -1,0 +1,91 @@
+"""Ends that are no failures, and what the report says of each: a met target, another path, a shifted test split."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from adapt_samples import pairs
+from play_runs import Place, make_place
+
+NO_CONTROLS = {"controls": {"scratch": False, "other_base": False}}
+
+
+def spelling(count: int, seed: int) -> list[dict[str, str]]:
+    """Words that never come twice, so that counting them says nothing; their letters give the class away."""
+    rng = random.Random(seed)  # noqa: S311
+    rows = []
+    for number in range(count):
+        letters = "abcdefghijklm" if number % 2 else "nopqrstuvwxyz"
+        words = ["log" + "".join(rng.choices(letters, k=9)) for _ in range(4)]
+        rows.append({"row_id": f"R{number:04d}", "text": " ".join(words), "label": "same" if number % 2 else "mixed"})
+    return rows
+
+
+def report(place: Place) -> str:
+    return (place.folder / "home" / "reports" / "pairs.html").read_text("utf-8")
+
+
+def test_a_target_that_the_frozen_baseline_meets_ends_the_task(tmp_path: Path, database: Path) -> None:
+    place = make_place(tmp_path, database, {"path": spelling(700, 1)}, max_rungs=1)
+    ended = place.run()
+    status, current = ended.status, place.current()
+    assert ended.code == 0 and status["state"] == "target_already_met"
+    assert status["reference_baselines"]["tfidf"] < 0.9 <= status["frozen_baseline"]["validation"]
+    assert all(current[name].skipped for name in ("rung_1", "controls")), "nothing is fine-tuned"
+    assert not any(name in {"rung_1", "controls: scratch"} for name in place.attempts())
+    assert status["ship"] == "baseline" and status["model"]["source"] == "frozen_baseline"
+    assert "frozen baseline" in report(place)
+
+
+def test_another_path_ends_the_task_with_the_evidence(tmp_path: Path, database: Path) -> None:
+    place = make_place(tmp_path, database, max_rungs=1)
+    override = {"path": "prompt_or_retrieve", "by": "ann@example.com", "because": "a prompt will do for the pilot"}
+    place.task(decision={"override": override})
+    ended = place.run()
+    status, current = ended.status, place.current()
+    assert ended.code == 0 and status["state"] == "other_path"
+    assert status["decision"]["path"] == "prompt_or_retrieve" and status["decision"]["recommended"] == "fine_tune"
+    assert "ann@example.com" in status["decision"]["overridden"]
+    assert all(current[name].skipped for name in ("base_selection", "frozen_baseline", "rung_1", "packaged_model"))
+    assert "a prompt will do for the pilot" in report(place) and place.ledger == []
+
+
+def test_a_licence_of_the_data_that_forbids_training_ends_the_task(tmp_path: Path, database: Path) -> None:
+    place = make_place(tmp_path, database, max_rungs=1)
+    place.task(decision={"data_licence_allows_training": False})
+    ended = place.run()
+    assert ended.code == 0 and ended.status["state"] == "other_path"
+    assert ended.status["decision"]["path"] not in {"fine_tune", "from_scratch"}
+    assert place.current()["frozen_baseline"].skipped
+
+
+def test_a_shifted_test_split_is_in_the_headline_by_how_much(tmp_path: Path, database: Path) -> None:
+    rows = pairs(1400, 1)
+    train, validation, rest = rows[:700], rows[700:1000], rows[1000:]
+    shifted = [row for place, row in enumerate(rest) if row["label"] == "same" or place % 8 == 0]
+    place = make_place(
+        tmp_path, database, {"train": train, "validation": validation, "test": shifted}, max_rungs=1, **NO_CONTROLS
+    )
+    ended = place.run()
+    current: dict[str, Any] = dict(place.current())
+    evaluation, page = current["evaluation"], report(place)
+    shift = next(one for one in evaluation.shifts if one.name == "validation and test")
+    assert shift.differs and shift.class_mix > 0.2
+    assert f"class mix differs by {shift.class_mix * 100:.1f} points" in shift.text
+    headline = page[page.index("<h1") : page.index("What was asked")]
+    assert shift.text.split(":")[0] in headline and f"{shift.class_mix * 100:.1f} points" in headline
+    assert [blocker.what for blocker in evaluation.blockers] == ["shifted_test"]
+    assert ended.code == 4 and ended.status["state"] == "awaiting_sign_off", "and a person has to say that it is fine"
+    assert current["packaged_model"].skipped
+
+
+def test_an_unshifted_test_split_is_not_accused(tmp_path: Path, database: Path) -> None:
+    rows = pairs(1400, 1)
+    tables = {"train": rows[:700], "validation": rows[700:1000], "test": rows[1000:]}
+    place = make_place(tmp_path, database, tables, max_rungs=1, **NO_CONTROLS)
+    ended = place.run()
+    current: dict[str, Any] = dict(place.current())
+    assert [one.differs for one in current["evaluation"].shifts] == [False]
+    assert ended.code == 0 and ended.status["state"] == "shipped" and current["evaluation"].blockers == ()
