@@ -38,8 +38,8 @@ PLAYS = {
 KINDS = {
     "problem_statement": {"yaml"},
     "dataset_version": {"dvc", "parquet"},
-    "reference_baselines": {"scikitlearn"},
-    "decision": set(),
+    "reference_baselines": {"scikitlearn", "pytorch"},
+    "decision": {"pytorch"},
     "base_selection": {"huggingface", "pytorch"},
     "frozen_baseline": {"pytorch"},
     "label_audit": {"scikitlearn"},

@@ -48,6 +48,7 @@ UNTIL_RUNG_1 = [
     "problem_statement",
     "dataset_version",
     "reference_baselines",
+    "decision",
     "base_selection",
     "frozen_baseline",
     "rung_1",
