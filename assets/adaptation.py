@@ -9,6 +9,7 @@ import dagster as dg
 from assets.base import base_folder
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, png, remembered, require_green, result, skip
+from assets.scope import SCORED_BY
 from assets.tracked import log_attempt
 from playbook.artifacts import Adapted, BaseSelection, DatasetVersion, FrozenBaseline, Rung
 from playbook.plays import BASE, DATASET, FROZEN, rung_name
@@ -62,7 +63,7 @@ def training_inputs(play: Play, dataset: DatasetVersion, base: BaseSelection) ->
         "base": base.pin.model_dump() if base.pin else None,
         "target": spec.target.model_dump(mode="json"),
         "head": {name: settings[name] for name in head},
-        "evaluation": spec.evaluation.model_dump(mode="json"),
+        "evaluation": spec.evaluation.model_dump(mode="json", include=set(SCORED_BY)),
         "code": version_of("adapt"),
     }
 

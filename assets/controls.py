@@ -129,7 +129,7 @@ def _measure(play: Play, before: Before, key: str) -> Made:
 
 def _against(play: Play, before: Before, setting: "Setting") -> Iterator["Trained"]:
     """Train what the candidate must not lose to."""
-    from playbook.adapt.controls import budget_epochs, train_other_base, train_scratch
+    from playbook.adapt.controls import budget_epochs, other_base_epochs, train_other_base, train_scratch
     from playbook.bases.derive import random_weights
 
     plan = play.task.spec.adaptation
@@ -141,7 +141,7 @@ def _against(play: Play, before: Before, setting: "Setting") -> Iterator["Traine
         yield train_scratch(setting, before.pin, folder, epochs, lambda job: _launch(play, job))
     if plan.controls.other_base and second is not None:
         play.report(f"control: the runner-up base, {second.name}")
-        folder, epochs = base_folder(play, second), budget_epochs(before.rungs, plan, unfrozen)
+        folder, epochs = base_folder(play, second), other_base_epochs(before.rungs, plan, unfrozen, second.blocks)
         yield train_other_base(setting, second, folder, unfrozen, epochs, lambda job: _launch(play, job), play.report)
 
 

@@ -88,7 +88,7 @@ def _inputs(play: Play, dataset: DatasetVersion, references: ReferenceBaselines,
     return {
         "data": dataset.digest,
         "references": references.digest,
-        "task": spec.model_dump(mode="json", exclude={"package", "sign_off", "owners"}),
+        "task": spec.model_dump(mode="json", exclude={"package", "sign_off", "owners", "evaluation"}),
         "base": base.pin.model_dump(mode="json") if base.pin else base.problem,
         "weeks_left": (deadline - _today()).days // 7 if deadline else None,
         "code": version_of("decision"),
@@ -100,11 +100,10 @@ def _decide(play: Play, dataset: DatasetVersion, references: ReferenceBaselines,
 
     done = decide_path(play.task.spec, _measured(play, dataset, references, base))
     play.report(f"{done.path}: {done.why}")
-    if done.overridden:
-        play.report(f"taken instead of {done.recommended}: {done.overridden}")
     if done.training_seconds:
         play.report(f"all training of one run is estimated at {done.training_seconds:.0f} s, at most")
-    reason = f"target already met by {references.meets_target}" if done.saved else ""
+    ends = bool(done.saved) and done.path == "no_model"  # an override goes on although the target is met
+    reason = f"target already met by {references.meets_target}" if ends else ""
     return Made(done.model_copy(update={"reason": reason}))
 
 

@@ -2,6 +2,7 @@
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import dagster as dg
 from assets.candidate import asset_of, in_order, rung_inputs
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, png, remembered, require_green, result, skip
-from assets.publish import publish_early_end, publish_report
+from assets.publish import publish_card, publish_early_end, publish_report
 from assets.steps import Steps
 from assets.tracked import log_attempt
 from playbook.artifacts import (
@@ -37,6 +38,9 @@ from playbook.plays import (
     REFERENCES,
 )
 from playbook.store import file_sha256
+
+# Parts of the task file that neither the figures nor the page depend on: changing them opens no test split again.
+NOT_ON_THE_PAGE: Any = {"package": True, "sign_off": {"allowed_signers", "revoked_keys"}}
 
 
 def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -92,7 +96,7 @@ def _inputs(play: Play, steps: Steps) -> dict[str, Any]:
         "base": steps.base.digest,
         "audit": steps.audit.digest,
         "path": steps.decision.digest,
-        "task": play.task.spec.model_dump(mode="json", exclude={"package"}),
+        "task": play.task.spec.model_dump(mode="json", exclude=NOT_ON_THE_PAGE),
         "behaviour": behaviour_hash(play),
         "code": version_of("evaluate"),
     }
@@ -129,6 +133,7 @@ def _evaluate(play: Play, steps: Steps, key: str) -> Made:
         sides,
         work,
         openings=opened.openings,
+        opened_for=opened.candidates,
         diagnosis=steps.choice.diagnosis,
         resolution=resolution,
     )
@@ -187,6 +192,7 @@ def _reported(play: Play, steps: Steps, done: Evaluation, work: Path, frame: Any
     from playbook.evaluate.suite import headline_warnings
 
     stands_on = {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset_hash": steps.dataset.dataset_hash,
         "baseline_digest": steps.frozen.digest,
         "candidate_digest": steps.choice.model,
@@ -225,10 +231,12 @@ def _shown(play: Play, done: Evaluation) -> dict[str, Any]:
     if done.skipped:
         return {}
     published = publish_report(play, play.world.store.path(done, EVALUATION, "report"))
+    card = publish_card(play, play.world.store.path(done, EVALUATION, "card"))
     shown: dict[str, Any] = {
         "ship": done.ship,
         "verdict": done.verdict,
         "report": dg.MetadataValue.path(str(published)),
+        "model_card": dg.MetadataValue.path(str(card)),
         "test_openings": done.openings,
         "transfer": done.transfer.text or "-",
         "blockers": dg.MetadataValue.md("\n".join(f"- {blocker.text}" for blocker in done.blockers) or "none"),

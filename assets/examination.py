@@ -50,7 +50,7 @@ def examine(play: Play, steps: Steps, done: Evaluation, frame: pd.DataFrame, ans
         "calibration": _calibration(play, steps, truth, answers, shown),
         "slices": slices(spec, frame, truth, classes[shown], classes["baseline"] if shown == "candidate" else None),
         "behaviour": _behaviour(play, steps, answers, shown),
-        "regressions": _regressions(play, truth, answers),
+        "regressions": _regressions(play, truth, answers, shown),
         "speed": _speed(play, frame, answers),
         **_shifts(play, steps, frame, classes[shown], shown),
         "cost": _cost(play, steps),
@@ -126,7 +126,8 @@ def _behaviour(play: Play, steps: Steps, answers: TestAnswers, shown: Any) -> tu
     return run_behaviour(file, _validation(play, steps), asked, spec.labels, shown, spec.adaptation.seed)
 
 
-def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers) -> tuple[Regression, ...]:
+def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers, shown: str) -> tuple[Regression, ...]:
+    """The candidate against the frozen baseline, and whatever ships against the champion."""
     from playbook.evaluate.regression import regression
 
     spec, classes = play.task.spec, answers.classes
@@ -134,7 +135,7 @@ def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers) -> tuple[R
     if "candidate" in classes:
         found.append(regression(spec, truth, classes["baseline"], classes["candidate"]))
     if CHAMPION in classes:
-        new = classes.get("candidate", classes["baseline"])
+        new = classes[shown]
         version = answers.champion_version
         found.append(regression(spec, truth, classes[CHAMPION], new, against="champion", version=version))
     return tuple(found)
@@ -219,6 +220,9 @@ def _production_score(play: Play, production: Sample) -> Any:
     labelled = production.truth >= 0
     if production.predicted is None or not labelled.any():
         return None
+    of_class = spec.target.of_class
+    if of_class is not None and not (production.truth == spec.labels.index(of_class)).any():
+        return None  # nothing is known of a class that does not occur
     side = describe_side(spec, production.truth[labelled], production.predicted[labelled])
     return side.scores[spec.target.label]
 
@@ -228,7 +232,7 @@ def _cost(play: Play, steps: Steps) -> CostActual | None:
     from playbook.decide.cost import record_ratio
 
     decided, actual = steps.decision, steps.training_seconds
-    if decided.training_seconds <= 0 or actual <= 0:
+    if decided.training_seconds <= 0 or actual <= 0 or steps.frozen.meets_target:  # ended early: not comparable
         return None
     uncorrected = decided.training_seconds / decided.ratio
     ratio = record_ratio(play.world.places.cost_ratios, play.task.spec.task, uncorrected, actual)

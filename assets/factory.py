@@ -23,7 +23,15 @@ CODE = {
     "base": ("playbook.bases", "playbook.adapt.head", *_FEATURES, *_SCORES),
     "adapt": ("playbook.adapt", *_SCORES),
     "audit": ("playbook.data", "playbook.adapt.head", *_FEATURES, *_SCORES),
-    "evaluate": ("playbook.evaluate", "playbook.adapt.transfer", "playbook.decide.references", *_ANSWERS),
+    "evaluate": (
+        "playbook.evaluate",
+        "playbook.adapt.transfer",
+        "playbook.bases.latency",
+        "playbook.decide.references",
+        "assets.examination",
+        "assets.test_answers",
+        *_ANSWERS,
+    ),
     "sign_off": ("playbook.evaluate.approval", "playbook.evaluate.binding", "playbook.evaluate.sign_off_state"),
     "package": ("playbook.operate", *_ANSWERS),
 }

@@ -60,10 +60,22 @@ def _inputs(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fr
         "training": training_inputs(play, dataset, base),
         "frozen": frozen.digest,
         "labels": data.labels.model_dump(mode="json"),
+        "fold_draws": _draws(play, dataset),
         "learning_curve": data.learning_curve.model_dump(mode="json"),
         "files": {part: file_sha256(path) for part, path in files.items() if path and path.is_file()},
         "code": version_of("audit"),
     }
+
+
+def _draws(play: Play, dataset: DatasetVersion) -> int:
+    """How often the folds are drawn: as the task file says, else by how much there is to fit."""
+    from playbook.data.label_errors import default_draws
+
+    labels = play.task.spec.data.labels
+    if "fold_draws" in labels.model_fields_set:
+        return labels.fold_draws
+    rows = sum(dataset.rows.get(split, 0) for split in ("train", "validation"))
+    return default_draws(labels.fold_draws, rows, len(play.task.spec.labels))
 
 
 def _audit(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: FrozenBaseline, key: str) -> Made:
@@ -74,10 +86,9 @@ def _audit(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fro
     task, spec, out = play.task, play.task.spec, play.work(key)
     rows, features = _rows(play, dataset, base)
     asked, seed = spec.data.labels, spec.adaptation.seed
-    play.report(f"out-of-fold probabilities of {len(rows.row_ids)} rows, {asked.fold_draws} x {asked.folds} folds")
-    found = find_label_errors(
-        rows, len(spec.labels), l2=frozen.l2, folds=asked.folds, seed=seed, draws=asked.fold_draws
-    )
+    draws = _draws(play, dataset)
+    play.report(f"out-of-fold probabilities of {len(rows.row_ids)} rows, {draws} x {asked.folds} folds")
+    found = find_label_errors(rows, len(spec.labels), l2=frozen.l2, folds=asked.folds, seed=seed, draws=draws)
     corrections = read_corrections(task)
     annotated = label_file(task, "second_annotator")
     second = read_second_annotator(annotated, spec.labels) if annotated else {}

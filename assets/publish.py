@@ -13,6 +13,12 @@ def publish_report(play: Play, report: Path) -> Path:
     return _put(play, report.read_bytes())
 
 
+def publish_card(play: Play, card: Path) -> Path:
+    """Put the model card beside the report: `<home>/reports/<task>-model-card.md`."""
+    target = play.world.places.report(play.task.spec.task)
+    return _put(play, card.read_bytes(), target.with_name(f"{play.task.spec.task}-model-card.md"))
+
+
 def publish_early_end(play: Play, content: ReportInputs) -> Path:
     """Write the page of a task that ended before its evaluation, in place of the report of an earlier run."""
     from playbook.evaluate.report import render_report
@@ -20,8 +26,8 @@ def publish_early_end(play: Play, content: ReportInputs) -> Path:
     return _put(play, render_report(content).encode())
 
 
-def _put(play: Play, content: bytes) -> Path:
-    target = play.world.places.report(play.task.spec.task)
+def _put(play: Play, content: bytes, target: Path | None = None) -> Path:
+    target = target or play.world.places.report(play.task.spec.task)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part")
     part.write_bytes(content)

@@ -17,6 +17,8 @@ from playbook.plays import DATASET, PROBLEM, REFERENCES
 from playbook.settings import settings
 from playbook.taskfile import Task
 
+SCORED_BY = ("confidence", "resamples", "early_end_standard_errors")  # fields of `evaluation` that validation rests on
+
 if TYPE_CHECKING:
     from playbook.adapt.features import FeatureExtractor
 
@@ -84,7 +86,7 @@ def reference_baselines(maker: AssetMaker) -> dg.AssetsDefinition:
 
 @dataclass(frozen=True)
 class FirstBase:
-    """The task's first base where it can be read; otherwise `problem` says why not."""
+    """The task's first base that may be used, where it can be read; otherwise `problem` says why not."""
 
     folder: Path | None = None
     pin: BasePin | None = None
@@ -92,13 +94,24 @@ class FirstBase:
 
 
 def first_base(task: Task) -> FirstBase:
-    """Find and verify `base` of the task file; Play 2 raises on what is only noted here."""
+    """Find and verify the first base of the task file whose licence allows its use; no other one is fetched or run.
+
+    Play 2 raises on a base that is not what its pin says, which is only noted here.
+    """
+    from playbook.bases.admission import licence_fault
     from playbook.bases.derive import base_on_disk
     from playbook.bases.pin import pin_base
 
+    spec = task.spec
+    if spec.decision.base_licences_allow_use is False:
+        return FirstBase(problem="no base may be used: the task file says decision.base_licences_allow_use: false")
+    faults = [licence_fault(base, spec.bake_off.licences) for base in spec.bases]
+    if all(faults):
+        return FirstBase(problem=f"the base may not be used: {'; '.join(faults)}")
+    base = spec.bases[faults.index("")]
     try:
-        folder = base_on_disk(task.spec.base, task.resolve, settings().derived_bases)
-        return FirstBase(folder, pin_base(task.spec.base, folder))
+        folder = base_on_disk(base, task.resolve, settings().derived_bases)
+        return FirstBase(folder, pin_base(base, folder))
     except PinMismatch as error:
         return FirstBase(problem=str(error))
 
@@ -127,7 +140,7 @@ def reference_inputs(task: Task, dataset: DatasetVersion, base: FirstBase) -> di
         "data": dataset.dataset_hash,
         "classes": spec.data.classes,
         "target": spec.target.model_dump(mode="json"),
-        "evaluation": spec.evaluation.model_dump(mode="json"),
+        "evaluation": spec.evaluation.model_dump(mode="json", include=set(SCORED_BY)),
         "weighting": [spec.adaptation.class_weighting, spec.adaptation.seed],
         "arithmetic": [spec.adaptation.accelerator, spec.adaptation.precision],
         "base": base.pin.model_dump(mode="json") if base.pin else base.problem,

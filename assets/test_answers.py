@@ -58,7 +58,8 @@ def answer_test(play: Play, steps: Steps, frame: pd.DataFrame, work: Path) -> Te
         found.probabilities[name] = probabilities
     found.probabilities |= _references(play, steps, texts)
     champion = _champion(play, steps, texts, work)
-    if champion is not None:
+    own = [found.probabilities[name] for name in models]
+    if champion is not None and not any(np.array_equal(champion[1], answers) for answers in own):
         found.champion_version, found.probabilities[CHAMPION] = champion
     return found
 
@@ -97,7 +98,7 @@ def _references(play: Play, steps: Steps, texts: list[str]) -> Mapping[str, np.n
 
 
 def _champion(play: Play, steps: Steps, texts: list[str], work: Path) -> tuple[str, np.ndarray] | None:
-    """The model in production, where there is one with the same classes that is not this candidate."""
+    """Version and answers of the model in production, where there is one with the same classes."""
     spec, registry = play.task.spec, play.world.registry
     at = registry.at_alias(spec.task, spec.package.alias)
     if at is None:

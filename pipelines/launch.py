@@ -105,5 +105,13 @@ def _failure(done: dg.ExecuteInProcessResult) -> str:
             if error is not None:
                 name = error.cls_name or "Error"
                 message = error.message.strip()
-                return message if message.startswith(name) else f"{name}: {message}"
+                return _told_once(name, message)
     return "the run failed; Dagster's log has the reason"
+
+
+def _told_once(name: str, message: str) -> str:
+    """`Name: text`, where the message may begin with the name already, or with module and name."""
+    head, colon, text = message.partition(": ")
+    if colon and " " not in head and head.rpartition(".")[2] == name:
+        message = text
+    return f"{name}: {message}" if message and message != name else name

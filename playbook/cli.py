@@ -6,6 +6,7 @@ Exit status: 0 done (shipped, or a valid early end), 1 failed, 2 bad task file o
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 import click
 
 from playbook import cli_decisions
-from playbook.errors import GateRed, PlaybookError
+from playbook.errors import GateRed, LogTampered, PlaybookError
 from playbook.settings import quiet_environment, settings
 from playbook.taskfile import find_tasks, json_schema, load_task, locate_task
 
@@ -33,6 +34,15 @@ class PlaybookGroup(click.Group):
         except PlaybookError as error:
             click.echo(str(error), err=True)
             ctx.exit(error.exit_status)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read our output has gone: click ends quietly
+                raise
+            click.echo(
+                f"{type(error).__name__}: {error}; check that the path is there and may be read and written, and that "
+                "the disk is not full",
+                err=True,
+            )
+            ctx.exit(1)
 
 
 @click.group(cls=PlaybookGroup)
@@ -55,7 +65,15 @@ def run(task: str, until: str | None, as_json: bool) -> None:
     began = time.monotonic()
     _show_progress(began)
     outcome = run_task(found, places, until)
-    status = _status(found)
+    try:
+        status = _status(found)
+    except LogTampered as error:
+        if as_json:
+            click.echo(json.dumps({"task": found.spec.task, "run_id": outcome.run_id, "failure": str(error)}))
+        raise
+    failure = _failure(status, outcome)
+    if failure:
+        status["failure"] = failure
     elapsed = time.monotonic() - began
     if as_json:
         click.echo(json.dumps({**status, "run_id": outcome.run_id, "wall_seconds": round(elapsed, 1)}))
@@ -64,12 +82,18 @@ def run(task: str, until: str | None, as_json: bool) -> None:
     _end(status, outcome)
 
 
+def _failure(status: dict[str, Any], outcome: Any) -> str:
+    """What made a run fail; nothing where it ended well or the gate stopped it."""
+    stopped = status["state"] == "gate_red" and "dataset_version" in outcome.materialized
+    return "" if outcome.succeeded or stopped else str(outcome.failure)
+
+
 def _end(status: dict[str, Any], outcome: Any) -> None:
     """Leave with the status of the contract where it is not 0."""
-    if status["state"] == "gate_red" and (outcome.succeeded or "dataset_version" in outcome.materialized):
+    if status["state"] == "gate_red" and "failure" not in status:
         sys.exit(GateRed.exit_status)
-    if not outcome.succeeded:
-        click.echo(f"failed: {outcome.failure}", err=True)
+    if "failure" in status:
+        click.echo(f"failed: {status['failure']}", err=True)
         sys.exit(1)
     approval = status["sign_off"]
     if "sign_off" in outcome.materialized and approval and approval["state"] in {"awaiting", "void"}:

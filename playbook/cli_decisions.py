@@ -45,7 +45,7 @@ def approve(
         return
     entry = approval.approve(case, by, given, _signer(key, signature))
     click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
-    click.echo(f"next: `playbook run {task}` packages it; where Dagster runs, its sensor does")
+    click.echo(f"next: `playbook run {found.called()}` packages it; where Dagster runs, its sensor does")
 
 
 @click.command()
@@ -56,9 +56,13 @@ def reject(task: str, by: str, reason: str) -> None:
     """Reject the evaluation of TASK; nothing is packaged."""
     from playbook.evaluate import approval
 
-    entry = approval.reject(approval.open_case(load_task(locate_task(task, settings())), settings()), by, reason)
+    case = approval.open_case(load_task(locate_task(task, settings())), settings())
+    entry = approval.reject(case, by, reason)
     click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
-    click.echo(f"next: mend what is named, then `playbook run {task}`")
+    served = _served(case)
+    if served:
+        click.echo(served)
+    click.echo(f"next: mend what is named, then `playbook run {case.bound.task.called()}`")
 
 
 @click.command()
@@ -74,7 +78,8 @@ def waive(task: str, what: str, by: str, reason: str, until: str) -> None:
     case = approval.open_case(load_task(locate_task(task, settings())), settings())
     entry = approval.waive(case, what, by, reason, until)
     click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
-    follow = f"playbook run {task}" if case.mode == "automatic" else f"playbook approve {task} --as {shlex.quote(by)}"
+    name = case.bound.task.called()
+    follow = f"playbook run {name}" if case.mode == "automatic" else f"playbook approve {name} --as {shlex.quote(by)}"
     click.echo(f"next: `{follow}`")
 
 
@@ -92,15 +97,18 @@ def relabel(task: str, queue: Path | None, by: str | None, signature: Path | Non
     found, places = load_task(locate_task(task, settings())), settings()
     if queue is None:
         place = queue_place(found, places)
-        there = "" if place.is_file() else f" (not there yet: playbook run {task} --until label_audit)"
-        click.echo(f"{place}{there}\nfill in new_label, then: playbook relabel {task} {place} --as NAME")
+        name = found.called()
+        there = "" if place.is_file() else f" (not there yet: playbook run {name} --until label_audit)"
+        click.echo(
+            f"{place}{there}\nfill in new_label, then: playbook relabel {name} {shlex.quote(str(place))} --as NAME"
+        )
         return
     if by is None:
         raise click.UsageError("--as NAME is needed: who looked at the labels?")
     done = apply_queue(found, queue, by=by, places=places, signature=signature)
     click.echo(
         f"{done.changed} labels changed, {done.confirmed} confirmed, {done.left_open} left open; kept in "
-        f"{done.corrections}\nnext: `playbook run {task}` makes the new dataset version"
+        f"{done.corrections}\nnext: `playbook run {found.called()}` makes the new dataset version"
     )
 
 
@@ -129,11 +137,31 @@ def log(task: str, as_json: bool, verify: bool) -> None:
     click.echo(f"{log_text(entries)}\nAs a page: {page}")
 
 
+def _served(case: Case) -> str:
+    """What to do about a model that was packaged on the evaluation rejected now; nothing where none was."""
+    from playbook.artifacts import PackagedModel
+    from playbook.plays import PACKAGED
+
+    bound = case.bound
+    model = bound.store.current(bound.task.spec.task, PACKAGED, PackagedModel)
+    if model is None or model.skipped or model.evaluation != bound.evaluation.digest:
+        return ""
+    client = f"mlflow.MlflowClient({settings().mlflow_tracking_uri!r})"
+    take_back = f"import mlflow; {client}.delete_registered_model_alias({model.name!r}, {model.alias!r})"
+    return (
+        f"but version {model.version} of {model.name} was registered on this evaluation, and models:/{model.name}@"
+        f"{model.alias} goes on serving it: rejecting moves no alias. Point {model.alias} at an earlier version on "
+        f"MLflow's page of the model, or take the alias away: python -c {shlex.quote(take_back)}"
+    )
+
+
 def _one_way_of_signing(task: Task, key: Path | None, signature: Path | None, statement: Path | None) -> None:
     ways = [way for way in (key, signature, statement) if way is not None]
     mode = task.spec.sign_off.mode
-    if mode != "signed" and (key is not None or signature is not None):
-        raise click.UsageError(f"sign_off.mode is {mode}: no signature is asked for; leave --key and --signature out")
+    if mode != "signed" and ways:
+        raise click.UsageError(
+            f"sign_off.mode is {mode}: no signature is asked for; leave --key, --signature and --write-statement out"
+        )
     if len(ways) > 1 or (mode == "signed" and not ways):
         raise click.UsageError(
             "expected one of --key FILE (signs here), --write-statement FILE (to be signed elsewhere) and "
@@ -212,7 +240,7 @@ def _write_statement(case: Case, statement: Statement, file: Path) -> None:
     from playbook.evaluate.sign_off_state import NAMESPACE
 
     file.write_bytes(statement.text)
-    task, owner = statement.task, shlex.quote(case.owner)
+    task, owner = case.bound.task.called(), shlex.quote(case.owner)
     signing = f"ssh-keygen -Y sign -f KEY -n {NAMESPACE} {shlex.quote(str(file))}"
     handing_in = f"playbook approve {task} --as {owner} --signature {shlex.quote(f'{file}.sig')}"
     click.echo(f"wrote {file}\nnext, where your key is: {signing}\nthen, here: {handing_in}")

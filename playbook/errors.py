@@ -8,6 +8,7 @@ PlaybookError
 ├── PinMismatch          base weights or a licence are not what the task file pins        exit status 1
 ├── ArtifactError        a stored result is missing, altered, or of another kind          exit status 1
 ├── LogTampered          the decision log is not what was written                         exit status 1
+├── SettingsError        an environment variable holds what it cannot                    exit status 2
 ├── TaskBusy             another run holds this task                                      exit status 1
 ├── TrainingFailed       the training worker ended without a result                       exit status 1
 ├── SignatureRefused     an SSH signature does not prove what it should                   exit status 1
@@ -36,6 +37,12 @@ class TaskFileError(PlaybookError):
         self.faults = list(faults)
         count = f"{len(faults)} fault{'s' if len(faults) != 1 else ''}"
         super().__init__(f"{source}: {count}\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+class SettingsError(PlaybookError):
+    """An environment variable of the project holds a value that it cannot hold."""
+
+    exit_status = 2
 
 
 class DataError(PlaybookError):

@@ -221,9 +221,10 @@ def _verified(task: Task, content: bytes, signature: Path | None, touched: Seque
     except OSError as error:
         raise SignatureRefused(f"{signature}: expected a signature file, found {type(error).__name__}") from None
     signers, reasons = Path(task.resolve(spec.sign_off.allowed_signers)), []
+    revoked = Path(task.resolve(spec.sign_off.revoked_keys)) if spec.sign_off.revoked_keys else None
     for principal in dict.fromkeys((spec.owners.data, spec.owners.sign_off)):
         try:
-            verify(content, proof, signers, principal, NAMESPACE)
+            verify(content, proof, signers, principal, NAMESPACE, revoked)
         except SignatureRefused as refused:
             reasons.append(f"as {principal}: {refused}")
         else:

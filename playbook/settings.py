@@ -19,6 +19,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from playbook.errors import SettingsError
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -73,12 +75,15 @@ def _default_root() -> Path:
 
 
 def settings() -> Settings:
-    """Read the environment now; nothing is cached, so tests and child processes see what they set."""
+    """Read the environment now; nothing is cached, so tests and child processes see what they set.
+
+    Raises:
+        SettingsError: PLAYBOOK_THREADS is no number of threads.
+    """
     env = os.environ
     root = Path(env.get("PLAYBOOK_ROOT") or _default_root()).resolve()
     home = Path(env.get("PLAYBOOK_HOME") or root / ".playbook").resolve()
     folders = [Path(p).resolve() for p in env.get("PLAYBOOK_TASKS", "").split(os.pathsep) if p]
-    threads = env.get("PLAYBOOK_THREADS")
     return Settings(
         root=root,
         home=home,
@@ -87,8 +92,18 @@ def settings() -> Settings:
         dvc_remote=env.get("PLAYBOOK_DVC_REMOTE") or None,
         mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
         dagster_home=Path(env.get("DAGSTER_HOME") or home / "dagster").resolve(),
-        threads=int(threads) if threads else None,
+        threads=_threads(env.get("PLAYBOOK_THREADS", "")),
     )
+
+
+def _threads(given: str) -> int | None:
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit()) or int(given) < 1:
+        raise SettingsError(
+            f"PLAYBOOK_THREADS: expected a whole number from 1, found {given!r}; set it anew or unset it"
+        )
+    return int(given)
 
 
 # Telemetry of the libraries is off, and hubs are asked only when a task file names one.

@@ -20,6 +20,8 @@ from playbook.artifacts import (
     Rung,
     SignOff,
 )
+from playbook.decide.log import DecisionLog
+from playbook.evaluate.binding import target_changed
 from playbook.plays import (
     AUDIT,
     BASE,
@@ -43,15 +45,22 @@ GATE_RED, NOT_RUN, AWAITING = "gate_red", "not_run", "awaiting_sign_off"
 
 
 def read_status(task: Task, places: Settings) -> dict[str, Any]:
-    """The task's status with the keys of the command line's contract; unknown figures are None."""
+    """The task's status with the keys of the command line's contract; unknown figures are None.
+
+    Raises:
+        LogTampered: the decision log is not what was written, so nobody knows what was approved.
+        ArtifactError: a manifest was altered, or the log cannot be read.
+    """
     store = Store(places.store, places.home / "cache" / "store")
     found = {name: store.current(task.spec.task, name, kind) for name, kind in asset_kinds(task.spec).items()}
     dataset = _done(found.get(DATASET), DatasetVersion)
     evaluation = _todays(task, dataset, found)
+    _note_decisions(task, places, evaluation, found)
     target = task.spec.target
     report = places.report(task.spec.task)
     return {
         "task": task.spec.task,
+        "called": task.called(places),
         "state": _state(found, dataset, evaluation),
         "reason": _reason(found, dataset, evaluation),
         "question": task.spec.question,
@@ -86,10 +95,13 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
 def _todays(task: Task, dataset: DatasetVersion | None, found: dict[str, Any]) -> Evaluation | None:
     """The evaluation, unless data, baseline or target have changed since; what stands on an older one goes with it."""
     evaluation = _done(found.get(EVALUATION), Evaluation)
-    frozen, target = found.get(FROZEN), task.spec.target
+    frozen = found.get(FROZEN)
     if evaluation is not None and dataset is not None and frozen is not None:
-        stands_on = (evaluation.dataset_hash, evaluation.baseline_digest, evaluation.metric, evaluation.target)
-        if stands_on == (dataset.dataset_hash, frozen.digest, target.label, target.at_least):
+        target, judged = task.spec.target, (evaluation.metric, evaluation.target, evaluation.margin)
+        asked = judged == (target.label, target.at_least, target.margin)
+        if not evaluation.refused:  # one that stayed closed measured nothing, limits neither
+            asked = not target_changed(task, evaluation)
+        if asked and (evaluation.dataset_hash, evaluation.baseline_digest) == (dataset.dataset_hash, frozen.digest):
             packaged, approval = found.get(PACKAGED), found.get(SIGN_OFF)
             if isinstance(packaged, PackagedModel) and packaged.evaluation != evaluation.digest:
                 found[PACKAGED] = None
@@ -98,6 +110,24 @@ def _todays(task: Task, dataset: DatasetVersion | None, found: dict[str, Any]) -
             return evaluation
     found[PACKAGED] = found[SIGN_OFF] = None
     return None
+
+
+def _note_decisions(task: Task, places: Settings, evaluation: Evaluation | None, found: dict[str, Any]) -> None:
+    """Read the log: an approval that no run has taken up yet is awaited no more, a rejection counts at once."""
+    entries = DecisionLog(places.decision_log(task.spec.task)).entries()
+    approval = _done(found.get(SIGN_OFF), SignOff)
+    if approval is None or evaluation is None:
+        return
+    decided = [entry for entry in entries if entry.kind in {"sign_off", "rejection"}]
+    latest = next((entry for entry in reversed(decided) if entry.inputs.get("evaluation") == evaluation.digest), None)
+    if latest is None or latest.sha256 == approval.log_entry:
+        return
+    noted: dict[str, Any] = {
+        "awaits": f"{latest.title} (entry {latest.index}): `playbook run {task.called(places)}` takes it up"
+    }
+    if latest.kind == "rejection":
+        noted |= {"state": "rejected", "by": latest.by, "at": latest.time, "reason": latest.title}
+    found[SIGN_OFF] = approval.model_copy(update=noted)
 
 
 def _done(artifact: Artifact | None, kind: type[Any]) -> Any:

@@ -19,9 +19,15 @@ HEADLINES = {
 }
 
 
+FAILED = "FAILED: this run ended before its end; what follows is where the task stands without it"
+SERVED = {"shipped", "baseline_shipped", "target_already_met"}  # states in which the registry has today's model
+JUDGED_AGAINST = {"void", "rejected", "awaiting"}  # sign-offs whose reason says why nothing ships
+
+
 def summary(status: dict[str, Any]) -> str:
-    """Headline, numbers, verdict, next steps and where the report is."""
-    lines = ["", f"  {status['task']}: {HEADLINES[status['state']]}", f"  {status['question']}", ""]
+    """Headline, numbers, verdict, next steps and where the report is; what a failed run left is called so."""
+    headline = FAILED if status.get("failure") else HEADLINES[status["state"]]
+    lines = ["", f"  {status['task']}: {headline}", f"  {status['question']}", ""]
     lines += _gate(status) if status["state"] == "gate_red" else _numbers(status)
     if status["verdict"] and status["state"] != "gate_red":
         lines += ["", f"  {status['verdict']}"]
@@ -98,6 +104,8 @@ def _doubts(status: dict[str, Any]) -> list[tuple[str, str]]:
         given = status["sign_off"]
         by = f" by {given['by']}" if given["by"] else ""
         rows.append(("sign-off", f"{given['state']}{by} ({given['mode']})"))
+        if given["reason"] and given["state"] in JUDGED_AGAINST:
+            rows.append(("", given["reason"]))
     return rows
 
 
@@ -124,16 +132,18 @@ def _models(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _next_steps(status: dict[str, Any]) -> list[str]:
-    task, steps = status["task"], list(status["next_steps"])
+    task, steps = status["called"], list(status["next_steps"])
     if status["report"]:
         steps.insert(0, f"Read the report: {status['report']}")
     if status["sign_off"] and status["sign_off"]["awaits"]:
         steps.append(status["sign_off"]["awaits"])
-    if status["model"]:
+    if status["model"] and status["state"] in SERVED and not status.get("failure"):
         uri = f"models:/{status['model']['name']}@{status['model']['alias']}"
         steps.append(f"Serve it: mlflow models serve -m {uri} --env-manager local")
     if status["state"] == "gate_red":
         steps.append(f"Mend the data as said above, then: playbook run {task}")
-    if status["state"] in {"not_run", "in_progress"}:
+    if status.get("failure"):
+        steps.append(f"Mend what failed, then: playbook run {task}")
+    elif status["state"] in {"not_run", "in_progress"}:
         steps.append(f"playbook run {task}")
     return [*steps, "See the graph, the checks and the runs: make ui"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from playbook.errors import TaskFileError
-from playbook.settings import Settings
+from playbook.settings import Settings, settings
 from playbook.spec import TaskSpec
 
 D = TypeVar("D", bound=BaseModel)
@@ -30,6 +32,24 @@ class Task:
         if "://" in location:
             return location
         return str((self.path.parent / location).resolve())
+
+    def called(self, places: Settings | None = None) -> str:
+        """How a command line names this task: by its name where that finds this file, else by the file's path.
+
+        The path is relative to the working folder where that is shorter; it is quoted for a shell.
+        """
+        name = self.spec.task
+        try:
+            known = find_tasks(places or settings()).get(name)
+        except TaskFileError:  # two files claim one name: only a path is sure
+            known = None
+        if known is not None and known.resolve() == self.path:
+            return name
+        try:
+            relative = os.path.relpath(self.path)
+        except (OSError, ValueError):  # no working folder, or another drive
+            relative = str(self.path)
+        return shlex.quote(min(str(self.path), relative, key=len))
 
 
 def load_task(path: str | Path) -> Task:
@@ -121,6 +141,8 @@ def find_tasks(places: Settings) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in places.task_folders:
         for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+            if not path.is_file():  # a folder, or a link to nowhere
+                continue
             name = _name_of(path)
             if name in found and found[name] != path:
                 raise TaskFileError(str(path), [f"task: {name!r} is taken by {found[name]}; names must differ"])
@@ -131,7 +153,7 @@ def find_tasks(places: Settings) -> dict[str, Path]:
 def _name_of(path: Path) -> str:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return path.stem
     return str(document.get("task", path.stem)) if isinstance(document, dict) else path.stem
 
@@ -146,7 +168,10 @@ def locate_task(name_or_path: str, places: Settings) -> Path:
         return Path(name_or_path).resolve()
     known = find_tasks(places)
     if name_or_path not in known:
-        raise TaskFileError(name_or_path, [f"no such task; known: {', '.join(sorted(known)) or 'none'}"])
+        raise TaskFileError(
+            name_or_path,
+            [f"no such task; known: {', '.join(sorted(known)) or 'none'}; or give the path of a task file (.yaml)"],
+        )
     return known[name_or_path]
 
 

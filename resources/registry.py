@@ -77,6 +77,8 @@ class Registry:
     def register(self, release: Release) -> Registered:
         """Register a bundle, or find the version that already holds it, and point the alias at it.
 
+        A version that is found keeps its number; its tags and description become those of this release.
+
         Raises:
             ParityError: parity is not proven for this bundle; nothing is registered.
             ArtifactError: the folder is no clean bundle.
@@ -86,7 +88,7 @@ class Registry:
         with self.tracking.locked("registry"):
             known = self._known(release.name)
             same = next((v for v in known if v.tags.get(TAGS["bundle_sha256"]) == sha256), None)
-            registered = _registered(same, reused=True) if same else self._create(release, sha256, known)
+            registered = self._renew(release, sha256, same) if same else self._create(release, sha256, known)
             self.tracking.client.set_registered_model_alias(release.name, release.alias, registered.registry_version)
         return registered
 
@@ -176,6 +178,14 @@ class Registry:
             description=release.description or None,
         )
         return _registered(created)
+
+    def _renew(self, release: Release, sha256: str, same: ModelVersion) -> Registered:
+        """Let a version say what this release says of it: another approval stands behind the same bundle."""
+        client, number = self.tracking.client, str(same.version)
+        for tag, value in _version_tags(release, sha256, same.tags[TAGS["version"]]).items():
+            client.set_model_version_tag(release.name, number, tag, value)
+        client.update_model_version(release.name, number, description=release.description)
+        return _registered(same, reused=True)
 
     def _log_model(self, release: Release, sha256: str) -> LoggedModel:
         """Upload the model's folder as a logged model of its run."""

@@ -127,7 +127,8 @@ class Waiting:
         rung = self.put("rung_1", Rung(task="demo", pin=pin, index=1, kept=True, play_key="k"), weights=weights)
         self.put(CANDIDATE, Candidate(task="demo", source="rung_1", model=rung.digest, play_key="k"))
         given = {
-            "task": "demo", "play_key": "k", "metric": "accuracy", "ship": "candidate", "verdict": "ship it",
+            "task": "demo", "play_key": "k", "metric": "accuracy", "target": 0.85, "margin": 0.02,
+            "ship": "candidate", "verdict": "ship it",
             "dataset_hash": dataset_hash, "baseline_digest": frozen.digest, "candidate_digest": rung.digest,
             "blockers": self.blockers,
         }  # fmt: skip

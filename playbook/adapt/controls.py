@@ -108,6 +108,11 @@ def budget_epochs(rungs: Sequence[Rung], plan: Adaptation, blocks: int) -> int:
     return min(steps, math.ceil(compute / max(blocks, 1)))
 
 
+def other_base_epochs(rungs: Sequence[Rung], plan: Adaptation, unfrozen: int, blocks: int) -> int:
+    """Epochs of another base with `blocks` blocks, of which it trains `unfrozen`, or all where it has fewer."""
+    return budget_epochs(rungs, plan, min(unfrozen, blocks))
+
+
 def describe_budget(rungs: Sequence[Rung], plan: Adaptation, train_rows: int) -> str:
     """The budget of each control in words: steps or compute, rows, and what else was the same."""
     tried = len([rung for rung in rungs if rung.curve])

@@ -17,7 +17,7 @@ from playbook.artifacts import Epoch, Rung
 
 Case = Literal["diverging", "too short", "wrong base", "overfitting", "stalled", "unfinished", "improving"]
 MOVED = 0.02  # relative fall of a loss, or rise of the metric, that counts as learning
-DIVERGING = 1.2  # a training loss that ends at more than this many times its lowest value has left the rails
+DIVERGING = 1.2  # a loss that ends at more than this many times its lowest value has left the rails
 OVERFITTING_GAP = 0.5  # training loss below this part of the validation loss, while validation loss rises
 
 
@@ -77,7 +77,7 @@ def read_curve(curve: Sequence[Epoch], allowed_epochs: int | None = None, floor:
         (not learns and train[-1] > DIVERGING * min(train), _DIVERGING),
         (not learns and improves, _SLOW),
         (not learns, _WRONG_BASE),
-        (rising and train[-1] < OVERFITTING_GAP * last, _OVERFITTING),
+        (rising and (train[-1] < OVERFITTING_GAP * last or _ends_worse(curve)), _OVERFITTING),
         (not improves, _STALLED),
         (cut_short, _UNFINISHED),
     )
@@ -121,6 +121,14 @@ def _next_thing(found: Diagnosis, last: Rung, max_rungs: int) -> str:
     if last.index >= max_rungs:
         return f"Every rung allowed was kept: raise adaptation.max_rungs above {max_rungs} and climb on."
     return found.next_thing
+
+
+def _ends_worse(curve: Sequence[Epoch]) -> bool:
+    """Whether validation loss ends well above its lowest and the metric gained nothing after that epoch either."""
+    lowest = min(range(len(curve)), key=lambda at: curve[at].validation_loss)
+    later = max(epoch.validation for epoch in curve[lowest:])
+    rose = curve[-1].validation_loss > DIVERGING * curve[lowest].validation_loss
+    return rose and later <= curve[lowest].validation + MOVED
 
 
 def _validation_improves(curve: Sequence[Epoch]) -> bool:

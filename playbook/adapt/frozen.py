@@ -19,7 +19,7 @@ from playbook.adapt.head import Head, fit_head
 from playbook.adapt.module import RungData
 from playbook.adapt.precision import compute_dtype, describe_hardware, set_threads, training_device
 from playbook.adapt.rung import HEAD, cache_folder, class_weights, read_rows, versions, write_predictions
-from playbook.artifacts import BasePin
+from playbook.artifacts import BasePin, canonical_hash
 from playbook.evaluate.metrics import metric_value
 from playbook.settings import settings
 from playbook.spec import Adaptation, Limit
@@ -76,7 +76,7 @@ def frozen_features(job: FrozenJob, report: Callable[[str], None]) -> FrozenFeat
     dtype = compute_dtype(job.adaptation.precision, device)
     tokens, data, table = read_rows(job)
     encoder = load_encoder(job.base_folder, job.pin.pooling).requires_grad_(False).to(device)
-    folder = cache_folder(job.cache, job.pin.weights_sha256, tokens, job.boundaries, dtype)
+    folder = cache_folder(job.cache, canonical_hash(job.pin.model_dump(mode="json")), tokens, job.boundaries, dtype)
     features = build_cache(folder, encoder, tokens, job.boundaries, dtype, report).features
     return FrozenFeatures(features, data, table, describe_hardware(device, dtype))
 

@@ -114,7 +114,10 @@ def read_rows(job: RowFiles) -> tuple[Tokens, RungData, pd.DataFrame]:
 
 
 def cache_folder(root: Path, pin_hash: str, tokens: Tokens, boundaries: Sequence[int], dtype: torch.dtype) -> Path:
-    """Where the activations of these rows lie: the name is the hash of everything they depend on."""
+    """Where the activations of these rows lie: the name is the hash of everything they depend on.
+
+    `pin_hash` is that of the whole pin: pooling, configuration and length change activations as weights do.
+    """
     code = [file_sha256(Path(__file__).with_name(name)) for name in ("encoder.py", "cache.py")]
     content = canonical_hash([pin_hash, list(boundaries), str(dtype), torch.__version__, code])
     return root / f"{content[:16]}-{canonical_hash([tokens.ids.tolist(), tokens.offsets.tolist()])[:16]}"
@@ -157,7 +160,7 @@ def _source(job: Job, encoder: Encoder, tokens: Tokens, dtype: torch.dtype, repo
         return TokenIds(tokens)
     if not job.adaptation.cache_activations:
         return Recomputed(encoder, tokens, dtype)
-    folder = cache_folder(job.cache, job.pin.weights_sha256, tokens, job.boundaries, dtype)
+    folder = cache_folder(job.cache, canonical_hash(job.pin.model_dump(mode="json")), tokens, job.boundaries, dtype)
     return build_cache(folder, encoder, tokens, job.boundaries, dtype, report)
 
 

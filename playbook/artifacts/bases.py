@@ -21,6 +21,7 @@ class BasePin(Part):
     width: int
     pooling: Literal["mean", "cls"]
     max_length: int
+    config_sha256: str = ""  # of config.json: activation, norms and the like; empty in pins of earlier versions
     layers: int | None = None  # blocks kept of a truncated base; the pinned weights are then the truncated ones
 
     @property

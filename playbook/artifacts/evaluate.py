@@ -206,7 +206,8 @@ class Evaluation(Artifact):
     delta: float = 0.0
     interval: tuple[float, float] = (0.0, 0.0)
     confidence: float = 0.95
-    openings: int = 0
+    openings: int = 0  # of this test split so far, on record
+    opened_for: int = 0  # models that it was opened for
     dataset_hash: str = ""  # of the data that it speaks of
     baseline_digest: str = ""  # of the frozen baseline that it compares with
     comparisons: tuple[Comparison, ...] = ()

@@ -81,7 +81,7 @@ def folder_of_pin(pin: BasePin, bases: Sequence[Base], resolve: Resolve, cache: 
     """Folder on this machine of one of the task's bases, found by its pin and verified against it.
 
     Raises:
-        PinMismatch: none of the bases has these weights and this tokenizer here.
+        PinMismatch: none of the bases has these weights, this tokenizer and this configuration here.
     """
     for base in bases:
         if base.layers != pin.layers or base.max_length != pin.max_length:
@@ -89,14 +89,13 @@ def folder_of_pin(pin: BasePin, bases: Sequence[Base], resolve: Resolve, cache: 
         if base.layers is None and base.sha256 != pin.weights_sha256:
             continue
         folder = base_on_disk(base, resolve, cache)
-        if (file_sha256(folder / WEIGHTS), file_sha256(folder / TOKENIZER)) == (
-            pin.weights_sha256,
-            pin.tokenizer_sha256,
-        ):
+        pinned = {WEIGHTS: pin.weights_sha256, TOKENIZER: pin.tokenizer_sha256, CONFIG: pin.config_sha256}
+        if all(file_sha256(folder / name) == sha256 for name, sha256 in pinned.items() if sha256):
             return folder
     raise PinMismatch(
-        f"{pin.name}: expected a base of the task file with weights {pin.weights_sha256[:12]}… and tokenizer "
-        f"{pin.tokenizer_sha256[:12]}…, found none among {len(bases)}; materialise base_selection again"
+        f"{pin.name}: expected a base of the task file with weights {pin.weights_sha256[:12]}…, tokenizer "
+        f"{pin.tokenizer_sha256[:12]}… and config.json {pin.config_sha256[:12]}…, found none among {len(bases)}; "
+        "materialise base_selection again"
     )
 
 

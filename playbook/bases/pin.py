@@ -67,6 +67,7 @@ def pin_base(base: Base, folder: Path) -> BasePin:
         width=_whole_number(folder, config, WIDTH_FIELDS),
         pooling=read_pooling(folder),
         max_length=base.max_length,
+        config_sha256=file_sha256(folder / CONFIG),
         layers=base.layers,
     )
 

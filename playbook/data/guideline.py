@@ -3,7 +3,8 @@
 The guideline is Markdown. Names are compared without case, and `_`, `-` and blanks are alike.
 
 A class is defined where the guideline has, outside its edge cases, one of
-- a heading that is the class's name, with text below it;
+- a heading that is the class's name, with text below it or below its subheadings; of two such headings above a text
+  the nearest counts;
 - a line that begins (after a list mark) with the name in bold or as code, followed by more text;
 - a table row whose first cell is the name, with text in another cell.
 
@@ -14,8 +15,9 @@ A class has edge cases where one of these holds:
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +58,8 @@ def read_guideline(path: Path, labels: Sequence[str]) -> Guideline:
 def judge_guideline(text: str, labels: Sequence[str]) -> Guideline:
     """Which of `labels` a Markdown text defines and gives edge cases for, by the rule above."""
     lines = list(_lines(text))
-    defined = {name for line in lines for name in _defines(line)}
+    known = {_key(label) for label in labels}
+    defined = {name for line in lines for name in _defines(line, known)}
     edged = {name for line in lines for name in _gives_edge_case(line)}
     return Guideline(
         defined=tuple(label for label in labels if _key(label) in defined),
@@ -94,11 +97,11 @@ def _about_edges(line: _Line) -> bool:
     return any(_EDGE.search(heading) for heading in line.headings)
 
 
-def _defines(line: _Line) -> Iterator[str]:
+def _defines(line: _Line, known: Set[str]) -> Iterator[str]:
     if _about_edges(line) or not line.text:
         return
-    if line.headings:
-        yield _key(line.headings[-1])
+    above = (_key(heading) for heading in reversed(line.headings))
+    yield from itertools.islice((name for name in above if name in known), 1)
     cells = _cells(line.text)
     if len(cells) > 1 and any(cells[1:]):
         yield _key(cells[0])

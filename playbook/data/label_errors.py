@@ -28,6 +28,19 @@ METHOD = (
 )
 
 
+MANY_CLASSES, MANY_ROWS = 20, 5000  # from either on, one draw of the folds
+
+
+def default_draws(asked: int, rows: int, classes: int) -> int:
+    """How often the folds are drawn where the task file does not say: `asked` times.
+
+    From 20 classes or 5,000 rows on it is once. Each draw fits two heads per fold, whose time grows with rows times
+    classes: a quarter of a minute and more for 10,000 rows of 77 classes. With many rows the luck of one draw weighs
+    less, too.
+    """
+    return 1 if classes >= MANY_CLASSES or rows >= MANY_ROWS else asked
+
+
 @dataclass(frozen=True)
 class AuditRows:
     """Rows that are looked at: `features` float32 (rows, width), `labels` class numbers (rows,)."""
@@ -78,15 +91,19 @@ def find_label_errors(rows: AuditRows, classes: int, *, l2: float, folds: int, s
 
 
 def out_of_fold(rows: AuditRows, classes: int, *, l2: float, folds: int, seed: int) -> Floats:
-    """Mean out-of-fold probabilities of the two heads, shape (rows, classes); folds keep groups together and classes
-    in proportion."""
+    """Mean out-of-fold probabilities of the two heads, shape (rows, classes).
+
+    Folds keep groups together and classes in proportion; there are no more of them than groups, or than rows of the
+    rarest class. Where all rows are of one group, nothing can be kept together, and each row is its own.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     rarest = int(np.bincount(rows.labels, minlength=classes)[np.unique(rows.labels)].min())
-    cut = StratifiedGroupKFold(max(2, min(folds, rarest)), shuffle=True, random_state=seed)
+    groups = rows.groups if len(set(rows.groups)) > 1 else rows.row_ids
+    cut = StratifiedGroupKFold(max(2, min(folds, rarest, len(set(groups)))), shuffle=True, random_state=seed)
     texts = np.array(rows.texts, dtype=object)
     found = np.zeros((len(rows.labels), classes))
-    for seen, held in cut.split(rows.features, rows.labels, rows.groups):
+    for seen, held in cut.split(rows.features, rows.labels, groups):
         labels = rows.labels[seen]
         found[held] += 0.5 * _by_features(rows.features[seen], labels, rows.features[held], classes, l2)
         found[held] += 0.5 * _by_words(texts[seen].tolist(), labels, texts[held].tolist(), classes)

@@ -15,6 +15,7 @@ from playbook.data.annotations import read_lines, read_row_ids
 from playbook.data.corrections import Correction, csv_text, unguarded, write_whole
 from playbook.data.label_errors import AuditRows, Suspicion, likeliest_other
 from playbook.data.text import clean_text
+from playbook.errors import DataError
 
 COLUMNS = (
     "row_id", "split", "text", "label", "suggested", "probability_of_label", "probability_of_suggested",
@@ -104,9 +105,12 @@ def write_queue(queue: Queue, path: Path) -> Path:
 
 def publish_queue(written: Path, place: Path, corrections: Sequence[Correction]) -> bool:
     """Copy a written queue to where the owner finds it; false, and nothing is done, where the owner's edits are there
-    that no correction has taken up yet."""
+    that no correction has taken up yet, or what is there cannot be read (a spreadsheet saved it in its own way)."""
     known = {one.row_id: clean_text(one.label) for one in corrections}
-    if place.is_file() and any(known.get(row) != label for row, label in edits(place).items()):
+    try:
+        if place.is_file() and any(known.get(row) != label for row, label in edits(place).items()):
+            return False
+    except (DataError, OSError):  # somebody's work may be in it
         return False
     write_whole(place, written.read_text(encoding="utf-8"))
     return True

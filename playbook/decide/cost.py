@@ -188,6 +188,9 @@ def read_ratios(path: FilePath) -> list[dict[str, Any]]:
 def record_ratio(path: FilePath, task: str, estimated: float, actual: float) -> float:
     """Add how a task's training time compares with its estimate; returns the ratio.
 
+    Where the task's last record has the same two times, nothing is added: one training counts once, however often what
+    follows it runs.
+
     Args:
         path: `cost_ratios.jsonl` of the installation, shared by all tasks.
         task: its name.
@@ -210,15 +213,26 @@ def record_ratio(path: FilePath, task: str, estimated: float, actual: float) -> 
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS), path.open("ab") as stream:
-            stream.write((json.dumps(line) + "\n").encode())
-            stream.flush()
-            os.fsync(stream.fileno())
+        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+            last = _last_record(path, task)
+            if last and all(last.get(name) == line[name] for name in ("estimated", "actual")):
+                return actual / estimated
+            with path.open("ab") as stream:
+                stream.write((json.dumps(line) + "\n").encode())
+                stream.flush()
+                os.fsync(stream.fileno())
     except (OSError, Timeout) as error:
         raise ArtifactError(
             f"{path}: expected to record the ratio of {task}, but {type(error).__name__}: {error}; make it writable"
         ) from error
     return actual / estimated
+
+
+def _last_record(path: FilePath, task: str) -> dict[str, Any] | None:
+    try:
+        return next((line for line in reversed(read_ratios(path)) if line.get("task") == task), None)
+    except ArtifactError:  # an edited line must not cost a finished training its record; `past_ratio` names it
+        return None
 
 
 def _rungs(spec: TaskSpec, probe: Probe) -> int:

@@ -18,6 +18,7 @@ from playbook.decide.limits import hard_limits
 from playbook.decide.measured import Measured, usable_reference
 from playbook.errors import TaskFileError
 from playbook.spec import TaskSpec
+from playbook.spec.decision import Override
 
 __all__ = ["Measured", "decide_path"]
 
@@ -54,7 +55,7 @@ def decide_path(spec: TaskSpec, measured: Measured) -> Decision:
         task=spec.task,
         path=override.path if override is not None else recommended,
         recommended=recommended,
-        why=why,
+        why=why + _instead(recommended, override),
         overridden=f"{override.path} by {override.by}: {override.because}" if override is not None else "",
         evidence=rows,
         scores=scores,
@@ -89,6 +90,12 @@ def _recommend(
     if carried:
         text += ". It is carried most by: " + "; ".join(row.why for row in carried)
     return best, text + ". " + _ruled_out(out) if out else text + "."
+
+
+def _instead(recommended: Path, override: Override | None) -> str:
+    if override is None or override.path == recommended:
+        return ""
+    return f" Taken instead: {NAMES[override.path]}, by {override.by}, because: {override.because}"
 
 
 def _ruled_out(out: Mapping[Path, EvidenceRow]) -> str:

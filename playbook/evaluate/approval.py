@@ -7,6 +7,7 @@ hold, and whether it still does, is in `playbook.evaluate.sign_off_state`.
 from __future__ import annotations
 
 import getpass
+import shlex
 from collections.abc import Callable, Mapping
 from datetime import date
 
@@ -77,7 +78,8 @@ def open_case(task: Task, places: Settings, today: date | None = None) -> Case:
     if dataset is None or base is None or choice is None or evaluation is None or not models or evaluation.skipped:
         why = evaluation.reason if evaluation is not None and evaluation.reason else "there is no evaluation yet"
         raise ApprovalRefused(
-            f"{name}: there is nothing to sign off", [f"{why}; `playbook run {name}` makes the evaluation"]
+            f"{name}: there is nothing to sign off",
+            [f"{why}; `playbook run {task.called(places)}` makes the evaluation"],
         )
     source, model = shipping_model(evaluation, choice, models)
     bound = Bound(task, store, places.report(name), dataset, base, model, source, evaluation)
@@ -230,12 +232,12 @@ def _by_the_owner(case: Case, by: str) -> list[str]:
 
 
 def _standing_against(case: Case, waivers: tuple[Waiver, ...]) -> list[str]:
-    evaluation, name = case.bound.evaluation, case.bound.task.spec.task
+    evaluation, name = case.bound.evaluation, case.bound.task.called()
     if evaluation.refused or evaluation.ship == "nothing":
         return [f"nothing is to be shipped: {evaluation.verdict or evaluation.reason}"]
     blockers = [
         f"{blocker.what} stands against it: {blocker.text}; mend it, or `playbook waive {name} {blocker.what} --as "
-        f"{case.owner} --reason ... --until DATE`"
+        f"{shlex.quote(case.owner)} --reason TEXT --until DATE`"
         for blocker in open_blockers(case, waivers)
     ]
     return [*stale(case.bound), *damage(case.bound, case.now), *blockers]

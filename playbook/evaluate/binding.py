@@ -80,7 +80,7 @@ def differences(signed: Binding, now: Binding) -> tuple[str, ...]:
 
 def damage(bound: Bound, now: Binding) -> tuple[str, ...]:
     """Files that are not what their manifests, or the task file's pin, say; one sentence each, with the remedy."""
-    again = f"`playbook run {bound.task.spec.task}` makes it again"
+    again = f"`playbook run {bound.task.called()}` makes it again"
     fetch = "put the base that the task file pins back in its place"
     report = _manifest_hash(bound.evaluation, "report")
     kept = _hash_now(bound.store, bound.evaluation, EVALUATION, "report")
@@ -104,7 +104,7 @@ def damage(bound: Bound, now: Binding) -> tuple[str, ...]:
 
 def stale(bound: Bound) -> tuple[str, ...]:
     """Results that do not belong together: something was made again since the evaluation; one sentence each."""
-    evaluation = bound.evaluation
+    evaluation, name = bound.evaluation, bound.task.called()
     evaluated = evaluation.candidate_digest if evaluation.ship == "candidate" else evaluation.baseline_digest
     pairs = [
         ("the dataset", evaluation.dataset_hash, bound.dataset.dataset_hash),
@@ -112,13 +112,34 @@ def stale(bound: Bound) -> tuple[str, ...]:
     ]
     found = [
         f"{what} changed since the evaluation: expected {before[:SHOWN]}, found {after[:SHOWN]}; "
-        f"`playbook run {bound.task.spec.task}` evaluates again"
+        f"`playbook run {name}` evaluates again"
         for what, before, after in pairs
         if before != after
     ]
     if bound.model.pin != bound.base.pin:
-        found.append("the base was chosen anew since the model was trained; `playbook run` trains again")
-    return tuple(found)
+        found.append(f"the base was chosen anew since the model was trained; `playbook run {name}` trains again")
+    return (*found, *target_changed(bound.task, evaluation))
+
+
+def target_changed(task: Task, evaluation: Evaluation) -> tuple[str, ...]:
+    """What the task file asks for now and the evaluation did not judge by: metric, target, margin, limits."""
+    target, again = task.spec.target, f"`playbook run {task.called()}` evaluates again"
+    pairs = [
+        ("target.metric", evaluation.metric, target.label),
+        ("target.at_least", str(evaluation.target), str(target.at_least)),
+        ("target.margin", str(evaluation.margin), str(target.margin)),
+    ]
+    changed = [
+        f"{field} changed since the evaluation: expected {before or 'none'}, found {after}; {again}"
+        for field, before, after in pairs
+        if before != after
+    ]
+    sides = [side.scores for side in (evaluation.baseline, evaluation.candidate) if side is not None]
+    unjudged = [limit.label for limit in target.limits if not sides or any(limit.label not in side for side in sides)]
+    if unjudged:
+        missing = ", ".join(dict.fromkeys(unjudged))
+        changed.append(f"target.limits changed since the evaluation: it did not measure {missing}; {again}")
+    return tuple(changed)
 
 
 def _manifest_hash(artifact: Artifact, role: str) -> str:

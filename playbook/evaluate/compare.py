@@ -32,6 +32,7 @@ def evaluate(
     folder: Path,
     *,
     openings: int,
+    opened_for: int = 1,
     diagnosis: str = "",
     resolution: Resolution | None = None,
 ) -> Evaluation:
@@ -45,6 +46,7 @@ def evaluate(
             (rows, classes), classes in the order of `TaskSpec.labels`.
         folder: where `predictions.parquet` is written: row_id, label, and per model its answer and that probability.
         openings: how often this split was opened, this time included.
+        opened_for: for how many models.
         diagnosis: what the training curves say.
         resolution: what `needed_rows` found before the split was opened.
 
@@ -71,6 +73,7 @@ def evaluate(
         delta=difference.delta if difference else 0.0,
         interval=(difference.low, difference.high) if difference else (0.0, 0.0),
         openings=openings,
+        opened_for=opened_for,
         **_asked_and_said(spec, verdict),
     )
 

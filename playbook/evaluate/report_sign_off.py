@@ -149,8 +149,8 @@ def _holds(evaluation: Evaluation) -> tuple[str, ...]:
         )
     if not production_seen(evaluation):
         lines.append("No rows from production were given, so nothing measured speaks to this; you know the data.")
-    if evaluation.openings > 1:
-        lines.append(f"The test split was opened {evaluation.openings} times; each time it is a little less fresh.")
+    if evaluation.opened_for > 1:
+        lines.append(f"The test split was opened for {evaluation.opened_for} models; each makes it a little less fresh.")
     return tuple(lines)
 
 

@@ -8,6 +8,7 @@ expired or was revoked since makes the approval void.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -154,16 +155,17 @@ def open_blockers(case: Case, waivers: Sequence[Waiver]) -> tuple[Blocker, ...]:
 
 def awaited(case: Case, entries: Sequence[Entry]) -> str:
     """Who has to do what, with the command."""
-    name, owner = case.bound.task.spec.task, case.owner
+    name, owner = case.bound.task.called(), shlex.quote(case.owner)
     blockers = open_blockers(case, waivers_of(case, entries))
     waive = "".join(
-        f"`playbook waive {name} {what} --as {owner} --reason ... --until DATE`, or mend it; then "
+        f"`playbook waive {name} {what} --as {owner} --reason TEXT --until DATE`, or mend it; then "
         for what in dict.fromkeys(blocker.what for blocker in blockers)
     )
     if case.mode == "automatic" and latest_decision(case, entries) is None:
-        return f"{owner}: {waive}`playbook run {name}`"
+        return f"{case.owner}: {waive}`playbook run {name}`"
     key = " --key FILE" if case.mode == "signed" else ""
-    return f"{owner}: {waive}`playbook approve {name} --as {owner}{key}`, or `playbook reject {name} --as {owner}`"
+    no = f"`playbook reject {name} --as {owner} --reason TEXT`"
+    return f"{case.owner}: {waive}`playbook approve {name} --as {owner}{key}`, or {no}"
 
 
 def verify_statement(case: Case, statement: Statement, signature: str) -> str:
@@ -198,7 +200,8 @@ def _judged(case: Case, entries: Sequence[Entry], entry: Entry) -> SignOff:
         statement = Statement.model_validate(entry.body.get("statement"))
     except ValidationError:
         reason = f"entry {entry.index} of the decision log holds no statement that can be read"
-        return _sign_off(case, state="void", reason=reason, awaits=awaited(case, entries))
+        awaits = awaited(case, entries)
+        return _sign_off(case, state="void", reason=reason, awaits=awaits, log_entry=entry.sha256)
     record = {
         "mode": statement.mode,
         "binding": statement.binding,
@@ -212,7 +215,7 @@ def _judged(case: Case, entries: Sequence[Entry], entry: Entry) -> SignOff:
     void, key = _void(case, entries, entry, statement)
     if void:
         return _sign_off(case, state="void", reason="; ".join(void), awaits=awaited(case, entries), **record)
-    lapsed = _lapsed(case, statement)
+    lapsed = _lapsed(case, entries, statement)
     if lapsed:
         return _sign_off(case, reason=lapsed, awaits=awaited(case, entries), **record)
     nobody = "approved by rule; no person looked" if statement.mode == "automatic" else ""
@@ -238,7 +241,7 @@ def _void(case: Case, entries: Sequence[Entry], entry: Entry, statement: Stateme
     return found, key
 
 
-def _lapsed(case: Case, statement: Statement) -> str:
+def _lapsed(case: Case, entries: Sequence[Entry], statement: Statement) -> str:
     """Why an approval that was good is not enough today."""
     name = case.bound.task.spec.task
     if statement.mode != "automatic" and not same_name(statement.by, case.owner):
@@ -247,7 +250,8 @@ def _lapsed(case: Case, statement: Statement) -> str:
         return f"the approval on record is {statement.mode}, the task file asks for {case.mode}"
     if statement.mode != "automatic" and any(not statement.answers.get(q, "").strip() for q in QUESTIONS.values()):
         return "the approval on record does not answer the three questions"
-    blockers = open_blockers(case, statement.waivers)
+    known = {waiver.what for waiver in waivers_of(case, entries)}  # one that was shortened since has its new day
+    blockers = open_blockers(case, [waiver for waiver in statement.waivers if waiver.what in known])
     if blockers:
         return "no waiver holds today for " + ", ".join(f"{blocker.what} ({blocker.text})" for blocker in blockers)
     return ""

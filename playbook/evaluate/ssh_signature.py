@@ -191,9 +191,10 @@ def _ssh_keygen(arguments: list[str], stdin: bytes = b"", seconds: float = SECON
             env={**os.environ, "LC_ALL": "C"},
             input=stdin,
         )
-    except FileNotFoundError:
+    except OSError as error:
+        found = "none" if isinstance(error, FileNotFoundError) else f"one that does not start ({type(error).__name__})"
         raise SignatureRefused(
-            "expected ssh-keygen of OpenSSH 8.2 or later on the PATH, found none; install OpenSSH"
+            f"expected ssh-keygen of OpenSSH 8.2 or later on the PATH, found {found}; install OpenSSH"
         ) from None
     except subprocess.TimeoutExpired:
         raise SignatureRefused(

@@ -77,7 +77,13 @@ class Labels(Section):
         None, description="CSV of corrected labels that `playbook relabel` writes: row_id, label, by, when."
     )
     folds: int = Field(5, ge=2, le=20, description="Folds of the predictions that likely label errors come from.")
-    fold_draws: int = Field(3, ge=1, le=20, description="How often the folds are drawn; the predictions are averaged.")
+    fold_draws: int = Field(
+        3,
+        ge=1,
+        le=20,
+        description="How often the folds are drawn; the predictions are averaged. Where this is not given, once from "
+        "20 classes or 5,000 rows on.",
+    )
     known_errors: str | None = Field(
         None,
         description="CSV of row ids whose label is known to be wrong, planted to measure the relabel queue. Read only "
@@ -145,6 +151,12 @@ class Data(Section):
     labels: Labels = Labels()
     learning_curve: LearningCurveRules = LearningCurveRules()
     production: Production | None = None
+
+    @model_validator(mode="after")
+    def _newest_needs_a_time(self) -> Data:
+        if self.production is not None and self.production.latest is not None and self.columns.time is None:
+            raise ValueError("production.latest takes the newest rows: name the column of their time in columns.time")
+        return self
 
     @field_validator("classes")
     @classmethod

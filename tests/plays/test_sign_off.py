@@ -32,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, database: Path, keys: Path) 
     place.task()
     waits = place.run()
     assert waits.code == 4 and waits.status["state"] == "awaiting_sign_off", waits.said
-    assert f"playbook approve pairs --as {OWNER}" in waits.status["sign_off"]["awaits"]
+    assert f"{place.file.name} --as {OWNER}" in waits.status["sign_off"]["awaits"]
     return place
 
 

@@ -315,6 +315,18 @@ def test_the_logged_folder_is_whole_and_holds_no_pickle(tracking: Tracking, tmp_
     assert all("==" in line and "+" not in line for line in requirements)
 
 
+def test_a_bundle_that_is_approved_again_says_so(tracking: Tracking, tmp_path: Path) -> None:
+    registry, client = Registry(tracking), tracking.client
+    registry.register(_release(tracking, tmp_path, tags={"playbook/approved_by": "anna"}, description="first"))
+    again = _release(
+        tracking, tmp_path, tags={"playbook/approved_by": "ben"}, description="second", report_sha256="f" * 64
+    )
+    assert registry.register(again).reused
+    version = client.get_model_version(tmp_path.name, "1")
+    assert version.tags["playbook/approved_by"] == "ben" and version.tags["playbook/report_sha256"] == "f" * 64
+    assert version.tags["playbook/version"] == "1.0.0" and version.description == "second"
+
+
 def test_the_same_bundle_is_registered_once(tracking: Tracking, tmp_path: Path) -> None:
     registry = Registry(tracking)
     first = registry.register(_release(tracking, tmp_path))

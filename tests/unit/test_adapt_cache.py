@@ -6,18 +6,20 @@ import json
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from adapt_samples import pairs, silent
+from adapt_samples import make_bench, pairs, silent
 from tiny_base import write_tiny_base
 
 from playbook.adapt import cache as module
 from playbook.adapt.cache import ActivationCache, Recomputed, build_cache, chunks_of, length_order
 from playbook.adapt.encoder import Encoder, load_encoder
+from playbook.adapt.frozen import frozen_features
 from playbook.adapt.rung import cache_folder
 from playbook.adapt.tokens import Tokens, tokenize
 
@@ -101,6 +103,15 @@ def test_the_folder_depends_on_all_that_the_numbers_depend_on(base: Path, tmp_pa
     assert len(seen) == 16
     same = tokenize([row["text"] for row in pairs(60, seed=3)], base / "tokenizer.json", 32)
     assert cache_folder(tmp_path, "a", same, (0, 1), torch.float32) in seen
+
+
+def test_two_poolings_of_the_same_weights_share_nothing(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, 40, 20)
+    mean = frozen_features(bench.frozen(), silent).features
+    other = replace(bench, pin=bench.pin.model_copy(update={"pooling": "cls"}))
+    cls = frozen_features(other.frozen(), silent).features
+    assert mean.shape == cls.shape and not np.allclose(mean, cls)
+    assert np.array_equal(frozen_features(bench.frozen(), silent).features, mean)
 
 
 def build_and_die(base: Path, folder: Path) -> None:

@@ -23,6 +23,7 @@ from playbook.adapt.controls import (
     budget_epochs,
     describe_budget,
     further_seeds,
+    other_base_epochs,
     scratch_plan,
     train_other_base,
     train_scratch,
@@ -88,6 +89,8 @@ def test_the_budget_is_what_all_tried_rungs_took_together() -> None:
     assert budget_epochs([*rungs, skipped], compute, 6) == -(-taken // 6) < 11
     assert budget_epochs([*rungs, skipped], compute, 1) == 11, "never more steps than the staircase took"
     assert budget_epochs([], compute, 6) == 10
+    assert other_base_epochs(rungs, compute, 6, 3) == budget_epochs(rungs, compute, 3) == 6
+    assert other_base_epochs(rungs, compute, 2, 12) == budget_epochs(rungs, compute, 2) == 9
     assert f"Up to {taken} epochs times trained blocks each" in describe_budget(rungs, compute, 300)
     said = describe_budget([*rungs, skipped], FAST, 300)
     assert said.startswith("Up to 209 optimiser steps each (11 epochs of 19), as 2 tried rungs took together")

@@ -55,6 +55,15 @@ def test_a_loss_that_rises_a_little_after_it_fell_is_not_divergence() -> None:
     assert read_curve(curve([(1.0, 1.0), (0.4, 0.7), (0.5, 0.7)])).case == "improving"
 
 
+RISING = [(1.0, 1.0), (0.85, 0.70), (0.75, 0.80), (0.65, 0.90), (0.55, 0.95)]
+
+
+def test_validation_that_ends_well_above_its_best_is_overfitting_whatever_the_training_loss() -> None:
+    assert read_curve(curve(RISING, (0.70, 0.70, 0.69, 0.67, 0.66))).case == "overfitting"
+    assert read_curve(curve(RISING, (0.60, 0.70, 0.72, 0.74, 0.76))).case == "improving", "only less sure of itself"
+    assert read_curve(curve([*RISING[:2], (0.75, 0.80)], (0.70, 0.70, 0.69))).case == "improving"
+
+
 def test_the_metric_alone_may_show_that_validation_improves() -> None:
     points = [(1.0, 1.0), (0.8, 0.99), (0.6, 1.0)]
     assert read_curve(curve(points, (0.50, 0.55, 0.60))).case == "improving"

@@ -67,6 +67,7 @@ def test_folder_is_found_and_pinned(folder: Path, tmp_path: Path) -> None:
     assert (pin.name, pin.origin, pin.licence) == ("base", "folder", "mit")
     assert pin.weights_sha256 == hashlib.sha256(WEIGHTS).hexdigest()
     assert pin.tokenizer_sha256 == hashlib.sha256(b'{"version": "1.0"}').hexdigest()
+    assert pin.config_sha256 == hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
     assert pin.revision == f"sha256:{pin.weights_sha256[:12]}"
     assert (pin.parameters, pin.blocks, pin.width, pin.pooling, pin.max_length) == (16, 2, 4, "cls", 64)
 

@@ -23,7 +23,9 @@ from playbook.spec import BakeOff
     ("meets", "decision", "reason"),
     [
         ("", {}, ""),
-        ("tfidf", {}, "target already met by tfidf"),
+        ("tfidf", {"path": "no_model"}, "target already met by tfidf"),
+        ("tfidf", {"path": "fine_tune"}, ""),
+        ("tfidf", {"path": "prompt_or_retrieve", "why": "overridden"}, "overridden"),
         ("", {"path": "no_model", "why": "a rule does it"}, "a rule does it"),
         ("", {"path": "prompt_or_retrieve"}, "decided: prompt_or_retrieve"),
         ("", {"status": "skipped", "reason": "refused"}, "refused"),

@@ -259,6 +259,9 @@ def test_a_base_is_found_by_its_pin(source: Path, tmp_path: Path) -> None:
     pin = pin_base(bases[0], source)
     with pytest.raises(PinMismatch, match="found none among 2"):
         folder_of_pin(pin.model_copy(update={"weights_sha256": "0" * 64}), bases, str, tmp_path)
+    with pytest.raises(PinMismatch, match=r"and config\.json 000000000000"):
+        folder_of_pin(pin.model_copy(update={"config_sha256": "0" * 64}), bases, str, tmp_path)
+    assert folder_of_pin(pin.model_copy(update={"config_sha256": ""}), bases, str, tmp_path) == source
     with pytest.raises(PinMismatch, match="found none among 1"):
         folder_of_pin(pin_base(bases[1], base_on_disk(bases[1], str, tmp_path)), bases[:1], str, tmp_path)
 

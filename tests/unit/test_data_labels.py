@@ -107,6 +107,9 @@ def test_undecided_rows_of_the_second_annotator_are_left_out(tmp_path: Path) -> 
         ("## Edge cases\nthe word billing, or a delivery, in passing\n", (), ()),
         ("## Edge cases\n- late: `delivery`, never **billing**\n", (), LABELS),
         ("# billing\nmoney. An edge case is a refund.\n", ("billing",), ("billing",)),
+        ("# billing\n## Definition\nMoney back.\n", ("billing",), ()),
+        ("# billing\n## delivery\nParcels.\n", ("delivery",), ()),
+        ("# billing\n## Edge cases\n- none\n", (), ("billing",)),
         ("```\n# billing\nmoney\n```\nbilling is money", (), ()),
         ("", (), ()),
     ],
@@ -290,6 +293,13 @@ def test_production_rows_are_cleaned_like_the_rest(tmp_path: Path) -> None:
     assert len(table) == 38 and table.loc["L0", "label"] == "" and (table["group"] != "").all()
     assert list(table.columns) == list(side(tmp_path / "out", "train").columns)
     assert sum(figures["rows"].values()) + figures["quarantined_rows"] == figures["raw_rows"] == 240
+
+
+def test_the_newest_rows_need_a_time(tmp_path: Path) -> None:
+    with pytest.raises(TaskFileError, match=r"name the column of their time in columns\.time"):
+        sample(tmp_path, production={"latest": 0.2}, columns={"text": "text", "label": "label"})
+    timed = sample(tmp_path, production={"latest": 0.2})
+    assert timed.spec.data.production is not None
 
 
 def test_copies_of_training_rows_are_left_out_and_counted(tmp_path: Path) -> None:

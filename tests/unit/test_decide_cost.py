@@ -125,6 +125,16 @@ def test_the_ratio_is_the_median_of_the_last_ten(tmp_path: Path) -> None:
     assert (first["task"], first["estimated"], first["actual"]) == ("task_0", 100.0, 50.0)
 
 
+def test_one_training_counts_once(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    for task, actual in (("a", 11.0), ("b", 11.0), ("a", 11.0), ("a", 12.0), ("a", 11.0)):
+        assert record_ratio(path, task, 10.0, actual) == pytest.approx(actual / 10)
+    told = [(line["task"], line["actual"]) for line in read_ratios(path)]
+    assert told == [("a", 11.0), ("b", 11.0), ("a", 12.0), ("a", 11.0)]
+    path.write_text(path.read_text() + "{\n")
+    assert record_ratio(path, "c", 10.0, 5.0) == 0.5 and '"c"' in path.read_text().splitlines()[-1]
+
+
 @pytest.mark.parametrize("times", [(0.0, 5.0), (5.0, 0.0), (-1.0, 5.0), (float("inf"), 5.0), (5.0, float("nan"))])
 def test_no_ratio_without_two_times(tmp_path: Path, times: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="two positive times"):

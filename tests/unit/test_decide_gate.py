@@ -238,7 +238,10 @@ def test_an_override_is_taken_and_stays_on_record() -> None:
     found = decide(bottleneck="judgement", override=override)
     assert (found.path, found.recommended) == ("prompt_or_retrieve", "fine_tune")
     assert found.overridden == "prompt_or_retrieve by anna@example.org: The vendor is under contract."
-    assert decide(bottleneck="judgement").overridden == ""
+    plain = decide(bottleneck="judgement")
+    assert plain.overridden == "" and "Taken instead" not in plain.why
+    instead = " Taken instead: prompting or retrieval, by anna@example.org, because: The vendor is under contract."
+    assert found.why == plain.why + instead
 
 
 def test_an_override_does_not_lift_a_hard_limit() -> None:

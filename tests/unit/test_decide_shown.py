@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from data_samples import sample
-from report_samples import ORDINARY, score, spec_for
+from report_samples import ORDINARY, dataset_for, score, spec_for
 from test_decide_cost import PROBE, WORK
 from tiny_base import tiny_spec, write_tiny_base
 
+from assets.adaptation import training_inputs
 from assets.decision import decision_shown
-from assets.scope import first_base
+from assets.scope import FirstBase, first_base, reference_inputs
+from playbook.artifacts import BaseSelection
 from playbook.decide.cost import path_costs
 from playbook.decide.gate import decide_path
 from playbook.decide.measured import Measured
-from playbook.spec import DecisionAnswers
+from playbook.spec import BakeOff, DecisionAnswers
 from playbook.taskfile import Task
 
 
@@ -49,3 +54,42 @@ def test_the_first_base_is_found_or_its_problem_is_said(tmp_path: Path) -> None:
     spec = task.spec.model_copy(update={"base": tiny_spec(tmp_path / "base")})
     found = first_base(Task(spec, task.path))
     assert found.pin == pin and found.folder == tmp_path / "base" and found.problem == ""
+
+
+def test_a_base_that_may_not_be_used_is_not_even_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from playbook.bases import derive
+
+    task = sample(tmp_path)
+    pin = write_tiny_base(tmp_path / "base")
+    forbidden = tiny_spec(tmp_path / "base").model_copy(update={"licence": "cc-by-nc-4.0"})
+
+    def asked(base: Any = forbidden, others: tuple[Any, ...] = (), **answers: Any) -> FirstBase:
+        rules = BakeOff(licences=("mit",), alternatives=others)
+        update = {"base": base, "bake_off": rules, "decision": DecisionAnswers(**answers)}
+        return first_base(Task(task.spec.model_copy(update=update), task.path))
+
+    second = asked(others=(tiny_spec(tmp_path / "base"),))
+    assert second.pin == pin and second.problem == ""
+    monkeypatch.setattr(derive, "base_on_disk", lambda *args: pytest.fail("it was fetched"))
+    alone = asked()
+    assert (alone.folder, alone.pin) == (None, None)
+    assert alone.problem == "the base may not be used: licence cc-by-nc-4.0: expected one of mit"
+    denied = asked(tiny_spec(tmp_path / "base"), base_licences_allow_use=False)
+    assert denied.pin is None and "base_licences_allow_use: false" in denied.problem
+
+
+def test_what_only_the_report_shows_trains_nothing_again(tmp_path: Path) -> None:
+    spec = spec_for(ORDINARY)
+    dataset, base = dataset_for(spec), FirstBase(pin=write_tiny_base(tmp_path / "base"))
+
+    def inputs(**evaluation: Any) -> tuple[Any, Any]:
+        changed = spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update=evaluation)})
+        play: Any = SimpleNamespace(task=SimpleNamespace(spec=changed))
+        chosen = BaseSelection(task=spec.task, pin=base.pin)
+        return reference_inputs(play.task, dataset, base), training_inputs(play, dataset, chosen)
+
+    before = inputs()
+    assert inputs(examples=3, calibration_bins=5, shift_p_value=0.02, behaviour="other.yaml", power=0.9) == before
+    for change in ({"confidence": 0.9}, {"resamples": 999}, {"early_end_standard_errors": 2.0}):
+        after = inputs(**change)
+        assert after[0] != before[0] and after[1] != before[1]

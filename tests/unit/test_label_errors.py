@@ -12,7 +12,14 @@ from data_samples import rows as sample_rows
 
 from playbook.artifacts import Figure
 from playbook.data.corrections import Correction
-from playbook.data.label_errors import AuditRows, Suspicion, find_label_errors, likeliest_other, out_of_fold
+from playbook.data.label_errors import (
+    AuditRows,
+    Suspicion,
+    default_draws,
+    find_label_errors,
+    likeliest_other,
+    out_of_fold,
+)
 from playbook.data.learning_curve import (
     CurveRows,
     CurveRules,
@@ -99,6 +106,23 @@ def test_texts_without_words_are_judged_by_characters() -> None:
     found = out_of_fold(AuditRows(ids, ("train",) * 60, texts, ids, features(labels, 1.0), labels), 2, l2=0.01, folds=5,
                         seed=3)  # fmt: skip
     assert (found.argmax(axis=1) == labels).mean() > 0.9
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_fewer_groups_than_folds_are_no_fault(count: int) -> None:
+    labels = np.array([at // count % 2 for at in range(60)], dtype=np.int64)
+    texts = tuple("money matter" if label == 0 else "parcel matter" for label in labels)
+    groups = tuple(f"g{at % count}" for at in range(60))
+    ids = tuple(map(str, range(60)))
+    rows = AuditRows(ids, ("train",) * 60, texts, groups, features(labels, 1.0), labels)
+    found = find_label_errors(rows, 2, l2=0.01, folds=5, seed=3)
+    assert found.probabilities.sum(axis=1) == pytest.approx(np.ones(60))
+    assert (found.probabilities.argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_many_classes_or_rows_are_drawn_once() -> None:
+    assert default_draws(3, 4999, 19) == 3
+    assert default_draws(3, 5000, 2) == default_draws(3, 300, 20) == 1
 
 
 def test_the_order_agrees_with_cleanlabs_own(audited: tuple[AuditRows, Suspicion]) -> None:
@@ -193,8 +217,9 @@ def test_edits_that_are_not_applied_are_never_overwritten(audited: tuple[AuditRo
     assert publish_queue(written, place, [Correction(row.row_id, "billing", "ann", "", "delivery")])
     assert edits(place) == {}
     place.write_text("something else\n", "utf-8")
+    assert not publish_queue(written, place, []) and place.read_text("utf-8") == "something else\n"
     with pytest.raises(DataError, match="expected the columns"):
-        publish_queue(written, place, [])
+        edits(place)
 
 
 # The learning curve

@@ -19,7 +19,7 @@ from playbook.decide.log import DecisionLog
 from playbook.errors import DataError, SignatureRefused
 from playbook.relabel import NAMESPACE, apply_queue, queue_place
 from playbook.settings import Settings, settings
-from playbook.taskfile import Task
+from playbook.taskfile import Task, load_task
 
 OWNERS = {"model": "ann@example.com", "data": "dora@example.com", "sign_off": "sam@example.com"}
 
@@ -194,8 +194,6 @@ def signed_task(folder: Path, signers: bool = True) -> Task:
     if signers:
         document["sign_off"] = {"mode": "signed", "allowed_signers": "signers"}
     (folder / "sample.yaml").write_text(yaml.safe_dump(document), "utf-8")
-    from playbook.taskfile import load_task
-
     task = load_task(folder / "sample.yaml")
     prepare(task, folder / "out")
     return task
@@ -228,6 +226,21 @@ def test_signatures_that_prove_nothing_are_refused(
     ):
         with pytest.raises(SignatureRefused):
             apply_queue(task, edited, by="Dora", places=places, signature=signature)
+    assert not (tmp_path / "corrections.csv").exists()
+
+
+@needs_ssh
+def test_a_revoked_key_opens_nothing(tmp_path: Path, places: Settings, signing: Callable[[str, Path], Path]) -> None:
+    import yaml
+
+    document = yaml.safe_load(signed_task(tmp_path).path.read_text("utf-8"))
+    document["sign_off"]["revoked_keys"] = "revoked"
+    (tmp_path / "sample.yaml").write_text(yaml.safe_dump(document), "utf-8")
+    edited = queue(tmp_path, (ids(tmp_path, "test")[0], "billing", "delivery"))
+    signature = signing(OWNERS["data"], edited)
+    (tmp_path / "revoked").write_bytes((tmp_path / "keys" / f"{OWNERS['data']}.pub").read_bytes())
+    with pytest.raises(SignatureRefused, match="revokes; sign with another key"):
+        apply_queue(load_task(tmp_path / "sample.yaml"), edited, by="Dora", places=places, signature=signature)
     assert not (tmp_path / "corrections.csv").exists()
 
 

@@ -51,7 +51,10 @@ def refusal(work: Callable[[], object]) -> tuple[str, ...]:
 def test_without_a_decision_it_says_who_has_to_do_what(place: Waiting) -> None:
     state = current_state(place.case())
     assert state.state == "awaiting" and state.by == ""
-    assert f"{ANNA}: `playbook approve demo --as {ANNA}`" in state.awaits
+    assert (
+        f"{ANNA}: `playbook approve {place.task.called()} --as {ANNA}`" in state.awaits
+        and "--reason TEXT`" in state.awaits
+    )
 
 
 def test_a_recorded_approval_has_answers_name_time_and_binding(place: Waiting) -> None:
@@ -95,7 +98,7 @@ def test_a_rule_neither_approves_over_a_blocker_nor_over_a_rejection(tmp_path: P
     place = waiting(tmp_path, "automatic", BUDGET)
     state = settle(place.case())
     assert state.state == "awaiting" and "regression_budget stands against it" in state.reason
-    assert "`playbook waive demo regression_budget" in state.awaits and place.log.entries() == ()
+    assert f"`playbook waive {place.task.called()} regression_budget" in state.awaits and place.log.entries() == ()
     waive(place.case(), "regression_budget", ANNA, "known", "2026-12-24")
     assert settle(place.case()).state == "approved"
     reject(place.case(), ANNA, "not so fast")
@@ -137,7 +140,10 @@ def test_a_blocker_needs_a_waiver_that_has_not_run_out(tmp_path: Path) -> None:
     place = waiting(tmp_path, "recorded", BUDGET, LABELS)
     waive(place.case(), "regression_budget", ANNA, "mended next month", "2026-12-24")
     (said,) = refusal(lambda: approve(place.case(), ANNA, ANSWERS))
-    assert said.startswith("label_agreement stands against it: kappa 0.5") and "playbook waive demo label_" in said
+    assert (
+        said.startswith("label_agreement stands against it: kappa 0.5")
+        and f"playbook waive {place.task.called()} label_" in said
+    )
     waive(place.case(), "label_agreement", ANNA, "second round is ordered", "2026-11-30")
     approve(place.case(), ANNA, ANSWERS)
     state = current_state(place.case())
@@ -339,3 +345,14 @@ class TestSigned:
         text = statement_of(place.case(), ANNA, ANSWERS).text
         assert statement_of(place.case(), ANNA, ANSWERS).text == text == Statement.model_validate_json(text).text
         assert ANSWERS["gain"] in text.decode() and place.case().now.report in text.decode()
+
+
+def test_a_waiver_that_was_shortened_counts_with_its_new_day(tmp_path: Path) -> None:
+    place = waiting(tmp_path, "recorded", Blocker(what="regression_budget", text="7 % are wrong now"))
+    waive(place.case(), "regression_budget", ANNA, "they are rare", (TODAY + timedelta(days=30)).isoformat())
+    approve(place.case(), ANNA, ANSWERS)
+    later = TODAY + timedelta(days=10)
+    assert current_state(place.case(later)).state == "approved"
+    waive(place.case(), "regression_budget", ANNA, "only until then", (TODAY + timedelta(days=5)).isoformat())
+    assert current_state(place.case()).state == "approved"
+    assert "no waiver holds today for regression_budget" in current_state(place.case(later)).reason

@@ -89,7 +89,7 @@ def test_what_waits_is_shown_and_everything_below_is_skipped(place: Waiting) -> 
     assert done.success, failed
     approval, packaged = current(place)
     assert approval.state == "awaiting" and shown(done, SIGN_OFF)["state"] == "awaiting"
-    assert f"`playbook approve demo --as {ANNA}`" in shown(done, SIGN_OFF)["awaits"]
+    assert f"demo.yaml --as {ANNA}`" in shown(done, SIGN_OFF)["awaits"]
     assert packaged is not None and packaged.skipped and packaged.reason.startswith("awaiting sign-off; waiting for ")
     made = approval.made_at, approval.digest
     run(place)

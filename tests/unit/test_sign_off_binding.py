@@ -44,7 +44,10 @@ def test_a_changed_file_is_a_difference_and_damage(place: Waiting, asset: str, r
     (said,) = differences(before, case.now)
     assert said.startswith(f"{words} changed since it was signed off: expected ") and ", found " in said
     (hurt,) = damage(case.bound, case.now)
-    assert "changed since the evaluation: expected SHA-256" in hurt and "`playbook run demo` makes it again" in hurt
+    assert (
+        "changed since the evaluation: expected SHA-256" in hurt
+        and f"`playbook run {place.task.called()}` makes it again" in hurt
+    )
 
 
 def test_base_and_report_count_too(place: Waiting) -> None:
@@ -103,3 +106,20 @@ def test_the_model_that_ships_is_the_one_that_is_bound(place: Waiting) -> None:
     choice = Candidate(task="demo", source="rung_1")
     assert shipping_model(case.bound.evaluation, choice, models)[0] == "rung_1"
     assert shipping_model(done, choice, models)[0] == "frozen_baseline"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"at_least": 0.8}, "target.at_least changed since the evaluation: expected 0.85, found 0.8"),
+        ({"margin": 0.01}, "target.margin changed since the evaluation: expected 0.02, found 0.01"),
+        ({"metric": "macro_f1"}, "target.metric changed since the evaluation: expected accuracy, found macro_f1"),
+        ({"limits": [{"metric": "recall", "of_class": "a", "at_least": 0.5}]}, "it did not measure recall of a"),
+    ],
+)
+def test_a_target_that_was_changed_since_is_stale(place: Waiting, change: dict[str, object], said: str) -> None:
+    assert stale(place.case().bound) == ()
+    place.document["target"] |= change
+    place.write_task()
+    (found,) = stale(place.case().bound)
+    assert said in found and f"`playbook run {place.task.called()}` evaluates again" in found

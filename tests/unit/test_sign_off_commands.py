@@ -22,9 +22,12 @@ from sign_off_samples import (
 )
 
 from playbook import cli_decisions
-from playbook.artifacts import Blocker
-from playbook.cli import PlaybookGroup
+from playbook.artifacts import Blocker, PackagedModel
+from playbook.cli import PlaybookGroup, show
 from playbook.evaluate.approval import current_state
+from playbook.plays import PACKAGED, SIGN_OFF
+from playbook.status import read_status
+from playbook.summary import summary
 
 BUDGET = Blocker(what="regression_budget", text="7 % of the rows that were right are wrong now")
 TYPED = [part for short, text in ANSWERS.items() for part in (f"--answer-{short}", text)]
@@ -37,7 +40,8 @@ def place(tmp_path: Path) -> Waiting:
 
 def typed(place: Waiting, command: str, *arguments: str, stdin: str = "") -> Result:
     names = ("approve", "reject", "waive", "log")
-    group = PlaybookGroup(commands={name: getattr(cli_decisions, name) for name in names})
+    commands = {name: getattr(cli_decisions, name) for name in names}
+    group = PlaybookGroup(commands={**commands, "show": show})
     environment: dict[str, Any] = {"PLAYBOOK_HOME": str(place.folder / "home"), "PLAYBOOK_STORE": None}
     done = CliRunner().invoke(
         group, [command, str(place.folder / "demo.yaml"), *arguments], input=stdin, env=environment
@@ -142,3 +146,43 @@ def test_a_statement_signed_elsewhere_comes_back(tmp_path: Path) -> None:
     stranger = typed(place, "approve", "--as", ANNA, *TYPED, "--key", str(keys / "eve"))
     assert stranger.exit_code == 1 and "wrong key" in stranger.stderr
     assert typed(place, "approve", "--as", ANNA, *TYPED, "--key", str(keys / "anna")).exit_code == 0
+
+
+def test_reject_says_what_goes_on_being_served(place: Waiting) -> None:
+    evaluation = place.case().bound.evaluation
+    release = {"name": "demo", "version": "1.0.0", "registry_version": "1", "alias": "champion"}
+    made = PackagedModel(task="demo", play_key="k", evaluation=evaluation.digest, **release)
+    place.put(PACKAGED, made)
+    done = typed(place, "reject", "--as", ANNA, "--reason", "fails on refunds")
+    assert "models:/demo@champion goes on serving it" in done.stdout
+    assert "delete_registered_model_alias" in done.stdout
+    place.put(PACKAGED, made.model_copy(update={"evaluation": "another"}))
+    assert "goes on serving" not in typed(place, "reject", "--as", ANNA, "--reason", "still").stdout
+
+
+def test_show_reads_the_log(place: Waiting) -> None:
+    place.put(SIGN_OFF, current_state(place.case()).model_copy(update={"play_key": "k"}))
+    typed(place, "approve", "--as", ANNA, *TYPED)
+    status = read_status(place.task, place.places)
+    assert status["state"] == "awaiting_sign_off"
+    assert f"`playbook run {place.task.called()}` takes it up" in status["sign_off"]["awaits"]
+    place.put(SIGN_OFF, current_state(place.case()).model_copy(update={"play_key": "l"}))
+    assert "takes it up" not in read_status(place.task, place.places)["sign_off"]["awaits"]
+    typed(place, "reject", "--as", ANNA, "--reason", "fails on refunds")
+    status = read_status(place.task, place.places)
+    assert status["state"] == "rejected" and "fails on refunds" in summary(status)
+    place.log.path.write_text("edited\n", "utf-8")
+    done = typed(place, "show")
+    assert done.exit_code == 1 and "no entry of the log" in done.stderr
+
+
+def test_a_failed_run_has_no_headline_of_success(place: Waiting) -> None:
+    status = {**read_status(place.task, place.places), "state": "shipped"}
+    assert "SHIPPED" in summary(status)
+    assert "SHIPPED" not in summary({**status, "failure": "x"}) and "FAILED" in summary({**status, "failure": "x"})
+
+
+def test_a_file_that_cannot_be_written_is_one_line(place: Waiting) -> None:
+    (place.folder / "home" / "reports" / "demo-decisions.html").mkdir()
+    done = typed(place, "log")
+    assert done.exit_code == 1 and "IsADirectoryError" in done.stderr and "check that the path" in done.stderr

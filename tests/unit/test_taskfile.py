@@ -17,7 +17,7 @@ from playbook.cli import main
 from playbook.errors import TaskFileError
 from playbook.settings import settings
 from playbook.spec import TaskSpec
-from playbook.taskfile import find_tasks, json_schema, load_task, locate_task
+from playbook.taskfile import Task, find_tasks, json_schema, load_task, locate_task
 from playbook.template import write_template
 
 CHECKOUT = Path(playbook.__file__).resolve().parents[1]
@@ -220,3 +220,33 @@ def test_a_task_that_never_ran_is_shown_as_such(tmp_path: Path) -> None:
     shown = json.loads(command("show", str(path), "--json").stdout)
     assert shown["state"] == "not_run" and shown["dataset"] is None and shown["model"] is None
     assert "NOT RUN YET" in command("show", str(path)).stdout
+
+
+def test_a_task_is_called_by_its_name_only_where_that_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PLAYBOOK_TASKS", raising=False)
+    known = load_task(CHECKOUT / "pipelines" / "tasks" / "tickets.yaml")
+    assert known.called() == known.spec.task
+    copy = tmp_path / "my tickets.yaml"
+    copy.write_text(known.path.read_text("utf-8"), "utf-8")
+    assert Task(known.spec, copy).called() == f"'{copy}'"
+    monkeypatch.chdir(tmp_path)
+    assert Task(known.spec, copy).called() == "'my tickets.yaml'"
+    monkeypatch.setenv("PLAYBOOK_TASKS", str(tmp_path))  # the name is claimed twice now: only the path is sure
+    assert Task(known.spec, copy).called() == "'my tickets.yaml'"
+
+
+def test_what_is_no_file_is_no_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYBOOK_TASKS", str(tmp_path))
+    before = find_tasks(settings())
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "dangling.yaml").symlink_to(tmp_path / "gone.yaml")
+    assert find_tasks(settings()) == before
+    with pytest.raises(TaskFileError, match="or give the path of a task file"):
+        locate_task("dangling", settings())
+
+
+@pytest.mark.parametrize("threads", ["many", "0", "-1", "1.5"])
+def test_threads_that_are_no_number_end_with_status_two(threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYBOOK_THREADS", threads)
+    done = CliRunner().invoke(main, ["tasks"])
+    assert done.exit_code == 2 and f"PLAYBOOK_THREADS: expected a whole number from 1, found {threads!r}" in done.stderr
