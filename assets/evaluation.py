@@ -38,6 +38,7 @@ from playbook.plays import (
     REFERENCES,
 )
 from playbook.store import file_sha256
+from playbook.taskfile import find_tasks
 
 # Parts of the task file that neither the figures nor the page depend on: changing them opens no test split again.
 NOT_ON_THE_PAGE: Any = {"package": True, "sign_off": {"allowed_signers", "revoked_keys"}}
@@ -172,12 +173,13 @@ def report_inputs(play: Play, steps: Steps, done: Evaluation | None = None, **mo
     }
     given |= {"audit": steps.audit, "candidate": steps.choice, "controls": steps.controls, "evaluation": done}
     there = {name: part for name, part in given.items() if part is not None and not part.skipped}
-    hardware = steps.model.hardware
+    spec, places, hardware = play.task.spec, play.world.places, steps.model.hardware
     return ReportInputs(
-        spec=play.task.spec,
+        spec=spec,
         dataset=steps.dataset,
         rungs=steps.rungs,
         hardware=hardware,
+        called=spec.task if find_tasks(places).get(spec.task) == play.task.path else str(play.task.path),
         versions=versions(),
         **there,
         **more,

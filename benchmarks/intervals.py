@@ -133,7 +133,7 @@ of {noise:.1f} points. The truth of every metric is computed from the population
 
 Here fewer than {FEW} discordant rows are expected, rows on which exactly one of the models is right. McNemar's exact
 test cannot reach a p-value of 5 % on so few, whatever they say. The interval errs on the wide side and covers the truth
-more often than it promises; on four discordant rows or fewer, of at least 20, it includes zero.
+more often than it promises; on fewer than {FEW} discordant rows it includes zero.
 
 {_table(few)}
 

@@ -7,6 +7,7 @@ the task file and of data is escaped. The same inputs give the same text.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -277,7 +278,7 @@ def _limits(context: ReportInputs, evaluation: Evaluation | None) -> Sequence[st
 
 
 def _hashes(context: ReportInputs) -> str:
-    task = context.spec.task
+    task = shlex.quote(context.called or context.spec.task)
     return (
         f"{markdown_table(('what', 'value'), facts(context))}\n\n"
         "SHA-256 of files, as `sha256sum` prints it; the model and the baseline are named by the hash of what their "

@@ -25,6 +25,7 @@ from playbook.artifacts import Score
 from playbook.evaluate.metrics import Floats, Labels, metric_value, metric_values
 from playbook.spec import Limit
 
+FEWEST_DISCORDANT = 6  # on fewer rows that only one model has right, McNemar's exact test cannot reach 5 %
 TOLERANCE = 1e-9  # two fractions of whole rows that differ by less are equal
 Cells = npt.NDArray[np.int64]
 
@@ -116,10 +117,11 @@ def paired_difference(
     seed: int = 0,
 ) -> PairedDifference:
     """How much better the second model is than the first on the same rows.
-
-    Percentile interval of a paired bootstrap over rows. It is too short where only a handful of rows are discordant, so
-    for accuracy and recall, which are proportions, it is widened to the interval of Agresti and Min where that reaches
-    further. Resamples without a true row of the class are left out; where nothing can be known the interval is (-1, 1).
+     Percentile interval of a paired bootstrap over rows. It is too short where only a handful of rows are
+    discordant, so for accuracy and recall, which are proportions, it is widened to the interval of Agresti and Min
+    where that reaches further. On fewer than six discordant rows no difference is claimed: the interval includes
+    zero. Resamples without a true row of the class are left out; where nothing can be known the interval is (-1,
+    1).
 
     Args:
         metric: a metric of the task file.
@@ -151,6 +153,9 @@ def paired_difference(
         rows = np.ones(len(truth), bool) if metric == "accuracy" else truth == of_class
         wide_low, wide_high = _agresti_min(truth[rows], first[rows], second[rows], confidence)
         low, high = min(low, wide_low), max(high, wide_high)
+    counted = truth == of_class if metric == "recall" else np.ones(len(truth), bool)
+    if int((counted & ((first == truth) != (second == truth))).sum()) < FEWEST_DISCORDANT:
+        low, high = min(low, 0.0), max(high, 0.0)
     return PairedDifference(delta, min(low, delta), max(high, delta), float(known.std()))
 
 

@@ -52,6 +52,7 @@ class ReportInputs:
     test_frame: pd.DataFrame | None = None  # the opened split, for the texts of wrong answers
     predictions: pd.DataFrame | None = None  # what `compare.evaluate` wrote
     hardware: str = ""
+    called: str = ""  # how commands name the task: its name, or the path of its file; empty: its name
     versions: Mapping[str, str] = field(default_factory=dict)  # of libraries
 
 
@@ -194,7 +195,9 @@ def skipped_rungs(context: ReportInputs) -> list[tuple[str, str]]:
 
 
 def _model_digest(context: ReportInputs) -> str:
-    candidate, frozen = context.candidate, context.frozen
+    candidate, frozen, evaluation = context.candidate, context.frozen, opened(context)
+    if evaluation is not None and shown_name(evaluation) == "baseline" and evaluation.baseline_digest:
+        return evaluation.baseline_digest
     return (candidate.model if candidate else "") or (frozen.digest if frozen else "")
 
 

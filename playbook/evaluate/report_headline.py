@@ -42,6 +42,8 @@ def headline(context: ReportInputs) -> Headline:
         tone, mark = "simple", "!"
         title += f", once {wording.size(len(evaluation.blockers), 'blocker')} {_are(len(evaluation.blockers))} lifted"
     shown = evaluation.verdict.partition(FAILING)[0].strip()  # the box lists failing classes by itself
+    if context.frozen is not None and context.frozen.meets_target and evaluation.ship == "baseline":
+        shown += " " + _saved(context.decision, "the frozen baseline")
     _, found, why = shown.partition(": ")
     return Headline(tone, mark, title, why[:1].upper() + why[1:] if found else shown)
 
@@ -75,7 +77,8 @@ def _saved(decision: Decision | None, reference: str) -> str:
 
 def _target_met(context: ReportInputs) -> tuple[str, Score] | None:
     references, frozen = context.references, context.frozen
-    if references is not None and references.meets_target:
+    ended = context.decision is None or context.decision.path == "no_model"
+    if references is not None and references.meets_target and ended:
         return wording.model_name(references.meets_target), references.validation[references.meets_target]
     if frozen is not None and frozen.meets_target and frozen.validation is not None:
         return FROZEN, frozen.validation
@@ -83,5 +86,5 @@ def _target_met(context: ReportInputs) -> tuple[str, Score] | None:
 
 
 def _other_path(decision: Decision) -> Headline:
-    text = f"{decision.why} {decision.overridden} Nothing was fine-tuned."
-    return Headline("simple", "→", f"Decided: {wording.PATH_NAMES[decision.path]}", " ".join(text.split()))
+    text = f"{decision.why} Nothing was fine-tuned."
+    return Headline("simple", "→", f"Decided: {wording.PATH_NAMES[decision.path]}", text)

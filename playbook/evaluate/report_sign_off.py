@@ -46,17 +46,15 @@ class SignOffView:
 
 def lifts(context: ReportInputs, blocker: Blocker) -> tuple[str, str]:
     """What would lift a blocker: the remedy in words, and the command that waives it."""
-    task, owner = context.spec.task, context.spec.owners.sign_off
-    command = (
-        f"playbook waive {shlex.quote(task)} {blocker.what} --as {shlex.quote(owner)} --reason TEXT --until YYYY-MM-DD"
-    )
+    task, owner = shlex.quote(context.called or context.spec.task), context.spec.owners.sign_off
+    command = f"playbook waive {task} {blocker.what} --as {shlex.quote(owner)} --reason TEXT --until YYYY-MM-DD"
     return LIFTS[blocker.what], command
 
 
 def sign_off_view(context: ReportInputs) -> SignOffView:
     """How the approval is given in the task's mode; no command where there is nothing to approve."""
     spec, evaluation = context.spec, opened(context)
-    task, owner = shlex.quote(spec.task), shlex.quote(spec.owners.sign_off)
+    task, owner = shlex.quote(context.called or spec.task), shlex.quote(spec.owners.sign_off)
     same = spec.owners.sign_off == spec.owners.model
     reject = ("Say no", f"playbook reject {task} --as {owner} --reason TEXT")
     if evaluation is None:
@@ -150,7 +148,8 @@ def _holds(evaluation: Evaluation) -> tuple[str, ...]:
     if not production_seen(evaluation):
         lines.append("No rows from production were given, so nothing measured speaks to this; you know the data.")
     if evaluation.opened_for > 1:
-        lines.append(f"The test split was opened for {evaluation.opened_for} models; each makes it a little less fresh.")
+        count = evaluation.opened_for
+        lines.append(f"The test split was opened for {count} models; each makes it a little less fresh.")
     return tuple(lines)
 
 

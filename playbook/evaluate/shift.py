@@ -248,17 +248,19 @@ def _score(pooled: _Pooled, spec: TaskSpec) -> tuple[Figure, float] | None:
     is_cell = (place[:, None] == np.arange(len(cells))).astype(np.float64)
     inside = member @ is_cell
     apart = _metric(spec, cells, inside) - _metric(spec, cells, counts - inside)
+    if np.isnan(apart[0]):  # a class without a row in one sample: its recall there is unknown, not 0
+        return None
     by_group = np.zeros((int(pooled.group.max()) + 1, 2, len(cells)))
     np.add.at(by_group, (pooled.group[known], member[0].astype(int), place), 1)
     low, high = _score_interval(spec, cells, by_group)
     value = float(apart[0])
-    return Figure(value=value, low=min(low, value), high=max(high, value)), _p_value(np.abs(apart))
+    return Figure(value=value, low=min(low, value), high=max(high, value)), _p_value(np.abs(np.nan_to_num(apart)))
 
 
 def _metric(spec: TaskSpec, cells: Labels, weights: Floats) -> Floats:
     target = spec.target
     of_class = None if target.of_class is None else spec.labels.index(target.of_class)
-    return np.nan_to_num(metric_values(target.metric, of_class, cells[:, 0], cells[:, 1], weights, len(spec.labels)))
+    return metric_values(target.metric, of_class, cells[:, 0], cells[:, 1], weights, len(spec.labels))
 
 
 def _score_interval(spec: TaskSpec, cells: Labels, by_group: Floats) -> tuple[float, float]:
@@ -275,7 +277,7 @@ def _score_interval(spec: TaskSpec, cells: Labels, by_group: Floats) -> tuple[fl
         times = resample_weights(np.ones(len(own), dtype=np.int64), rules.resamples, spec.adaptation.seed + side)
         drawn.append(_metric(spec, cells, times @ own))
     tail = (1 - rules.confidence) / 2
-    low, high = (float(end) for end in np.quantile(drawn[1] - drawn[0], [tail, 1 - tail]))
+    low, high = (float(end) for end in np.nanquantile(drawn[1] - drawn[0], [tail, 1 - tail]))
     of_class = None if spec.target.of_class is None else spec.labels.index(spec.target.of_class)
     counted = counted_rows(spec.target.metric, of_class, cells[:, 0], cells[:, 1])
     if counted is None:
@@ -297,18 +299,24 @@ def newcombe(first: tuple[int, int], second: tuple[int, int], confidence: float)
 
 def _in_words(shift: Shift, spec: TaskSpec) -> str:
     first, second = shift.name.split(" and ")
+    level = spec.evaluation.shift_p_value
+
+    def beyond(p_value: float | None) -> str:
+        return "" if not shift.differs or (p_value is not None and p_value < level) else " (within chance)"
+
     facts = []
     if shift.class_mix is not None:
-        facts.append(f"the class mix differs by {100 * shift.class_mix:.1f} points")
+        facts.append(f"the class mix differs by {100 * shift.class_mix:.1f} points{beyond(shift.class_mix_p_value)}")
     if shift.score is not None:
         way = "lower" if shift.score.value < 0 else "higher"
-        facts.append(f"{spec.target.label} is {100 * abs(shift.score.value):.1f} points {way} on {second}")
+        apart = f"{100 * abs(shift.score.value):.1f} points {way}" if round(shift.score.value, 3) else "the same"
+        facts.append(f"{spec.target.label} is {apart} on {second}{beyond(shift.score_p_value)}")
     if not 0.9 < shift.length_ratio < 1 / 0.9:
         facts.append(f"texts have {shift.length_ratio:.1f} times as many words")
     rest = f", {wording.listing(facts)}" if facts else ""
     if not shift.differs:
         auc = f"a classifier tells them apart with AUC {shift.auc:.2f} (0.5 would be no difference)"
         return f"No difference of {first} and {second} is seen beyond chance: {auc}{rest}."
-    told = "tells" if shift.p_value < spec.evaluation.shift_p_value else "hardly tells"
+    told = "tells" if shift.p_value < level else "hardly tells"
     auc = f"a classifier {told} them apart with AUC {shift.auc:.2f} (0.5 would be no difference)"
     return f"{first.capitalize()} and {second} differ: {auc}{rest}."

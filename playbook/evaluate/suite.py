@@ -4,7 +4,7 @@ The rules, each on its own; a waiver with a reason, a name and an expiry may lif
 
 | blocker | stands when |
 | --- | --- |
-| regression_budget | the candidate breaks more than `evaluation.regression` allows; not where the baseline ships |
+| regression_budget | more is broken than `evaluation.regression` allows; against the champion whatever ships |
 | behavioural_tests | more cases of a test fail than it allows, or it has no case; unless it is only reported |
 | production_slice | on rows like those of production the whole interval of the score lies under the target |
 | shifted_test | validation and test differ by the rule of `playbook.evaluate.shift` |
@@ -36,7 +36,7 @@ def blockers(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None
 
 def _found(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None) -> Iterator[Blocker]:
     for one in evaluation.regressions:
-        if not one.passed and evaluation.ship != "baseline":
+        if not one.passed and (one.against == "champion" or evaluation.ship != "baseline"):
             yield Blocker(what="regression_budget", text=one.text)
     failed = [test for test in evaluation.behaviour if not test.passed and test.blocks]
     if failed:
@@ -65,6 +65,9 @@ def headline_warnings(evaluation: Evaluation) -> tuple[str, ...]:
             "the whole interval lies under it" if score.high < evaluation.target else "its interval still reaches it"
         )
         found.append(_under_target(evaluation, reach))
+    other = evaluation.transfer.over_other_base
+    if other is not None and other.high < 0:
+        found.append(f"The runner-up base does better: the candidate is {wording.difference(other)} beside it.")
     failed = [test for test in evaluation.behaviour if not test.passed]
     return (*found, _failed(failed)) if failed else tuple(found)
 

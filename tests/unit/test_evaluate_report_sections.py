@@ -261,7 +261,7 @@ def test_another_path_has_a_page(text_of: Callable[[ReportInputs], Sections]) ->
     context = ReportInputs(spec, dataset_for(spec), decision=other)
     assert headline(context).title == "Decided: prompting or retrieval"
     page = text_of(context)
-    assert "Facts change weekly. by team:ml: cheaper Nothing was fine-tuned." in page["verdict"]
+    assert "Facts change weekly. Nothing was fine-tuned." in page["verdict"]
     assert "! overridden by team:ml: cheaper" in page["decision"]
     fine = dataclasses.replace(context, decision=decision())
     assert headline(fine).title == "Ended before the evaluation"
