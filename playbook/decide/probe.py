@@ -104,40 +104,23 @@ def measure_closeness(
 ) -> Closeness:
     """How well the base's tokenizer and features suit the texts, on a sample of at most 256.
 
-    - Tokens per word: subword fertility (Rust et al., ACL 2021). Near 1 for the language of the base's pretraining.
-    - Unknown tokens: what the tokenizer has no piece for.
-    - Effective rank (Roy and Vetterli 2007), the exponential of the entropy of the singular values, as RankMe uses it
-      to compare representations without labels; as a share of min(texts, width). Near 0: the base tells them hardly
-      apart.
+    Tokens per word, unknown tokens and the effective rank are those of `playbook.bases.closeness`, so that the gate and
+    the bake-off speak of the same things. The rank is told as a share of min(texts, width), the most that it can be:
+    the bake-off looks at more texts, and its rank is not to be held against this one. Near 0 the base tells texts
+    hardly apart.
     """
-    from tokenizers import Tokenizer
+    from playbook.bases.closeness import rank_me, vocabulary_fit
 
     order = np.random.default_rng(seed).permutation(len(texts))[:CLOSENESS_ROWS]
     chosen = [texts[place] for place in np.sort(order)]
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    pieces = [encoding.tokens for encoding in tokenizer.encode_batch(chosen, add_special_tokens=False)]
-    count = max(1, sum(len(found) for found in pieces))
-    unknown = getattr(tokenizer.model, "unk_token", None)
+    tokens_per_word, unknown_share = vocabulary_fit(tokenizer_file, chosen)
     features = extract(chosen)
     return Closeness(
-        tokens_per_word=count / max(1, sum(len(text.split()) for text in chosen)),
-        unknown_share=sum(found.count(unknown) for found in pieces) / count if unknown else 0.0,
-        features=effective_rank(features) / max(1, min(features.shape)),
+        tokens_per_word=tokens_per_word,
+        unknown_share=unknown_share,
+        features=rank_me(features) / max(1, min(features.shape)),
         measure=EFFECTIVE_RANK,
     )
-
-
-def effective_rank(features: npt.NDArray[np.float32]) -> float:
-    """Exponential of the entropy of the singular values of (rows, width); 0 where all features are zero."""
-    values = np.linalg.svd(features.astype(np.float64), compute_uv=False)
-    total = values.sum()
-    if not total:
-        return 0.0
-    shares = values / total
-    shares = shares[shares > 0]
-    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def _sample(train: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:

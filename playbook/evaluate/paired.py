@@ -117,7 +117,8 @@ def paired_difference(
     seed: int = 0,
 ) -> PairedDifference:
     """How much better the second model is than the first on the same rows.
-     Percentile interval of a paired bootstrap over rows. It is too short where only a handful of rows are
+
+    Percentile interval of a paired bootstrap over rows. It is too short where only a handful of rows are
     discordant, so for accuracy and recall, which are proportions, it is widened to the interval of Agresti and Min
     where that reaches further. On fewer than six discordant rows no difference is claimed: the interval includes
     zero. Resamples without a true row of the class are left out; where nothing can be known the interval is (-1,

@@ -23,16 +23,18 @@ def regression(
     *,
     against: Literal["frozen baseline", "champion"] = "frozen baseline",
     version: str = "",
+    model: Literal["candidate", "baseline"] = "candidate",
 ) -> Regression:
-    """Rows broken and mended by the candidate, per class, held against `evaluation.regression`.
+    """Rows broken and mended by the candidate or what ships instead, held against `evaluation.regression`.
 
     Args:
         spec: the task.
         truth: true classes, shape (rows,).
         other: answers of the model that is to be replaced, shape (rows,).
-        candidate: answers of the candidate, shape (rows,).
+        candidate: answers of the candidate, or of the model that ships, shape (rows,).
         against: which model `other` is.
         version: of the champion.
+        model: which model the answers `candidate` are of.
 
     Raises:
         ValueError: no rows, or arrays of different lengths.
@@ -56,8 +58,9 @@ def regression(
     over = [one for one in classes if one.rows >= LEAST_CLASS_ROWS and _share(one) > budget.share_of_class + TOLERANCE]
     passed = share <= budget.share + TOLERANCE and not over
     name = f"the {against}{f' {version}' if version else ''}"
+    new = "candidate" if model == "candidate" else "model that ships, the frozen baseline,"
     text = (
-        f"The candidate gets {wording.size(int(broken.sum()))} wrong that {name} had right ({wording.percent(share)}; "
+        f"The {new} gets {wording.size(int(broken.sum()))} wrong that {name} had right ({wording.percent(share)}; "
         f"allowed {wording.asked(budget.share)}), and {wording.size(int(mended.sum()))} right that it had wrong."
     )
     if over:

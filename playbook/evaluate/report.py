@@ -31,6 +31,7 @@ from playbook.evaluate.report_content import (
 )
 from playbook.evaluate.report_headline import Headline, headline
 from playbook.evaluate.report_page import SHOWN_CLASSES, page_sections, plots_of
+from playbook.evaluate.report_price import price_rows
 from playbook.evaluate.verdict import failing_classes
 
 __all__ = ["Headline", "ReportInputs", "headline", "render_report"]
@@ -67,7 +68,7 @@ def _values(context: ReportInputs) -> dict[str, Any]:
 
 _NOTHING_OPENED: dict[str, Any] = {
     "sides": [], "interval": "", "classes": [], "failing": (), "shown_name": "", "confusions": [], "examples": [],
-    "questions": (), "blockers": [], "speed": [], "production_seen": False,
+    "questions": (), "prices": (), "blockers": [], "speed": [], "production_seen": False,
 }  # fmt: skip
 
 
@@ -84,7 +85,8 @@ def _of_evaluation(context: ReportInputs) -> dict[str, Any]:
         "shown_name": "frozen baseline" if shown_name(evaluation) == "baseline" else "candidate",
         "confusions": top_confusions(side),
         "examples": wrong_answers(context),
-        "questions": approval.questions(evaluation),
+        "questions": approval.questions(evaluation, context.decision),
+        "prices": price_rows(context),
         "blockers": [(blocker, *approval.lifts(context, blocker)) for blocker in evaluation.blockers],
         "speed": sections.speed_rows(evaluation.speed),
         "production_seen": approval.production_seen(evaluation),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from playbook.artifacts import Blocker, Evaluation
+from playbook.artifacts import Blocker, Decision, Evaluation
 from playbook.evaluate import wording
-from playbook.evaluate.report_content import ReportInputs, opened, shown_name, shown_side
+from playbook.evaluate.report_content import ReportInputs, opened, shown_side
+from playbook.evaluate.report_price import path_cost
 from playbook.evaluate.sign_off_state import QUESTIONS
 from playbook.evaluate.verdict import failing_classes
 
@@ -73,12 +74,12 @@ def sign_off_view(context: ReportInputs) -> SignOffView:
     return SignOffView(spec.sign_off.mode, says, (approve, reject), same)
 
 
-def questions(evaluation: Evaluation) -> tuple[Question, ...]:
-    """The three questions to the sign-off owner with the figures that bear on each."""
+def questions(evaluation: Evaluation, decision: Decision | None = None) -> tuple[Question, ...]:
+    """The three questions to the sign-off owner with the figures that bear on each; `decision` has the estimates."""
     return (
         Question(
             QUESTIONS["gain"],
-            _worth(evaluation),
+            (*_worth(evaluation), *_price(evaluation, decision)),
             ("gain", "transfer", "speed"),
         ),
         Question(
@@ -107,12 +108,19 @@ def _worth(evaluation: Evaluation) -> tuple[str, ...]:
     if evaluation.transfer.minutes_per_point is not None:
         took = wording.duration(60 * evaluation.transfer.minutes_per_point)
         lines.append(f"A point over the frozen baseline took {took} of training.")
-    if evaluation.cost is not None:
-        cost = evaluation.cost
-        lines.append(
-            f"All training took {wording.duration(cost.actual_seconds)} and "
-            f"{wording.money(cost.actual_money, cost.currency)}."
-        )
+    return tuple(lines)
+
+
+def _price(evaluation: Evaluation, decision: Decision | None) -> tuple[str, ...]:
+    """What was measured is the device alone; work and labels are known only as the estimate made before."""
+    lines, cost = [], evaluation.cost
+    if cost is not None:
+        took = f"{wording.duration(cost.actual_seconds)} and {wording.money(cost.actual_money, cost.currency)}"
+        lines.append(f"All training took {took}, device time only.")
+    path = path_cost(decision)
+    if decision is not None and path is not None:
+        money = wording.money(path.money, decision.currency)
+        lines.append(f"Estimated before for {wording.PATH_NAMES[path.path]}, with work and labels: {money}.")
     return tuple(lines)
 
 
@@ -132,7 +140,7 @@ def _failures(evaluation: Evaluation) -> tuple[str, ...]:
     lines += [
         f"Against the {found.against}: {wording.size(found.broken, 'answer')} broken, {found.mended:,} mended."
         for found in evaluation.regressions
-        if shown_name(evaluation) == "candidate"
+        if found.against == "champion" or evaluation.ship != "baseline"
     ]
     return tuple(lines)
 

@@ -31,7 +31,7 @@ from playbook.artifacts import Figure, Shift
 from playbook.data.tables import GROUP, LABEL, TEXT, TIME
 from playbook.evaluate import wording
 from playbook.evaluate.metrics import Floats, Labels, metric_values
-from playbook.evaluate.paired import TOLERANCE, counted_rows, holm, label_cells, resample_weights, wilson
+from playbook.evaluate.paired import TOLERANCE, counted_rows, holm, label_cells, wilson
 from playbook.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -221,18 +221,22 @@ def _p_value(statistics: Floats) -> float:
 def _class_mix(pooled: _Pooled, classes: int) -> tuple[float, float] | None:
     """Total variation distance of the classes and its p-value; None where a sample has no labels."""
     known = pooled.truth != UNLABELLED
-    member = pooled.member[:, known].astype(np.float64)
+    member = pooled.member[:, known]
     if not 0 < member[0].sum() < member.shape[1]:
         return None
-    is_class = (pooled.truth[known][:, None] == np.arange(classes)).astype(np.float64)
-    second = member @ is_class
-    total = is_class.sum(axis=0)
+    second = _counts(member, pooled.truth[known], classes)
+    total = np.bincount(pooled.truth[known], minlength=classes).astype(np.float64)
     first = total - second
     sizes = np.stack([first.sum(axis=1), second.sum(axis=1)])
     expected = sizes[:, :, None] * total / total.sum()
     squares = (np.stack([first, second]) - expected) ** 2 / np.where(expected > 0, expected, 1.0)
     distance = 0.5 * np.abs(first[0] / sizes[0, 0] - second[0] / sizes[1, 0]).sum()
     return float(distance), _p_value(squares.sum(axis=(0, 2)))
+
+
+def _counts(member: npt.NDArray[np.bool_], place: Labels, places: int) -> Floats:
+    """Rows of the second sample by place under every membership, shape (memberships, places)."""
+    return np.stack([np.bincount(place[row], minlength=places) for row in member]).astype(np.float64)
 
 
 def _score(pooled: _Pooled, spec: TaskSpec) -> tuple[Figure, float] | None:
@@ -245,16 +249,14 @@ def _score(pooled: _Pooled, spec: TaskSpec) -> tuple[Figure, float] | None:
         return None
     truth, predicted = pooled.truth[known], np.concatenate([pooled.first.predicted, pooled.second.predicted])[known]
     cells, counts, place = label_cells(truth, predicted)
-    is_cell = (place[:, None] == np.arange(len(cells))).astype(np.float64)
-    inside = member @ is_cell
+    inside = _counts(member, place, len(cells))
     apart = _metric(spec, cells, inside) - _metric(spec, cells, counts - inside)
     if np.isnan(apart[0]):  # a class without a row in one sample: its recall there is unknown, not 0
         return None
-    by_group = np.zeros((int(pooled.group.max()) + 1, 2, len(cells)))
-    np.add.at(by_group, (pooled.group[known], member[0].astype(int), place), 1)
-    low, high = _score_interval(spec, cells, by_group)
+    low, high = _score_interval(spec, cells, place, pooled.group[known], member[0])
     value = float(apart[0])
-    return Figure(value=value, low=min(low, value), high=max(high, value)), _p_value(np.abs(np.nan_to_num(apart)))
+    defined = np.abs(apart[~np.isnan(apart)])  # a permutation that says nothing is no evidence for either side
+    return Figure(value=value, low=min(low, value), high=max(high, value)), _p_value(defined)
 
 
 def _metric(spec: TaskSpec, cells: Labels, weights: Floats) -> Floats:
@@ -263,29 +265,48 @@ def _metric(spec: TaskSpec, cells: Labels, weights: Floats) -> Floats:
     return metric_values(target.metric, of_class, cells[:, 0], cells[:, 1], weights, len(spec.labels))
 
 
-def _score_interval(spec: TaskSpec, cells: Labels, by_group: Floats) -> tuple[float, float]:
+def _score_interval(
+    spec: TaskSpec, cells: Labels, place: Labels, group: Labels, second: npt.NDArray[np.bool_]
+) -> tuple[float, float]:
     """Percentile interval of a bootstrap over groups, widened to Newcombe's where that one exists and reaches further.
 
     Args:
         spec: the task.
         cells: distinct (truth, predicted), shape (cells, 2).
-        by_group: rows of every cell, shape (groups, 2 samples, cells).
+        place: cell of every labelled row, shape (rows,).
+        group: group of every labelled row, shape (rows,).
+        second: which rows are the second sample's, shape (rows,).
     """
     rules, drawn = spec.evaluation, []
-    for side in (0, 1):
-        own = by_group[by_group[:, side].sum(axis=1) > 0, side]
-        times = resample_weights(np.ones(len(own), dtype=np.int64), rules.resamples, spec.adaptation.seed + side)
-        drawn.append(_metric(spec, cells, times @ own))
+    for side, rows in enumerate((~second, second)):
+        times = _resampled_cells(place[rows], group[rows], len(cells), rules.resamples, spec.adaptation.seed + side)
+        drawn.append(_metric(spec, cells, times))
+    apart = drawn[1] - drawn[0]
+    apart = apart[~np.isnan(apart)]
     tail = (1 - rules.confidence) / 2
-    low, high = (float(end) for end in np.nanquantile(drawn[1] - drawn[0], [tail, 1 - tail]))
+    low, high = (float(end) for end in np.quantile(apart, [tail, 1 - tail])) if len(apart) else (-1.0, 1.0)
     of_class = None if spec.target.of_class is None else spec.labels.index(spec.target.of_class)
     counted = counted_rows(spec.target.metric, of_class, cells[:, 0], cells[:, 1])
     if counted is None:
         return low, high
-    sides = by_group.sum(axis=0)[:, counted]
+    sides = np.stack([np.bincount(place[rows], minlength=len(cells)) for rows in (~second, second)])[:, counted]
     hits = (sides * (cells[:, 0] == cells[:, 1])[counted]).sum(axis=1)
     wide = newcombe((int(hits[0]), int(sides[0].sum())), (int(hits[1]), int(sides[1].sum())), rules.confidence)
     return min(low, wide[0]), max(high, wide[1])
+
+
+def _resampled_cells(place: Labels, group: Labels, cells: int, resamples: int, seed: int) -> Floats:
+    """Rows by cell after whole groups were drawn with replacement, shape (resamples, cells).
+
+    One resample at a time: all at once would need groups times resamples numbers in memory.
+    """
+    random = np.random.default_rng(seed)
+    names, own = np.unique(group, return_inverse=True)
+    drawn = np.empty((resamples, cells))
+    for at in range(resamples):
+        times = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))
+        drawn[at] = np.bincount(place, weights=times[own], minlength=cells)
+    return drawn
 
 
 def newcombe(first: tuple[int, int], second: tuple[int, int], confidence: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ Rows are taken as independent.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 LENGTH = "text length"
 MOST_VALUES = 20  # a column with more values is no slicing column unless the task file names it
-PERMUTATIONS = 2000
+LEAST_PERMUTATIONS = 2000
+PERMUTATIONS_PER_SLICE = 40  # so that the least p-value, times the number of slices, is well under 5 %
 Rows = npt.NDArray[np.bool_]
 
 
@@ -38,6 +39,7 @@ class _Answers:
     truth: Labels
     predicted: Labels
     baseline: Labels | None
+    permutations: int = LEAST_PERMUTATIONS
 
     @property
     def of_class(self) -> int | None:
@@ -76,7 +78,7 @@ def slices(
         DataError: a column that the task file names is not in the frame.
     """
     answers = _Answers(spec, truth, predicted, baseline)
-    found: list[tuple[SliceFigure, float]] = []
+    looked_at: list[tuple[str, str, Rows]] = []
     left_out = 0
     for column, value, rows in _members(spec, frame):
         if not (~rows).any():
@@ -84,7 +86,9 @@ def slices(
         if answers.counted(rows).sum() < spec.evaluation.min_slice_rows:
             left_out += 1
             continue
-        found.append(_figure(answers, column, value, rows))
+        looked_at.append((column, value, rows))
+    answers = replace(answers, permutations=max(LEAST_PERMUTATIONS, PERMUTATIONS_PER_SLICE * len(looked_at)))
+    found = [_figure(answers, *one) for one in looked_at]
     corrected = holm([p for _, p in found])
     figures = [one.model_copy(update={"p_value": p}) for (one, _), p in zip(found, corrected, strict=True)]
     figures.sort(key=lambda one: (one.score.value, one.column, one.value))
@@ -159,14 +163,14 @@ def _permutation(answers: _Answers, rows: Rows) -> float:
     cells, counts, place = label_cells(answers.truth, answers.predicted)
     inside = np.bincount(place[rows], minlength=len(cells))
     random = np.random.default_rng(spec.adaptation.seed)
-    drawn = random.multivariate_hypergeometric(counts, int(rows.sum()), size=PERMUTATIONS)
+    drawn = random.multivariate_hypergeometric(counts, int(rows.sum()), size=answers.permutations)
     weights = np.vstack([inside, drawn]).astype(float)
     sides = [
         np.nan_to_num(metric_values(spec.target.metric, answers.of_class, cells[:, 0], cells[:, 1], side, classes))
         for side in (weights, counts - weights)
     ]
     apart = np.abs(sides[0] - sides[1])
-    return float((1 + (apart[1:] >= apart[0] - TOLERANCE).sum()) / (1 + PERMUTATIONS))
+    return float((1 + (apart[1:] >= apart[0] - TOLERANCE).sum()) / (1 + answers.permutations))
 
 
 def _in_words(spec: TaskSpec, figures: Sequence[SliceFigure], left_out: int) -> str:

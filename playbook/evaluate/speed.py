@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, cast
 
-from playbook.artifacts import Speed
+from playbook.artifacts import Latency, Speed
 from playbook.bases.latency import time_calls
 from playbook.spec import TaskSpec
 
 BATCHES = {1: 20, 32: 5}  # texts per call -> fewest calls that are timed
 SECONDS = 0.4  # per batch size
+ROUNDS = 2  # of every model and batch size where models are compared
 HOUR = 3600.0
+Model = Literal["baseline", "candidate"]
+Answer = Callable[[list[str]], object]
 
 
 def measure_speed(
     spec: TaskSpec,
-    model: Literal["baseline", "candidate"],
-    answer: Callable[[list[str]], object],
+    model: Model,
+    answer: Answer,
     texts: Sequence[str],
     seconds: float = SECONDS,
 ) -> Speed:
@@ -36,9 +39,48 @@ def measure_speed(
     Raises:
         ValueError: no texts.
     """
+    return measure_speeds(spec, {model: answer}, texts, seconds, rounds=1)[0]
+
+
+def measure_speeds(
+    spec: TaskSpec,
+    models: Mapping[str, Answer],
+    texts: Sequence[str],
+    seconds: float = SECONDS,
+    rounds: int = ROUNDS,
+) -> tuple[Speed, ...]:
+    """Time several models so that they can be compared: in turn, more than once.
+
+    Whatever else the machine does meanwhile slows one round down, seldom all of them. Of every model and batch size the
+    round with the lower median is kept, so load that comes and goes speaks for no model.
+
+    Args:
+        spec: the task; its prices are used.
+        models: texts -> anything, by name (`baseline`, `candidate`); tokenising is part of the call.
+        texts: what calls are made of.
+        seconds: time spent per model, batch size and round, about.
+        rounds: how often every model has its turn.
+
+    Returns:
+        One for each model, in their order.
+
+    Raises:
+        ValueError: no texts.
+    """
     if not texts:
         raise ValueError("expected at least one text to time answers with, found none")
-    latency = tuple(time_calls(answer, texts, batch, fewest, seconds) for batch, fewest in BATCHES.items())
+    quietest: dict[tuple[str, int], Latency] = {}
+    for batch, fewest in BATCHES.items():
+        for _ in range(rounds):
+            for name, answer in models.items():
+                found = time_calls(answer, texts, batch, fewest, seconds)
+                quietest[name, batch] = min(quietest.get((name, batch), found), found, key=lambda one: one.p50_ms)
+    return tuple(
+        _speed(spec, cast("Model", name), tuple(quietest[name, batch] for batch in BATCHES)) for name in models
+    )
+
+
+def _speed(spec: TaskSpec, model: Model, latency: tuple[Latency, ...]) -> Speed:
     seconds_each = 1 / max(latency[0].per_second, 1e-9)
     return Speed(
         model=model,
