@@ -19,7 +19,7 @@ FEW_ROWS = 8  # of a class: from here on a pretrained sentence encoder learns fr
 ENOUGH_ROWS = 50  # of a class: from here on adapting a base is the usual choice
 ROWS_FOR_SCRATCH = 1_000_000  # labelled texts from which random weights need not be far behind
 ALMOST_PERFECT = 0.8  # kappa (Landis and Koch 1977)
-SPLIT_WORDS, SHREDDED_WORDS = 1.6, 2.5  # tokens per word; 1.1 to 1.3 in its own language (Rust et al. 2021)
+SPLIT_WORDS, SHREDDED_WORDS = 1.6, 2.5  # tokens per word; 1.1 to 1.3 in a tokenizer's own language (Rust et al. 2021)
 UNKNOWN_TOKENS = 0.02
 COLLAPSED = 0.1  # effective rank, as a share
 MODEL_FREE: tuple[Path, ...] = ("no_model", "prompt_or_retrieve")
@@ -145,7 +145,8 @@ def shift_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
     level = domain_shift(found)
     answer = (
         f"{level}: {found.tokens_per_word:.2f} tokens per word, {found.unknown_share:.1%} unknown, "
-        f"effective rank {found.features:.0%} of what it can be" + (f"; the team says {said}" if said and said != level else "")
+        f"effective rank {found.features:.0%} of what it can be"
+        + (f"; the team says {said}" if said and said != level else "")
     )
     return _found(question, answer, meanings[level].why, meanings[level].favours, meanings[level].weight)
 

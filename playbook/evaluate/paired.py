@@ -118,11 +118,12 @@ def paired_difference(
 ) -> PairedDifference:
     """How much better the second model is than the first on the same rows.
 
-    Percentile interval of a paired bootstrap over rows. It is too short where only a handful of rows are
-    discordant, so for accuracy and recall, which are proportions, it is widened to the interval of Agresti and Min
-    where that reaches further. On fewer than six discordant rows no difference is claimed: the interval includes
-    zero. Resamples without a true row of the class are left out; where nothing can be known the interval is (-1,
-    1).
+    Percentile interval of a paired bootstrap over rows. It is too short where only a handful of rows are discordant, so
+    for accuracy, recall and balanced accuracy, which are proportions or a mean of them, it is widened to the interval
+    of Agresti and Min where that reaches further. Where fewer than six of the rows that count are discordant
+    (`discordant_rows`), no difference is claimed: McNemar's exact test could not reach 5 %, so the interval is widened
+    to include zero. Resamples without a true row of the class are left out; where nothing can be known the interval is
+    (-1, 1).
 
     Args:
         metric: a metric of the task file.
@@ -150,12 +151,11 @@ def paired_difference(
     if not len(known):
         return PairedDifference(delta, -1.0, 1.0, 1.0)
     low, high = _percentiles(known, confidence, (-1.0, 1.0))
-    if metric in ("accuracy", "recall"):
-        rows = np.ones(len(truth), bool) if metric == "accuracy" else truth == of_class
-        wide_low, wide_high = _agresti_min(truth[rows], first[rows], second[rows], confidence)
+    proportions = _proportions(metric, of_class, truth, classes)
+    if proportions:
+        wide_low, wide_high = _agresti_min(proportions, truth, first, second, confidence)
         low, high = min(low, wide_low), max(high, wide_high)
-    counted = truth == of_class if metric == "recall" else np.ones(len(truth), bool)
-    if int((counted & ((first == truth) != (second == truth))).sum()) < FEWEST_DISCORDANT:
+    if discordant_rows(metric, of_class, truth, first, second) < FEWEST_DISCORDANT:
         low, high = min(low, 0.0), max(high, 0.0)
     return PairedDifference(delta, min(low, delta), max(high, delta), float(known.std()))
 
@@ -198,14 +198,46 @@ def _percentiles(drawn: Floats, confidence: float, unknown: tuple[float, float])
     return float(low), float(high)
 
 
-def _agresti_min(truth: Labels, first: Labels, second: Labels, confidence: float) -> tuple[float, float]:
-    """Wald interval of a difference of paired proportions after half a row is added to each of the four cells."""
-    rows = len(truth) + 2.0
-    gained = float(((second == truth) & (first != truth)).sum()) + 0.5
-    lost = float(((second != truth) & (first == truth)).sum()) + 0.5
-    centre = (gained - lost) / rows
-    half = two_sided_z(confidence) * math.sqrt((gained + lost) / rows - centre * centre) / math.sqrt(rows)
+def _proportions(metric: str, of_class: int | None, truth: Labels, classes: int) -> list[npt.NDArray[np.bool_]]:
+    """The groups of rows whose shares of right answers a metric is the mean of; none where it is no such mean."""
+    if metric == "accuracy":
+        return [np.ones(len(truth), bool)]
+    if metric == "recall":
+        return [truth == of_class]
+    if metric == "balanced_accuracy":
+        return [truth == at for at in range(classes) if (truth == at).any()]
+    return []
+
+
+def _agresti_min(
+    groups: Sequence[npt.NDArray[np.bool_]], truth: Labels, first: Labels, second: Labels, confidence: float
+) -> tuple[float, float]:
+    """Wald interval of the mean over groups of differences of paired proportions.
+
+    In every group half a row is added to each of the four cells; groups have no row in common, so variances add.
+    """
+    centre = variance = 0.0
+    for group in groups:
+        rows = int(group.sum()) + 2.0
+        gained = float((group & (second == truth) & (first != truth)).sum()) + 0.5
+        lost = float((group & (second != truth) & (first == truth)).sum()) + 0.5
+        apart = (gained - lost) / rows
+        centre += apart / len(groups)
+        variance += ((gained + lost) / rows - apart * apart) / rows / len(groups) ** 2
+    half = two_sided_z(confidence) * math.sqrt(variance)
     return max(-1.0, centre - half), min(1.0, centre + half)
+
+
+def discordant_rows(metric: str, of_class: int | None, truth: Labels, first: Labels, second: Labels) -> int:
+    """Rows that a metric counts and on which exactly one of two models is right.
+
+    Where the metric speaks of a class, right is whoever tells rightly whether a row is of that class; recall counts the
+    true rows of the class alone.
+    """
+    if of_class is None:
+        return int(((first == truth) != (second == truth)).sum())
+    apart = (first == of_class) != (second == of_class)
+    return int((apart & (truth == of_class) if metric == "recall" else apart).sum())
 
 
 def discordance(truth: Labels, a: Labels, b: Labels) -> float:

@@ -28,6 +28,7 @@ BLUE, ORANGE, GREEN, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 INK, MUTED, RULE = "#1b2530", "#5c6875", "#d8dee5"
 WIDTH = 9.2  # inches: 662 points, about the text width of the page
 MOST_CURVES = 12
+EPOCH_STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
 MOST_FIGURES = 14  # written beside the points of the staircase
 _STYLE: Any = {  # of matplotlib's rc_context
     "svg.fonttype": "none",
@@ -110,7 +111,7 @@ def curves_plot(curves: Mapping[str, Sequence[Epoch]], kind: Format = "svg") -> 
                 linestyle=(0, (4, 1.5)), label="validation",
             )  # fmt: skip
             axes.set_title(label_text(name), fontsize=9, loc="left", color=INK)
-            axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+            axes.set_xticks(epoch_ticks(epochs[-1]))
             axes.grid(axis="y")
             axes.set_xlabel("epoch")
         for axes in grid[:, 0]:
@@ -119,6 +120,12 @@ def curves_plot(curves: Mapping[str, Sequence[Epoch]], kind: Format = "svg") -> 
             grid[0, 0].legend(fontsize=8)
 
     return rendered(draw, 2.2 * rows + 0.1, kind)
+
+
+def epoch_ticks(last: int) -> list[int]:
+    """Whole numbers to write along an axis of epochs, the first one always: 1, then at most seven round ones."""
+    step = next(step for step in (*EPOCH_STEPS, last) if last <= 7 * step)
+    return [1, *(epoch for epoch in range(step, last + 1, step) if epoch > 1)]
 
 
 def delta_plot(delta: float, interval: tuple[float, float], margin: float, kind: Format = "svg") -> bytes:

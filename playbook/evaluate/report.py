@@ -6,6 +6,7 @@ that comes from data or from the task file is escaped. The same inputs give the 
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -39,7 +40,8 @@ __all__ = ["Headline", "ReportInputs", "headline", "render_report"]
 
 def render_report(context: ReportInputs) -> str:
     """The page as HTML text; also for refused evaluations and for tasks that ended before one."""
-    return _environment().get_template("report.html.j2").render(_values(context))
+    page = _environment().get_template("report.html.j2").render(_values(context))
+    return re.sub(r"(?<=\d) %", "\u00a0%", page)  # no line ends between a figure and its sign
 
 
 def _values(context: ReportInputs) -> dict[str, Any]:

@@ -13,7 +13,8 @@ def percent(value: float, digits: int = 1) -> str:
 
 def points(value: float, digits: int = 1) -> str:
     """A difference of fractions in percentage points, with its sign, for example `+2.3 points`."""
-    return f"{signed(value, digits)} points"
+    written = signed(value, digits)
+    return f"{written} point{'' if written[1:] == '1' else 's'}"
 
 
 def signed(value: float, digits: int = 1) -> str:

@@ -17,7 +17,8 @@ from tiny_base import WORDS, write_tiny_base
 from playbook.adapt.encoder import load_encoder
 from playbook.adapt.features import FeatureExtractor
 from playbook.artifacts import BasePin
-from playbook.decide.probe import effective_rank, measure_closeness, probe_training
+from playbook.bases.closeness import rank_me, vocabulary_fit
+from playbook.decide.probe import measure_closeness, probe_training
 from playbook.decide.references import fit_references
 from playbook.decide.zero_shot import class_texts, zero_shot
 from playbook.spec import TaskSpec
@@ -85,11 +86,12 @@ def test_closeness_tells_known_words_from_unknown_ones(folder: Path, extract: Fe
     assert near == measure_closeness(known, tokenizer, extract, 1)
 
 
-def test_the_effective_rank_is_known_for_simple_tables() -> None:
-    assert effective_rank(np.eye(5, dtype=np.float32)) == pytest.approx(5)
-    assert effective_rank(np.ones((7, 3), np.float32)) == pytest.approx(1)
-    assert effective_rank(np.diag([1, 1, 0, 0]).astype(np.float32)) == pytest.approx(2)
-    assert effective_rank(np.zeros((4, 2), np.float32)) == 0
+def test_the_gate_and_the_bake_off_mean_the_same_by_tokens_per_word(folder: Path, extract: FeatureExtractor) -> None:
+    tokenizer = folder / "tokenizer.json"
+    texts = [f"{first}, {second}!" for first, second in zip(WORDS, reversed(WORDS), strict=True)]
+    gate = measure_closeness(texts, tokenizer, extract, 1)
+    assert (gate.tokens_per_word, gate.unknown_share) == vocabulary_fit(tokenizer, texts)
+    assert gate.features == pytest.approx(rank_me(extract(texts)) / min(len(texts), 32), rel=1e-4)
 
 
 def by_first_word(texts: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -10,6 +10,7 @@ import pytest
 from playbook.artifacts import Score
 from playbook.evaluate.paired import (
     discordance,
+    discordant_rows,
     meets,
     paired_difference,
     rows_needed,
@@ -145,3 +146,45 @@ def test_banking_sized_difference_is_quick() -> None:
     start = time.process_time()
     paired_difference("macro_f1", None, truth, *sides, 77, 0.95, 2000, 1)
     assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize(
+    ("metric", "of_class"),
+    [("accuracy", None), ("macro_f1", None), ("balanced_accuracy", None), ("f1", 1), ("precision", 1), ("recall", 1)],
+)
+def test_under_six_discordant_rows_include_zero_whatever_the_metric(metric: str, of_class: int | None) -> None:
+    truth = np.array([0] * 190 + [1] * 10)
+    for changed, claims in ((5, False), (10, True)):
+        first = truth.copy()
+        first[190 : 190 + changed] = 0  # the second model finds these rows of the small class, the first does not
+        if metric == "precision":
+            first = truth.copy()
+            first[:changed] = 1
+        found = paired_difference(metric, of_class, truth, first, truth, 2)
+        assert found.delta > 0
+        assert discordant_rows(metric, of_class, truth, first, truth) == changed
+        assert (found.low > 0) == claims, (metric, changed, found)
+
+
+def test_discordant_rows_are_those_that_the_metric_counts() -> None:
+    truth = np.array([0, 0, 1, 1, 2, 2])
+    first = np.array([0, 1, 1, 0, 2, 0])
+    second = np.array([0, 2, 0, 1, 1, 1])
+    assert discordant_rows("accuracy", None, truth, first, second) == 3  # rows 2, 3 and 4
+    assert discordant_rows("recall", 1, truth, first, second) == 2  # rows 2 and 3
+    assert discordant_rows("f1", 1, truth, first, second) == 5  # all on which one of them alone says 1
+
+
+def test_balanced_accuracy_is_as_unsure_as_its_smallest_class() -> None:
+    truth = np.array([0] * 600 + [1] * 12)
+    first, second = truth.copy(), truth.copy()
+    first[:30] = 1  # the second model is better by 5 points on the large class, and both have all of the small one
+    found = paired_difference("balanced_accuracy", None, truth, first, second, 2)
+    assert found.delta == pytest.approx(0.025)
+    # By hand, Agresti and Min per class: 600 rows with 30 against 0, 12 rows with none; half a row in every cell.
+    apart = [(30.5 - 0.5) / 602, 0.0]
+    variance = [((31 / 602) - apart[0] ** 2) / 602, (1 / 14) / 14]
+    half = 1.959964 * math.sqrt(sum(variance)) / 2
+    assert found.low == pytest.approx(sum(apart) / 2 - half, abs=1e-6)
+    assert found.high == pytest.approx(sum(apart) / 2 + half, abs=1e-6)
+    assert found.low < 0 < paired_difference("accuracy", None, truth, first, second, 2).low

@@ -63,3 +63,8 @@ def test_rows_that_both_have_wrong_break_nothing() -> None:
     assert not regression(budget(0.0, 0.0), truth, other, wrong).passed
     with pytest.raises(ValueError, match="expected three label arrays of one length"):
         regression(budget(0.0, 0.0), truth, other, wrong[:-1])
+
+
+def test_a_baseline_that_ships_is_named() -> None:
+    found = regression(budget(0.05, 0.15), *models(5, 0), against="champion", version="1.2.0", model="baseline")
+    assert found.text.startswith("The model that ships, the frozen baseline, gets 5 rows wrong that the champion 1.2.0")

@@ -16,6 +16,7 @@ from playbook.evaluate.plots import (
     confusion_plot,
     curves_plot,
     delta_plot,
+    epoch_ticks,
     label_text,
     most_confused,
     per_class_plot,
@@ -206,3 +207,19 @@ def test_figures_are_written_as_people_say_them() -> None:
     assert wording.milliseconds(4.25) == "4.2 ms"
     assert wording.milliseconds(1404) == "1,404 ms"
     assert wording.short_number(22_713_216) == "22.7 million"
+
+
+@pytest.mark.parametrize(
+    ("last", "ticks"),
+    [(1, [1]), (3, [1, 2, 3]), (8, [1, 2, 4, 6, 8]), (12, [1, 2, 4, 6, 8, 10, 12]), (40, [1, 10, 20, 30, 40])],
+)
+def test_epochs_count_from_one_in_whole_numbers(last: int, ticks: list[int]) -> None:
+    assert epoch_ticks(last) == ticks
+    assert epoch_ticks(5000) == [1, 5000]
+
+
+def test_one_point_is_not_one_points() -> None:
+    assert [wording.points(value, 0) for value in (0.01, -0.01, 0.02, 0.11)] == [
+        "+1 point", "−1 point", "+2 points", "+11 points"
+    ]  # fmt: skip
+    assert [wording.margin(value) for value in (0.01, 0.015)] == ["1 point", "1.5 points"]

@@ -133,7 +133,9 @@ def test_nothing_from_outside_becomes_markup(html: str, page: Sections) -> None:
                 "candidate: 1 block unfrozen 88.0 % 89.9 %",
             ],
         ),
-        ("gain", ["The price: estimate beside actual", "time 2.3 min 3.4 min", "0.12 EUR 0.17 EUR", "1.45 times",
+        ("gain", ["The price: estimate beside actual", "device time of all training 2.3 min 3.4 min",
+                  "money, device time only 0.12 EUR 0.17 EUR", "money, with work and labels 12.40 EUR not measured",
+                  "1,000 answers 0.0042 EUR 0.0043 EUR", "1.45 times",
                   "✕ reverted", "Next: unfreeze one block more", "both losses fall"]),
         ("transfer", ["✓ helps", "16 points ahead", "36 s of training for each point", "684 steps of 64 rows",
                       "runner-up base +4.0 points (+2.0 to +6.0) ahead", "13: 88.0 %, 14: 87.6 %", "0.3 points"]),
@@ -143,7 +145,8 @@ def test_nothing_from_outside_becomes_markup(html: str, page: Sections) -> None:
                     "Holm"]),
         ("behaviour", ["typos must not change the answer 200 31 24 10 % ✕ failed", "says cancel", "✓ passed",
                        "Where is my ordr?"]),
-        ("regressions", ["frozen baseline 16 1.8 % 5.0 % 51 ✓ within budget", "champion 1.2.0 70 7.8 % 5.0 % 60 ✕ over",
+        ("regressions", ["candidate against frozen baseline 16 1.8 % 5.0 % 51 ✓ within budget",
+                         "candidate against champion 1.2.0 70 7.8 % 5.0 % 60 ✕ over",
                          "billing 190 14 21"]),
         ("calibration", ["too sure of itself", "9.4 points", "1.8 points", "1.62", "70 % to 80 % 83 75.0 % 66.0 %"]),
         ("shift", [f"✕ differ {WARNING}", f"✓ alike {ALIKE}", "900 and 400 0.52 0.310 no labels",
@@ -179,12 +182,17 @@ def test_blockers_change_the_headline_and_each_says_what_lifts_it(
 
 def test_the_three_questions_come_with_their_evidence(inputs: ReportInputs, page: Sections) -> None:
     assert inputs.evaluation is not None
-    gain, failures, production = questions(inputs.evaluation)
+    gain, failures, production = questions(inputs.evaluation, inputs.decision)
     for asked in (gain, failures, production):
         assert asked.text in page["sign_off"]
         assert all(line in page["sign_off"] for line in asked.evidence)
     assert f"+{100 * inputs.evaluation.delta:.1f} points of accuracy" in gain.evidence[0]
     assert "36 s of training" in gain.evidence[1]
+    assert gain.evidence[2:] == (
+        "All training took 3.4 min and 0.17 EUR, device time only.",
+        "Estimated before for fine-tuning, with work and labels: 12.40 EUR.",
+    )
+    assert questions(inputs.evaluation)[0].evidence == gain.evidence[:3]
     assert "Weakest class: billing" in failures.evidence[0]
     assert "Behavioural tests: 1 of 2 failed." in failures.evidence
     assert WARNING in production.evidence
@@ -325,7 +333,55 @@ def test_the_baseline_that_ships_is_the_model_shown(
     assert "recall of the candidate" in page["classes"]
     assert inputs.evaluation is not None
     broken = questions(shipped.evaluation or inputs.evaluation)[1].evidence
-    assert not [line for line in broken if "broken" in line]
+    assert [line for line in broken if "broken" in line] == ["Against the champion: 70 answers broken, 60 mended."]
+    assert "the model that ships, the frozen baseline, against champion 1.2.0" in page["regressions"]
+    assert "candidate against frozen baseline" in page["regressions"]
+    digest = "b" * 64
+    assert f"Model {digest[:12]}," in text_of(changed(shipped, baseline_digest=digest))["header"]
+    assert "Model cccccccccccc," in text_of(changed(inputs, baseline_digest=digest))["header"]
+
+
+def test_bins_are_paired_by_their_place_though_empty_ones_are_left_out(
+    inputs: ReportInputs, text_of: Callable[[ReportInputs], Sections]
+) -> None:
+    assert inputs.evaluation is not None and inputs.evaluation.calibration is not None
+    found = inputs.evaluation.calibration
+    parts = {"before": found.before[8:], "after": found.after[7:9]}
+    page = text_of(changed(inputs, calibration=found.model_copy(update=parts)))["calibration"]
+    assert "70 % to 80 % – – – 83 75.0 % 73.0 %" in page
+    assert "80 % to 90 % 92 85.0 % 76.0 % 92 85.0 % 83.0 %" in page
+    assert "90 % to 100 % 101 95.0 % 86.0 % – – –" in page
+
+
+def test_no_line_ends_between_a_figure_and_its_sign(html: str) -> None:
+    assert "85\u00a0%" in html and not re.findall(r"\d %", html)
+
+
+def test_the_next_thing_is_said_once(inputs: ReportInputs, text_of: Callable[[ReportInputs], Sections]) -> None:
+    assert inputs.candidate is not None
+    said = {"diagnosis": "rung_2: Both losses fall. Train for longer.", "next_thing": "Train for longer."}
+    page = text_of(dataclasses.replace(inputs, candidate=inputs.candidate.model_copy(update=said)))["gain"]
+    assert "rung_2: Both losses fall. Next: Train for longer." in page
+
+
+def test_the_page_says_which_rows_stand_for_production(
+    inputs: ReportInputs, text_of: Callable[[ReportInputs], Sections]
+) -> None:
+    data = inputs.spec.model_dump(exclude_defaults=True, mode="json")["data"]
+    data["columns"]["time"] = "made"
+    for given, said in (
+        ({"latest": 0.25}, "Production stands for the newest 25 % of the test split by time; “test” beside it is"),
+        ({"path": "live.csv"}, "Production stands for the rows of live.csv."),
+    ):
+        assert said in text_of(with_spec(inputs, data=data | {"production": given}))["shift"]
+
+
+def test_an_invariance_test_shows_the_answer_before(html: str, inputs: ReportInputs) -> None:
+    assert "<th>changed to</th><th>answer before</th>" in html and "<th>changed to</th><th>expected</th>" not in html
+    assert inputs.evaluation is not None
+    tests = tuple(one.model_copy(update={"kind": "direction"}) for one in inputs.evaluation.behaviour)
+    other = render_report(changed(inputs, behaviour=tests))
+    assert "<th>changed to</th><th>expected</th>" in other and "<th>answer before</th>" not in other
 
 
 def test_plots_are_labelled_and_escape_names() -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from report_samples import ORDINARY, spec_for
 
+from playbook.artifacts import Figure
 from playbook.evaluate import shift
 from playbook.evaluate.shift import Sample, compare_inputs, latest_rows, newcombe, sample_of
 from playbook.spec import TaskSpec
@@ -175,3 +176,54 @@ def test_the_same_samples_give_the_same_answer() -> None:
     found = compare_inputs("validation and test", first, second, spec_with())
     assert found == compare_inputs("validation and test", first, second, spec_with())
     assert compare_inputs("validation and test", first, second, spec_with(0.02)).auc == found.auc
+
+
+def answered(truth: list[int], predicted: list[int]) -> Sample:
+    rows = len(truth)
+    groups = [f"{truth}{predicted} {at}" for at in range(rows)]
+    return Sample(np.zeros((rows, 2)), ["a word"] * rows, groups, np.array(truth), np.array(predicted))
+
+
+@pytest.mark.parametrize("metric", ["recall", "f1"])
+def test_a_class_without_rows_in_one_sample_has_no_score_there(metric: str) -> None:
+    spec = spec_with(metric=metric, of_class="fault")  # the last of five classes
+    first = answered([4, 4, 4, 0, 1] * 20, [4, 4, 0, 0, 1] * 20)
+    second = answered([0, 1, 2, 3] * 25, [0, 1, 2, 3] * 25)
+    found = compare_inputs("test and production", first, second, spec)
+    assert (found.score, found.score_p_value) == (None, None)
+    assert f"{metric} of fault" not in found.text
+    known = compare_inputs("test and production", first, answered([4, 0] * 50, [4, 0] * 50), spec)
+    assert known.score is not None and known.score.value > 0.15
+    assert known.score.low <= known.score.value <= known.score.high
+
+
+def test_permutations_in_which_nothing_is_known_count_for_neither_side() -> None:
+    spec = spec_with(metric="recall", of_class="fault")
+    rare = answered([4] + [0] * 39, [4] + [0] * 39), answered([4] + [1] * 39, [0] + [1] * 39)
+    found = compare_inputs("test and production", *rare, spec)
+    assert found.score is not None and found.score.value == -1.0
+    assert found.score_p_value == 1.0  # two rows, one in each sample: every such permutation is as far apart
+
+
+def test_what_is_within_chance_is_called_so() -> None:
+    random = np.random.default_rng(3)
+    found = compare_inputs("validation and test", customers(random, 60), customers(random, 100, moved=2.5), spec_with())
+    assert found.differs and found.class_mix_p_value is not None and found.class_mix_p_value >= 0.01
+    assert f"the class mix differs by {100 * (found.class_mix or 0):.1f} points (within chance)" in found.text
+    told = found.model_copy(update={"class_mix_p_value": 0.001, "score": Figure(value=0.0, low=-0.1, high=0.1)})
+    text = shift._in_words(told, spec_with())
+    assert "points and accuracy is the same on test (within chance)" in text
+    assert "0.0 points" not in text
+
+
+def test_counting_row_by_row_is_the_same_as_all_at_once() -> None:
+    random = np.random.default_rng(12)
+    place, member = random.integers(0, 7, 50), random.random((20, 50)) < 0.4
+    expected = member.astype(float) @ (place[:, None] == np.arange(7))
+    assert np.array_equal(shift._counts(member, place, 7), expected)
+    group = np.repeat(np.arange(10), 5)
+    drawn = shift._resampled_cells(place, group, 7, 4000, 1)
+    assert set(drawn.sum(axis=1)) == {50.0}  # ten groups of five rows are drawn, whichever they are
+    assert drawn.mean(axis=0) == pytest.approx(np.bincount(place, minlength=7), abs=0.3)
+    by_group = np.stack([np.bincount(place[group == at], minlength=7) for at in range(10)])
+    assert drawn.var(axis=0) == pytest.approx(10 * by_group.var(axis=0), rel=0.15)

@@ -11,12 +11,13 @@ from playbook.artifacts import (
     BehaviourTest,
     Evaluation,
     Figure,
+    Latency,
     Regression,
     Score,
     Shift,
     TransferVerdict,
 )
-from playbook.evaluate.speed import measure_speed
+from playbook.evaluate.speed import BATCHES, measure_speed, measure_speeds
 from playbook.evaluate.suite import blockers, headline_warnings
 from playbook.spec import TaskSpec
 
@@ -33,8 +34,8 @@ def shift(name: Any = "validation and test", differs: bool = True) -> Shift:
                  length_ratio=1.0, score=None, differs=differs, text=SHIFTED)  # fmt: skip
 
 
-def regressed(passed: bool) -> Regression:
-    return Regression(against="frozen baseline", version="", broken=40, mended=9, share=0.06, allowed=0.05,
+def regressed(passed: bool, against: Any = "frozen baseline") -> Regression:
+    return Regression(against=against, version="", broken=40, mended=9, share=0.06, allowed=0.05,
                       per_class=(), passed=passed, text="The candidate gets 40 rows wrong.")  # fmt: skip
 
 
@@ -87,6 +88,9 @@ def test_what_the_candidate_breaks_is_no_matter_where_the_baseline_ships() -> No
     spec, parts = spec_for(ORDINARY), {"regressions": (regressed(False),)}
     assert blockers(spec, evaluation(ship="baseline", **parts)) == ()
     assert len(blockers(spec, evaluation(ship="nothing", **parts))) == 1
+    champion = {"regressions": (regressed(False, "champion"),)}  # whatever ships is held against it
+    for ship in ("baseline", "candidate"):
+        assert [one.what for one in blockers(spec, evaluation(ship=ship, **champion))] == ["regression_budget"]
 
 
 def test_all_blockers_come_together() -> None:
@@ -113,6 +117,16 @@ def test_the_headline_says_what_is_shifted_failing_or_short() -> None:
     assert headline_warnings(evaluation()) == ()
 
 
+def test_losing_to_the_runner_up_base_is_in_the_headline() -> None:
+    def over(low: float, high: float) -> Evaluation:
+        return evaluation(transfer=TransferVerdict(over_other_base=Figure(value=(low + high) / 2, low=low, high=high)))
+
+    assert headline_warnings(over(-0.041, -0.009)) == (
+        "The runner-up base does better: the candidate is −2.5 points (−4.1 to −0.9) beside it.",
+    )
+    assert headline_warnings(over(-0.041, 0.001)) == headline_warnings(over(0.01, 0.02)) == ()
+
+
 def priced(**prices: Any) -> TaskSpec:
     document = spec_for(ORDINARY).model_dump(mode="json")
     document["prices"] |= prices
@@ -136,3 +150,25 @@ def test_speed_and_what_it_costs() -> None:
     assert measure_speed(priced(), "baseline", answer, ["a"], seconds=0.0).cost_per_1000 == 0
     with pytest.raises(ValueError, match="at least one text"):
         measure_speed(spec, "baseline", answer, [])
+
+
+def test_models_are_timed_in_turn_and_keep_their_quieter_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    medians = {"baseline": iter((9.0, 2.0, 9.0, 60.0)), "candidate": iter((3.0, 8.0, 50.0, 70.0))}
+    turns: list[tuple[str, int]] = []
+
+    def timed(answer: Any, texts: Any, batch: int, fewest: int, seconds: float) -> Latency:
+        name = answer(["a"])
+        turns.append((name, batch))
+        median = next(medians[name])
+        return Latency(batch=batch, p50_ms=median, p95_ms=2 * median, per_second=1000 / median)
+
+    monkeypatch.setattr("playbook.evaluate.speed.time_calls", timed)
+    found = measure_speeds(
+        priced(serving_hour=3.6), {"baseline": lambda _: "baseline", "candidate": lambda _: "candidate"}, ["a"]
+    )
+    assert turns == [(name, batch) for batch in BATCHES for _ in range(2) for name in ("baseline", "candidate")]
+    assert [one.model for one in found] == ["baseline", "candidate"]
+    assert [[part.p50_ms for part in one.latency] for one in found] == [[2.0, 9.0], [3.0, 50.0]]
+    assert found[0].cost_per_1000 == pytest.approx(0.002)
+    with pytest.raises(ValueError, match="at least one text"):
+        measure_speeds(priced(), {}, [])
