@@ -126,7 +126,7 @@ def _behaviour(play: Play, steps: Steps, answers: TestAnswers, shown: Any) -> tu
     return run_behaviour(file, _validation(play, steps), asked, spec.labels, shown, spec.adaptation.seed)
 
 
-def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers, shown: str) -> tuple[Regression, ...]:
+def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers, shown: Any) -> tuple[Regression, ...]:
     """The candidate against the frozen baseline, and whatever ships against the champion."""
     from playbook.evaluate.regression import regression
 
@@ -137,18 +137,15 @@ def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers, shown: str
     if CHAMPION in classes:
         new = classes[shown]
         version = answers.champion_version
-        found.append(regression(spec, truth, classes[CHAMPION], new, against="champion", version=version))
+        found.append(regression(spec, truth, classes[CHAMPION], new, against="champion", version=version, model=shown))
     return tuple(found)
 
 
 def _speed(play: Play, frame: pd.DataFrame, answers: TestAnswers) -> tuple[Speed, ...]:
-    from playbook.evaluate.speed import measure_speed
+    from playbook.evaluate.speed import measure_speeds
 
-    texts = frame[TEXT].tolist()
-    return tuple(
-        measure_speed(play.task.spec, name, model.predict_proba, texts)  # type: ignore[arg-type]
-        for name, model in answers.classifiers.items()
-    )
+    asked = {name: model.predict_proba for name, model in answers.classifiers.items()}
+    return measure_speeds(play.task.spec, asked, frame[TEXT].tolist())
 
 
 def _shifts(play: Play, steps: Steps, frame: pd.DataFrame, predicted: np.ndarray, shown: str) -> dict[str, Any]:

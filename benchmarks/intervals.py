@@ -130,7 +130,7 @@ often the interval that the report shows covers that difference (`playbook.evalu
 {percent(high, 0)} of the time; {RUNS} runs have a standard error
 of {noise:.1f} points. The truth of every metric is computed from the population itself, not from a sample.
 
-**{kept} of {len(enough)} settings lie between {percent(low, 0)} and {percent(high, 0)}.**
+**{kept} of {len(enough)} settings lie between {percent(low, 0)} and {percent(high, 0)}.**{_outside(enough)}
 
 {_table(enough)}
 
@@ -150,6 +150,18 @@ recall, precision and f1 are of the rarest. With one of 2 % the shares are \
 Discordant rows are counted among the rows of the class where the metric speaks of one.
 Where both models are wrong they mostly make the same mistake.
 """
+
+
+def _outside(results: list[tuple[Setting, Coverage]]) -> str:
+    """The settings that are not as promised, by name, and on which side."""
+    low, high = WANTED
+    named = [
+        f"{setting.metric.replace('_', ' ')} on {setting.rows:,} rows, classes {NAMES[setting.priors]}, true gain "
+        f"{100 * setting.gain:.0f} points ({percent(found.covered)}, too {'short' if found.covered < low else 'wide'})"
+        for setting, found in results
+        if not low <= found.covered <= high
+    ]
+    return f" Outside: {'; '.join(named)}." if named else ""
 
 
 def _table(results: list[tuple[Setting, Coverage]]) -> str:
