@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format ui clean lock schema
+.PHONY: help install demo test proofs check format ui clean lock schema
 
 help: ## Show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ demo: $(READY) ## Run the sample task: from data to a registered model
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
+
+proofs: $(READY) ## Run the slow proofs, on real data
+	$(BIN)/python -m pytest -m proof
 
 check: $(READY) ## Lint, types, import rules, task file schema
 	$(BIN)/ruff check .

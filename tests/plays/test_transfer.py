@@ -29,6 +29,8 @@ from playbook.bases.pin import pin_base
 from playbook.spec import Base, TaskSpec
 from playbook.store import file_sha256
 
+pytestmark = pytest.mark.proof
+
 MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 INTENTS = slice(8, 24)  # in alphabetical order: cards and cash, which are hard to tell apart
 TRAIN, VALIDATION = 480, 320
