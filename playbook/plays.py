@@ -32,6 +32,12 @@ CONTROLS = "controls"
 EVALUATION = "evaluation"
 SIGN_OFF = "sign_off"
 PACKAGED = "packaged_model"
+HANDOFF = "handoff"
+ACCUMULATED = "accumulated_rows"
+REFRESH = "refresh"
+WINDOW = "production_window"
+DRIFT = "drift"
+RETRAIN = "retrain_decision"
 
 
 def rung_name(index: int) -> str:

@@ -9,6 +9,11 @@
 | PLAYBOOK_DVC_REMOTE | URL that dataset versions are pushed to | the project's own DVC configuration |
 | MLFLOW_TRACKING_URI | MLflow | `sqlite:///<home>/mlflow/mlflow.db` |
 | DAGSTER_HOME | Dagster's instance | `<home>/dagster` |
+| PLAYBOOK_DATABASE | PostgreSQL for MLflow and for what is listed below, where not named by itself | none |
+| PLAYBOOK_PREDICTION_LOG | the prediction log, an SQLAlchemy URL | `sqlite:///<home>/predictions/predictions.db` |
+| PLAYBOOK_DECISION_LOG | decisions and approvals, an SQLAlchemy URL of PostgreSQL | files under `<home>/ledgers` |
+| PLAYBOOK_DAGSTER_DATABASE | Dagster's storage, a PostgreSQL URL | SQLite under DAGSTER_HOME |
+| PLAYBOOK_WEBHOOK | alerts are posted there as JSON; the URL is a secret | none |
 | PLAYBOOK_THREADS | threads that torch may use in one training process | torch's default |
 """
 
@@ -16,7 +21,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from playbook.errors import SettingsError
@@ -34,6 +39,10 @@ class Settings:
     mlflow_tracking_uri: str
     dagster_home: Path
     threads: int | None
+    prediction_log: str = ""
+    decision_database: str | None = None
+    dagster_database: str | None = None
+    webhook: str | None = field(default=None, repr=False)  # may carry a token
 
     @property
     def ledgers(self) -> Path:
@@ -83,6 +92,8 @@ def settings() -> Settings:
     env = os.environ
     root = Path(env.get("PLAYBOOK_ROOT") or _default_root()).resolve()
     home = Path(env.get("PLAYBOOK_HOME") or root / ".playbook").resolve()
+    database = env.get("PLAYBOOK_DATABASE") or None
+    predictions = env.get("PLAYBOOK_PREDICTION_LOG") or database
     folders = [Path(p).resolve() for p in env.get("PLAYBOOK_TASKS", "").split(os.pathsep) if p]
     return Settings(
         root=root,
@@ -90,9 +101,13 @@ def settings() -> Settings:
         store=env.get("PLAYBOOK_STORE") or str(home / "store"),
         task_folders=(root / "pipelines" / "tasks", *folders),
         dvc_remote=env.get("PLAYBOOK_DVC_REMOTE") or None,
-        mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+        mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or database or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
         dagster_home=Path(env.get("DAGSTER_HOME") or home / "dagster").resolve(),
         threads=_threads(env.get("PLAYBOOK_THREADS", "")),
+        prediction_log=predictions or f"sqlite:///{home / 'predictions' / 'predictions.db'}",
+        decision_database=env.get("PLAYBOOK_DECISION_LOG") or database,
+        dagster_database=env.get("PLAYBOOK_DAGSTER_DATABASE") or database,
+        webhook=env.get("PLAYBOOK_WEBHOOK") or None,
     )
 
 

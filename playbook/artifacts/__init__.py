@@ -53,11 +53,21 @@ from playbook.artifacts.evaluate import (
     TransferVerdict,
     Waiver,
 )
-from playbook.artifacts.operate import PackagedModel
+from playbook.artifacts.operate import (
+    Accumulation,
+    Drift,
+    DriftFigure,
+    Handoff,
+    PackagedModel,
+    ProductionWindow,
+    RetrainDecision,
+    Trigger,
+)
 from playbook.artifacts.scope import PATHS, Decision, EvidenceRow, Path, PathCost, ProblemStatement, ReferenceBaselines
 
 __all__ = [
     "PATHS",
+    "Accumulation",
     "Adapted",
     "Agreement",
     "Artifact",
@@ -80,6 +90,8 @@ __all__ = [
     "CostActual",
     "DatasetVersion",
     "Decision",
+    "Drift",
+    "DriftFigure",
     "Epoch",
     "Evaluation",
     "EvidenceRow",
@@ -89,6 +101,7 @@ __all__ = [
     "GateCheck",
     "GateVerdict",
     "Guideline",
+    "Handoff",
     "LabelAudit",
     "Latency",
     "LearningCurve",
@@ -99,9 +112,11 @@ __all__ = [
     "Path",
     "PathCost",
     "ProblemStatement",
+    "ProductionWindow",
     "QueueReview",
     "ReferenceBaselines",
     "Regression",
+    "RetrainDecision",
     "Rung",
     "Score",
     "SeedSpread",
@@ -115,6 +130,7 @@ __all__ = [
     "Status",
     "Transfer",
     "TransferVerdict",
+    "Trigger",
     "Waiver",
     "canonical_hash",
 ]

@@ -1,10 +1,14 @@
-"""Play 6: the registered model."""
+"""Play 6: the registered model, its handoff, and what production says of it."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from playbook.artifacts.artifact import Artifact
+from pydantic import Field
+
+from playbook.artifacts.artifact import Artifact, Figure, Part, Score
+
+Trigger = Literal["metric", "drift", "new_labels", "new_class", "task_changed", "better_base", "schedule", "button"]
 
 
 class PackagedModel(Artifact):
@@ -22,3 +26,81 @@ class PackagedModel(Artifact):
     sign_off: str = ""  # digest of the sign-off that it stands on
     parity_rows: int = 0
     largest_difference: float = 0.0
+    changelog: str = ""  # what changed, and by how much: one line
+
+
+class Handoff(Artifact):
+    """The handoff package (6.2). Files: `zip`."""
+
+    kind: ClassVar[str] = "handoff"
+    version: str = ""  # of the model that it hands over
+    documents: dict[str, str] = Field(default_factory=dict)  # name in the package -> SHA-256
+    weights_sha256: str = ""  # what reproducing has to come to
+
+
+class ProductionWindow(Artifact):
+    """The prediction log's rows of one window, ending with `day` (6.4). Files: `rows` (Parquet: id, day, text, label,
+    probability, outcome, version, one `p_CLASS` per class); without rows there is no file."""
+
+    kind: ClassVar[str] = "production_window"
+    day: str = ""  # ISO date, the last of the window
+    first_day: str = ""
+    rows: int = 0
+    outcomes: int = 0  # rows with a true label
+    lost: int = 0  # predictions that could not be logged so far, as far as is known
+    model_version: str = ""  # of the champion when the window was taken
+    versions: dict[str, int] = Field(default_factory=dict)  # model version -> rows
+
+
+class DriftFigure(Part):
+    """One figure of a window beside its threshold."""
+
+    name: str
+    value: float
+    threshold: float | None = None  # above it (or below, where `low` is set) is an alarm; None: it is only shown
+    low: float | None = None
+    alarm: bool = False
+    p_value: float | None = None
+
+
+class Drift(Artifact):
+    """Figures of one window against thresholds calibrated at its size (6.4, B5)."""
+
+    kind: ClassVar[str] = "drift"
+    day: str = ""
+    rows: int = 0
+    judged: bool = False  # false: too few rows, see `reason`
+    alarm: bool = False  # any figure over its threshold; so calibrated that this is a false alarm at the stated rate
+    false_alarm_rate: float = 0.0
+    figures: tuple[DriftFigure, ...] = ()
+    detectable: float | None = None  # share of rows of an unknown kind that would be seen four times in five
+    estimate: Figure | None = None  # of the target's metric, without labels
+    live: Score | None = None  # the target's metric on rows with outcomes
+    live_per_class: dict[str, Score] = Field(default_factory=dict)  # recall
+    model_version: str = ""
+    text: str = ""
+
+
+class RetrainDecision(Artifact):
+    """Whether the policy fired on a day, and why or why not (6.5)."""
+
+    kind: ClassVar[str] = "retrain_decision"
+    day: str = ""
+    fired: bool = False
+    triggers: dict[str, str] = Field(default_factory=dict)  # Trigger -> what was found; those that hold
+    held_back: str = ""  # why nothing fires although a trigger holds
+    checked: dict[str, str] = Field(default_factory=dict)  # Trigger -> what was found, all that were looked at
+    new_labels: int = 0
+    log_entry: str = ""  # of the decision log, where it fired
+
+
+class Accumulation(Artifact):
+    """Labelled rows that production added to the dataset (3.7, 6.6)."""
+
+    kind: ClassVar[str] = "accumulated_rows"
+    rows: int = 0  # in the file of accumulated rows
+    added: int = 0  # by this round
+    by_class: dict[str, int] = Field(default_factory=dict)
+    new_classes: dict[str, int] = Field(default_factory=dict)  # added to the label set -> rows
+    unknown: dict[str, int] = Field(default_factory=dict)  # labels that are no class of the task -> rows
+    triggers: tuple[str, ...] = ()  # entries of the decision log that this round answers

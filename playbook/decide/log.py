@@ -37,7 +37,10 @@ Kind = Literal[
     "waiver",
     "relabel",
     "cost",
-    "trigger",
+    "trigger",  # the retraining policy fired, or somebody asked for a round
+    "round",  # a retraining round took up triggers
+    "promotion",
+    "rollback",
 ]
 GENESIS = "0" * 64  # hash before the first entry
 LOCK_SECONDS = 30.0

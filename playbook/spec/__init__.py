@@ -6,10 +6,11 @@ where there is a choice, it is one word of a closed list.
 
 from playbook.spec.adaptation import Adaptation, Controls, Keep
 from playbook.spec.bases import BakeOff, Base, Budget
-from playbook.spec.data import Columns, Data, Gate, Labels, Production, Source, Splits
+from playbook.spec.data import Accumulated, Columns, Data, Gate, Labels, Production, Source, Splits
 from playbook.spec.decision import DecisionAnswers, Prices
 from playbook.spec.evaluation import Evaluation, RegressionBudget
 from playbook.spec.package import Package
+from playbook.spec.production import DriftTrigger, Monitoring, Redaction, Refresh, Retraining, Serving
 from playbook.spec.section import PER_CLASS_METRICS, SPLITS, Fraction, MetricName, Section, Sha256, Split
 from playbook.spec.sign_off import SignOff
 from playbook.spec.target import Limit, Owners, Target
@@ -18,6 +19,7 @@ from playbook.spec.task import TaskSpec
 __all__ = [
     "PER_CLASS_METRICS",
     "SPLITS",
+    "Accumulated",
     "Adaptation",
     "BakeOff",
     "Base",
@@ -26,6 +28,7 @@ __all__ = [
     "Controls",
     "Data",
     "DecisionAnswers",
+    "DriftTrigger",
     "Evaluation",
     "Fraction",
     "Gate",
@@ -33,12 +36,17 @@ __all__ = [
     "Labels",
     "Limit",
     "MetricName",
+    "Monitoring",
     "Owners",
     "Package",
     "Prices",
     "Production",
+    "Redaction",
+    "Refresh",
     "RegressionBudget",
+    "Retraining",
     "Section",
+    "Serving",
     "Sha256",
     "SignOff",
     "Source",

@@ -140,6 +140,24 @@ class Gate(Section):
     split_tolerance: float = Field(0.05, gt=0, le=0.5, description="Allowed distance from the asked split fractions.")
 
 
+class Accumulated(Section):
+    """What production has added (3.7, 6.6). Retraining writes both files; they are kept beside the source."""
+
+    rows: str = Field(description="CSV with the columns of the source: labelled rows from the prediction log.")
+    classes: str | None = Field(
+        None,
+        description="YAML of classes found in outcomes, name: description; added to data.classes. With them the "
+        "label set can grow; without this file a new class is only reported.",
+    )
+
+    @field_validator("rows", "classes")
+    @classmethod
+    def _local(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise ValueError("a local file, relative to the task file")
+        return value
+
+
 class Data(Section):
     """The data of the task (Play 3)."""
 
@@ -151,6 +169,7 @@ class Data(Section):
     labels: Labels = Labels()
     learning_curve: LearningCurveRules = LearningCurveRules()
     production: Production | None = None
+    accumulated: Accumulated | None = None
 
     @model_validator(mode="after")
     def _newest_needs_a_time(self) -> Data:

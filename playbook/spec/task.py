@@ -12,6 +12,7 @@ from playbook.spec.data import Data
 from playbook.spec.decision import DecisionAnswers, Prices
 from playbook.spec.evaluation import Evaluation
 from playbook.spec.package import Package
+from playbook.spec.production import Monitoring, Retraining, Serving
 from playbook.spec.section import Section
 from playbook.spec.sign_off import SignOff
 from playbook.spec.target import Owners, Target
@@ -36,6 +37,9 @@ class TaskSpec(Section):
     evaluation: Evaluation = Evaluation()
     sign_off: SignOff = SignOff()
     package: Package = Package()
+    serving: Serving = Serving()
+    monitoring: Monitoring = Monitoring()
+    retraining: Retraining = Retraining()
 
     @model_validator(mode="after")
     def _classes_known(self) -> TaskSpec:

@@ -1,0 +1,109 @@
+"""The model in production: what is logged, what is watched, and what brings it back to the data (Play 6)."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from playbook.spec.section import Fraction, Section
+
+
+class Redaction(Section):
+    """What of an input is blanked before it is written to the prediction log; the model sees it whole."""
+
+    columns: tuple[str, ...] = Field((), description="Columns (`text` is one) whose content is not kept at all.")
+    patterns: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="Regular expressions (Python's `re`); every match in any column is replaced."
+    )
+
+    @field_validator("patterns")
+    @classmethod
+    def _compile(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"regular expressions; {pattern!r} is none: {error}") from None
+        return value
+
+
+class Serving(Section):
+    """The prediction log (6.3)."""
+
+    log_share: Fraction = Field(1.0, description="Share of predictions that is logged, chosen by the id's hash.")
+    retention_days: int = Field(365, ge=1, description="Logged predictions and their outcomes are kept this long.")
+    redact: Redaction = Redaction()
+
+
+class Monitoring(Section):
+    """Daily windows of the prediction log, held against the reference (6.4)."""
+
+    since: date = Field(date(2025, 1, 1), description="First day that Dagster's daily partitions know.")
+    window_days: int = Field(7, ge=1, le=92, description="A day's window is this many days up to and with it.")
+    false_alarm_rate: float = Field(
+        0.01, ge=0.001, le=0.2, description="Share of windows without any drift that may raise the alarm (B5)."
+    )
+    resamples: int = Field(999, ge=199, le=20000, description="Windows drawn from the reference for the thresholds.")
+    min_rows: int = Field(30, ge=10, description="A window with fewer rows is not judged.")
+    min_outcomes: int = Field(30, ge=10, description="Fewer true labels give no live metric.")
+
+    @model_validator(mode="after")
+    def _resolvable(self) -> Monitoring:
+        if self.false_alarm_rate * (self.resamples + 1) < 1:
+            raise ValueError(
+                f"resamples of at least {round(1 / self.false_alarm_rate) - 1}, so that a rate of "
+                f"{self.false_alarm_rate:g} can be seen"
+            )
+        return self
+
+
+class DriftTrigger(Section):
+    """Alarms in `alarms` of the last `windows` daily windows."""
+
+    alarms: int = Field(3, ge=1)
+    windows: int = Field(5, ge=1, le=92)
+
+    @model_validator(mode="after")
+    def _possible(self) -> DriftTrigger:
+        if self.alarms > self.windows:
+            raise ValueError(f"alarms of at most windows ({self.windows}), not {self.alarms}")
+        return self
+
+
+class Refresh(Section):
+    """Training on from the champion's checkpoint (6.6)."""
+
+    learning_rate_factor: float = Field(0.5, gt=0, le=1, description="On the rates of `adaptation`.")
+
+
+class Retraining(Section):
+    """When a model goes back to Play 3 (6.5). A trigger that is left out (null or false) never fires."""
+
+    metric_below: Fraction | None = Field(
+        None, description="The live metric's whole interval lies below this; the target's `at_least` if not given."
+    )
+    drift: DriftTrigger | None = DriftTrigger()
+    new_labels: int | None = Field(None, ge=1, description="So many labelled rows that no dataset version has yet.")
+    task_changed: bool = Field(True, description="Labels or target are no longer those of the model that serves.")
+    better_base: bool = Field(True, description="The bake-off prefers another base than the one that serves.")
+    cool_down_days: int = Field(14, ge=0, description="After a round, that long nothing fires but a button.")
+    min_new_labels: int = Field(
+        100,
+        ge=0,
+        description="A round waits for so many new labelled rows; after drift or a fallen metric, rows since it began.",
+    )
+    new_class_rows: int = Field(
+        50, ge=10, description="Outcomes of a class that the task does not know, from which on a round adds it."
+    )
+    schedule: str | None = Field(None, description="Cron expression (UTC): a round is asked for at these times, too.")
+    refresh: Refresh = Refresh()
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, value: str | None) -> str | None:
+        if value is not None and len(value.split()) != 5:
+            raise ValueError("a cron expression of five fields, for example '0 3 * * 1'")
+        return value
