@@ -5,8 +5,12 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.graph import task_assets
+from pipelines.alerts import alerts_definitions
+from pipelines.retraining import retraining_definitions
 from pipelines.sensors import package_job, sign_off_sensor
+from pipelines.serving import serving_definitions
 from pipelines.tags import TASK_TAG
+from pipelines.versions import versions_definitions
 from playbook.settings import Settings
 from playbook.taskfile import Task
 from resources.artifact_io import ArtifactIOManager
@@ -37,10 +41,12 @@ def task_definitions(task: Task, places: Settings, resources: dict[str, object])
     )
     package = package_job(task, assets)
     sensor = sign_off_sensor(task, places, package)
-    return dg.Definitions(
+    graph = dg.Definitions(
         assets=assets,
         asset_checks=checks,
         jobs=[job, package],
         sensors=[sensor] if sensor else [],
         resources=resources,
     )
+    parts = (serving_definitions, versions_definitions, retraining_definitions, alerts_definitions)
+    return dg.Definitions.merge(graph, *(part(task, places, assets) for part in parts))

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from playbook import cli_decisions
+from playbook import cli_decisions, cli_retraining, cli_serving, cli_versions
 from playbook.errors import GateRed, LogTampered, PlaybookError
 from playbook.settings import quiet_environment, settings
 from playbook.taskfile import find_tasks, json_schema, load_task, locate_task
@@ -139,8 +139,9 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=1))
 
 
-for _command in cli_decisions.COMMANDS:
-    main.add_command(_command)
+for _module in (cli_decisions, cli_serving, cli_versions, cli_retraining):
+    for _command in _module.COMMANDS:
+        main.add_command(_command)
 
 
 def _status(task: Any) -> dict[str, Any]:
