@@ -2,6 +2,106 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
 import click
 
-COMMANDS: tuple[click.Command, ...] = ()
+from playbook.settings import settings
+from playbook.taskfile import load_task, locate_task
+
+LOOPBACK = ("127.0.0.1", "localhost")
+FILE = click.Path(path_type=Path, dir_okay=False)
+MOST_SHOWN = 20
+
+
+@click.command()
+@click.argument("task")
+@click.option("--port", type=click.IntRange(0, 65535), default=5001, show_default=True, help="0 takes a free one.")
+@click.option("--host", default=LOOPBACK[0], show_default=True, help="Loopback only; for others, put a proxy in front.")
+def serve(task: str, port: int, host: str) -> None:
+    """Answer over HTTP with the champion of TASK; a moved alias is followed without a restart."""
+    from pipelines.serving import serve_task
+
+    if host not in LOOPBACK:
+        raise click.BadParameter(
+            f"expected {' or '.join(LOOPBACK)}, found {host}: nothing here asks who calls; let an authenticating proxy "
+            "on this machine face the network",
+            param_hint="--host",
+        )
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    for name in ("playbook.predictions", "playbook.serving"):
+        logging.getLogger(name).handlers = [handler]
+        logging.getLogger(name).propagate = False
+    serve_task(load_task(locate_task(task, settings())), settings(), port, lambda text: click.echo(text, err=True))
+
+
+@click.command()
+@click.argument("task")
+@click.argument("file", type=FILE)
+@click.option("--out", type=FILE, help="Answers: .csv, .parquet or .jsonl (default: FILE-predictions.csv beside it).")
+@click.option("--id-column", metavar="NAME", help="Column of unique ids (default: data.columns.id of the task file).")
+def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> None:
+    """Score the rows of FILE (CSV, Parquet, JSON Lines) with the champion of TASK, and log them."""
+    from pipelines.serving import predict_file
+
+    found = load_task(locate_task(task, settings()))
+    done = predict_file(found, settings(), file, out, id_column)
+    count = done.count
+    click.echo(
+        f"{done.rows} rows answered by version {done.version}: {_counted(done.labels)}\nanswers in {done.output}"
+    )
+    click.echo(
+        f"log: {count.logged} new, {count.repeated} there before, {count.not_chosen} outside of serving.log_share, "
+        f"{count.lost} lost"
+    )
+    if count.lost:
+        click.echo("the prediction log did not answer: once it does, repeat this command to log the rest", err=True)
+
+
+@click.command()
+@click.argument("task")
+@click.argument("file", type=FILE)
+@click.option("--recorded-at", metavar="TIME", help="When the labels became known, where FILE has no column time.")
+def outcomes(task: str, file: Path, recorded_at: str | None) -> None:
+    """Join the true labels of FILE (columns id, label and perhaps time) to the logged predictions of TASK."""
+    from playbook.operate.outcomes import record_file
+
+    found = load_task(locate_task(task, settings()))
+    done = record_file(found, settings(), file, _moment(recorded_at))
+    count = done.count
+    click.echo(f"{count.new} new, {count.repeated} repeated, {count.changed} changed outcomes")
+    if count.unmatched:
+        click.echo(f"{count.unmatched} of them have no logged prediction (yet); they are kept until it comes")
+    if done.blank:
+        click.echo(f"{done.blank} rows without an id or a label were passed over")
+    if done.unknown:
+        click.echo(f"kept, but no class of the task: {_counted(done.unknown)}")
+
+
+def _counted(labels: Any) -> str:
+    """`17 refund, 3 access`; line breaks and control characters of labels made visible."""
+    shown = [f"{number} {label if label.isprintable() else repr(label)}" for label, number in labels.items()]
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    return ", ".join(shown[:MOST_SHOWN]) + more
+
+
+def _moment(given: str | None) -> datetime | None:
+    from datetime import UTC
+
+    if given is None:
+        return None
+    try:
+        found = datetime.fromisoformat(given)
+    except ValueError:
+        raise click.BadParameter(
+            f"expected a time such as 2025-10-03 or 2025-10-03T14:05:00+02:00, found {given!r}",
+            param_hint="--recorded-at",
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+COMMANDS: tuple[click.Command, ...] = (serve, predict, outcomes)

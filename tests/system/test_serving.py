@@ -56,7 +56,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     registered = Registry(tracking).register(
         Release(
             name="tickets",
-            alias="champion",
             bundle=bundle,
             parity=check_parity(bundle, TEXTS, expected, 1e-5, labels=LABELS),
             labels=LABELS,
@@ -68,6 +67,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
             example=TEXTS[0],
         )
     )
+    Registry(tracking).point("tickets", "champion", registered.version)
     source = tracking.client.get_model_version("tickets", registered.registry_version).source
     return Served(tracking, registered, expected, Path(source.removeprefix("file://")))
 

@@ -1,0 +1,98 @@
+"""True labels from a file: `playbook outcomes TASK FILE` joins them to the logged predictions by id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playbook.data.read import read_table
+from playbook.errors import DataError
+from playbook.operate.prediction_log import Outcome, OutcomeCount, open_prediction_log
+from playbook.settings import Settings
+from playbook.taskfile import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IDS = ("id", "prediction_id")  # names of the column that says which prediction is meant
+LABEL, TIME = "label", "time"
+
+
+@dataclass(frozen=True)
+class OutcomeReport:
+    """What a file of outcomes did."""
+
+    count: OutcomeCount
+    blank: int  # rows without an id or a label
+    unknown: Mapping[str, int]  # rows by label that is no class of the task; kept: a new class begins like this
+
+
+def record_file(task: Task, places: Settings, file: Path, recorded_at: datetime | None = None) -> OutcomeReport:
+    """Add the outcomes of a CSV, Parquet or JSON Lines file to the prediction log.
+
+    Args:
+        file: columns `id` (or `prediction_id`), `label`, and, if the labels became known at times of their own, `time`.
+        recorded_at: when the labels became known, where the file does not say; now if not given.
+
+    Raises:
+        DataError: the file cannot be read, is empty, lacks a column, or has a time that is none.
+        StorageError: the log does not answer; repeating is harmless.
+    """
+    table = read_file(file)
+    name = next((column for column in IDS if column in table.columns), None)
+    if name is None or LABEL not in table.columns:
+        raise DataError(
+            f"{file}: expected columns id (or prediction_id) and label, and time if it is known, found "
+            f"{', '.join(map(str, table.columns))}; rename them"
+        )
+    now = recorded_at or datetime.now(UTC)
+    times = parse_times(table[TIME], now, str(file)) if TIME in table.columns else [now] * len(table)
+    ids, labels = table[name].str.strip(), table[LABEL].str.strip()
+    rows = [
+        Outcome(own, label, moment, file.name)
+        for own, label, moment in zip(ids, labels, times, strict=True)
+        if own and label
+    ]
+    log = open_prediction_log(places, task.spec.task)
+    try:
+        count = log.record_outcomes(rows)
+    finally:
+        log.close()
+    known = set(task.spec.labels)
+    unknown = Counter(row.label for row in rows if row.label not in known)
+    return OutcomeReport(count, len(table) - len(rows), dict(unknown.most_common()))
+
+
+def read_file(file: Path) -> pd.DataFrame:
+    """Rows of a local file, every value as text.
+
+    Raises:
+        DataError: it is missing, empty, or of a format that cannot be read.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: expected a file, found none; check the path")
+    return read_table(str(file))
+
+
+def parse_times(values: pd.Series[str], missing: datetime, where: str) -> list[datetime]:
+    """Times of a column, in UTC where they name no zone; `missing` stands for blank ones.
+
+    Raises:
+        DataError: a value is no time; the first such row is named.
+    """
+    import pandas as pd
+
+    text = values.str.strip()
+    found = pd.to_datetime(text.where(text != "", None), utc=True, errors="coerce", format="ISO8601")
+    wrong = found.isna() & (text != "")
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise DataError(
+            f"{where}: expected times such as 2025-10-03 or 2025-10-03T14:05:00+02:00 in column {values.name}, found "
+            f"{text.iloc[row]!r} in row {row + 1}; mend it, or leave it blank"
+        )
+    return [missing if pd.isna(value) else value.to_pydatetime() for value in found]

@@ -1,0 +1,246 @@
+"""Scoring tables with the champion: `playbook predict`, the Dagster job, and replays (6.3).
+
+A row's id is the table's own, or else follows from its content, so that the same file scored twice is logged once.
+Logging is done at once and waited for; what could not be written is counted as lost, and the answers are given all the
+same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playbook.errors import DataError, StorageError
+from playbook.operate.outcomes import parse_times, read_file
+from playbook.operate.prediction_log import PATIENCE, open_prediction_log
+from playbook.operate.prediction_log_lost import LostRows
+from playbook.operate.prediction_log_tables import storable
+from playbook.operate.prediction_writer import in_share
+from playbook.operate.redaction import Redactor, further_columns
+from playbook.settings import Settings
+from playbook.taskfile import Task
+from resources.champion import FIGURE, Champion
+from resources.served_model import predictions
+from resources.world import World
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from playbook.operate.prediction_log import Prediction
+
+CHUNK = 5000  # rows that are scored and logged at a time
+CONTENT_ID = 24  # hexadecimal digits of an id that follows from a row's content: 96 bits
+logger = logging.getLogger("playbook.predictions")
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+
+
+@dataclass(frozen=True)
+class ScoreCount:
+    """What became of scored rows: each is logged, repeated (its id was in the log), lost, or outside of the share.
+
+    Of `lost` ones some may be in the log, where it went away in the middle; `PredictionLog.lost` knows in the end.
+    """
+
+    logged: int = 0
+    repeated: int = 0
+    lost: int = 0
+    not_chosen: int = 0
+
+    def __add__(self, other: ScoreCount) -> ScoreCount:
+        return ScoreCount(
+            self.logged + other.logged,
+            self.repeated + other.repeated,
+            self.lost + other.lost,
+            self.not_chosen + other.not_chosen,
+        )
+
+
+class BatchScorer:
+    """Holds the champion of a task loaded, and scores tables with it; for one thread.
+
+    Args:
+        task: whose champion answers.
+        places: of the registry and the prediction log.
+        id_column: that names rows, in place of data.columns.id.
+
+    Raises:
+        TaskFileError: a redaction pattern cannot be used.
+        SettingsError: the prediction log's URL is none.
+    """
+
+    def __init__(self, task: Task, places: Settings, id_column: str | None = None) -> None:
+        spec = task.spec
+        self._columns, self._serving = spec.data.columns, spec.serving
+        self._id_column = id_column or spec.data.columns.id
+        self._champion = Champion(World(places).registry, spec.task, spec.package.alias)
+        self._redactor = Redactor(spec.serving.redact, spec.data.columns.text)
+        self._log = open_prediction_log(places, spec.task)
+        self._lost = LostRows()
+        self._away = False  # the log, at the last attempt: it is not waited for again and again
+        self.count = ScoreCount()  # of all calls so far
+
+    @property
+    def version(self) -> str:
+        """Semantic version of the model that answered last."""
+        return self._champion.current.version
+
+    def score(
+        self, frame: pd.DataFrame, times: Sequence[datetime] | None = None, *, called: str = "the table"
+    ) -> pd.DataFrame:
+        """Score and log a table with the version that is the champion now.
+
+        Args:
+            frame: columns as data.columns names them, every value text: the text, and id, time, group and keep where
+                they are there. Other columns are not kept.
+            times: of the rows, aware; the time column if not given, else now.
+            called: how errors name the table.
+
+        Returns:
+            Columns id, label, probability, `p_<class>`, model_version; one row per row of `frame`, in its order.
+
+        Raises:
+            ArtifactError: there is no champion yet, or it cannot be loaded.
+            DataError: a column is missing, or a time is none.
+        """
+        import pandas as pd
+
+        self._champion.refresh()
+        self._require(frame, called)
+        ids, moments = self._ids(frame), self._times(frame, times, called)
+        parts = [self._part(frame, ids, moments, start) for start in range(0, len(frame), CHUNK)]
+        return pd.concat(parts, ignore_index=True) if parts else self._part(frame, ids, moments, 0)
+
+    def close(self) -> None:
+        """Give the log's connections back."""
+        self._log.close()
+
+    def _part(self, frame: pd.DataFrame, ids: list[str], times: list[datetime], start: int) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = slice(start, start + CHUNK)
+        model, texts = self._champion.current, frame[self._columns.text].iloc[rows].astype("str").tolist()
+        if not texts:
+            names = ["id", "label", "probability", *(f"p_{label}" for label in model.labels), "model_version"]
+            return pd.DataFrame({name: [] for name in names})
+        answers = model.answer(texts)
+        kept = [name for name in (self._columns.group, *self._columns.keep) if name and name in frame.columns]
+        columns = [
+            further_columns({str(name): value for name, value in row.items()})
+            for row in frame[kept].iloc[rows].to_dict("records")
+        ] or [{} for _ in texts]
+        self._write(predictions(model, answers, ids[rows], texts, times[rows], columns, "batch"))
+        renamed = answers.rename(columns={f"{FIGURE}{label}": f"p_{label}" for label in model.labels})
+        renamed.insert(0, "id", ids[rows])
+        return renamed.assign(model_version=model.version)
+
+    def _write(self, rows: list[Prediction]) -> None:
+        chosen = [self._redactor.row(row) for row in rows if in_share(row.id, self._serving.log_share)]
+        missed = len(rows) - len(chosen)
+        try:
+            new = self._log.write(chosen, patience=0 if self._away else PATIENCE)
+        except StorageError as error:
+            self._away = True
+            self.count += ScoreCount(lost=len(chosen), not_chosen=missed)
+            logger.warning("%d predictions are not logged: %s", len(chosen), error)
+            self._lose(chosen)
+        else:
+            self._away = False
+            self.count += ScoreCount(logged=new, repeated=len(chosen) - new, not_chosen=missed)
+
+    def _lose(self, rows: list[Prediction]) -> None:
+        """Count rows in the file of lost ones, by id: those that are logged after all count no more."""
+        ids = tuple(storable(row.id) for row in rows)
+        self._lost = LostRows(self._lost.writer, self._lost.count, (*self._lost.doubtful, *ids))
+        try:
+            self._log.losses.save(self._lost)
+        except OSError as error:
+            logger.warning("the count of lost predictions is not kept: %s", error)
+
+    def _require(self, frame: pd.DataFrame, called: str) -> None:
+        needed = {"text": self._columns.text, "id": self._id_column}
+        missing = [f"{name} ({part})" for part, name in needed.items() if name and name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"{called}: expected the columns of data.columns, found no {', '.join(missing)} among "
+                f"{', '.join(map(str, frame.columns))}; rename them, or name the ids' column (--id-column)"
+            )
+
+    def _times(self, frame: pd.DataFrame, times: Sequence[datetime] | None, called: str) -> list[datetime]:
+        now = datetime.now(UTC)
+        if times is not None:
+            if len(times) != len(frame):
+                raise DataError(
+                    f"{called}: expected a time for each of {len(frame)} rows, found {len(times)}; hand over as many"
+                )
+            return list(times)
+        name = self._columns.time
+        return parse_times(frame[name], now, called) if name and name in frame.columns else [now] * len(frame)
+
+    def _ids(self, frame: pd.DataFrame) -> list[str]:
+        """The table's own ids; rows without one are named by their content, those of equal content are numbered."""
+        own = frame[self._id_column].astype("str").str.strip().tolist() if self._id_column else [""] * len(frame)
+        if all(own):
+            return own
+        seen: dict[str, int] = {}
+        named = zip(own, frame.astype("str").to_dict("records"), strict=True)
+        return [name or _content_id(row, seen) for name, row in named]
+
+
+def _content_id(row: object, seen: dict[str, int]) -> str:
+    digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:CONTENT_ID]
+    seen[digest] = seen.get(digest, 0) + 1
+    return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What scoring a file did."""
+
+    rows: int
+    output: Path
+    version: str
+    count: ScoreCount
+    labels: dict[str, int]  # answers by class, most frequent first
+
+
+def score_file(task: Task, places: Settings, file: Path, output: Path, id_column: str | None = None) -> Scored:
+    """Score a CSV, Parquet or JSON Lines file, log it, and write the answers to another file.
+
+    Args:
+        output: .csv, .parquet or .jsonl; replaced when everything is scored.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or the output is of another kind.
+        ArtifactError: there is no champion yet, or it cannot be loaded.
+        OSError: the output cannot be written.
+    """
+    if output.suffix not in SUFFIXES:
+        raise DataError(f"{output}: expected a file that ends in {', '.join(SUFFIXES)}; name another one (--out)")
+    if output.resolve() == file.resolve():
+        raise DataError(f"{output}: expected another file than the one that is scored; name one (--out)")
+    frame = read_file(file)
+    scorer = BatchScorer(task, places, id_column)
+    try:
+        answers = scorer.score(frame, called=str(file))
+    finally:
+        scorer.close()
+    part = output.with_name(f".{output.name}.part")
+    _write(answers, part, output.suffix)
+    part.replace(output)
+    labels = {str(name): int(count) for name, count in answers["label"].value_counts().items()}
+    return Scored(len(answers), output, scorer.version, scorer.count, labels)
+
+
+def _write(answers: pd.DataFrame, path: Path, suffix: str) -> None:
+    if suffix == ".csv":
+        answers.to_csv(path, index=False)
+    elif suffix == ".parquet":
+        answers.to_parquet(path, index=False)
+    else:
+        answers.to_json(path, orient="records", lines=True, force_ascii=False)

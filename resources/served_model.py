@@ -1,0 +1,154 @@
+"""What MLflow's scoring application answers with: the champion of the moment, an id for every answer, and the log."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from playbook.operate.prediction_log import Prediction
+from playbook.operate.prediction_writer import PredictionWriter
+from playbook.operate.redaction import further_columns
+from resources.champion import FIGURE, Champion, LoadedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.types import Schema
+
+TEXT, ID = "text", "id"
+MOST_ID = 200  # characters
+
+
+class ServedModel:
+    """A model as `mlflow.pyfunc.scoring_server.init` wants it; several threads may ask it at once.
+
+    Args:
+        champion: answers with what it holds when a request comes in.
+        writer: logs; never waited for.
+    """
+
+    def __init__(self, champion: Champion, writer: PredictionWriter) -> None:
+        self._champion, self._writer = champion, writer
+        self.metadata = self  # of which MLflow asks the input's schema, and nothing else
+
+    def get_input_schema(self) -> Schema:
+        """Column `text`, and `id` where the caller has ids; whatever else is there goes into the log."""
+        from mlflow.types import ColSpec, Schema
+
+        return Schema([ColSpec("string", TEXT), ColSpec("string", ID, required=False)])
+
+    def predict(self, data: Any, params: Any = None) -> pd.DataFrame:
+        """The model's columns, with prediction_id and model_version.
+
+        Raises:
+            mlflow.exceptions.MlflowException: a row has no text, or an id that is none.
+        """
+        frame = _table(data)
+        texts, ids = _texts(frame), _ids(frame)
+        others = frame.drop(columns=[name for name in (TEXT, ID) if name in frame.columns]).to_dict("records")
+        current = self._champion.current
+        answers = current.answer(texts)
+        columns = [further_columns({str(name): value for name, value in row.items()}) for row in others]
+        self._writer.put(predictions(current, answers, ids, texts, [datetime.now(UTC)] * len(ids), columns, "serve"))
+        return answers.assign(prediction_id=ids, model_version=current.version)
+
+
+def predictions(
+    model: LoadedModel,
+    answers: pd.DataFrame,
+    ids: Sequence[str],
+    texts: Sequence[str],
+    times: Sequence[datetime],
+    columns: Sequence[dict[str, str]],
+    source: Any,
+) -> list[Prediction]:
+    """Rows for the log, one per answer."""
+    figures = answers[[f"{FIGURE}{label}" for label in model.labels]].to_numpy()
+    return [
+        Prediction(
+            id=name,
+            time=moment,
+            version=model.version,
+            label=str(label),
+            probability=float(probability),
+            probabilities=dict(zip(model.labels, map(float, row), strict=True)),
+            text=text,
+            columns=more,
+            source=source,
+        )
+        for name, moment, label, probability, row, text, more in zip(
+            ids, times, answers["label"], answers["probability"], figures, texts, columns, strict=True
+        )
+    ]
+
+
+def _table(data: Any) -> pd.DataFrame:
+    """What MLflow made of a request, as a table."""
+    import pandas as pd
+
+    try:
+        if isinstance(data, pd.DataFrame):
+            frame = data
+        elif isinstance(data, dict):
+            frame = pd.DataFrame({name: list(values) for name, values in data.items()})
+        else:
+            frame = pd.DataFrame({TEXT: data}, dtype="object")  # a list or array of texts
+    except (TypeError, ValueError):
+        raise _refused("expected rows with a column text, found something that is no table") from None
+    if TEXT not in frame.columns or not frame.columns.is_unique:
+        found = ", ".join(map(str, frame.columns)) or "none"
+        raise _refused(f"expected rows with one column text, and id and others if you like, found columns: {found}")
+    return frame
+
+
+def _texts(frame: pd.DataFrame) -> list[str]:
+    texts = frame[TEXT].tolist()
+    wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
+    if wrong:
+        raise _refused(f"expected text in every row of column text, found none in rows {_some(wrong)}")
+    return [
+        text if _encodes(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts
+    ]
+
+
+def _ids(frame: pd.DataFrame) -> list[str]:
+    """The caller's ids; a new one where there is none."""
+    if ID not in frame.columns:
+        return [uuid.uuid4().hex for _ in range(len(frame))]
+    ids = [_id(value) for value in frame[ID].tolist()]
+    wrong = [row for row, name in enumerate(ids) if not (name.isprintable() and len(name) <= MOST_ID)]
+    if wrong:
+        raise _refused(f"expected ids of up to {MOST_ID} printable characters, found others in rows {_some(wrong)}")
+    return [name or uuid.uuid4().hex for name in ids]
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # whole numbers become floats where other rows have none
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    if not missing and not isinstance(value, int | float):
+        return "\0"  # no id at all
+    return "" if missing else str(value)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can carry and no tokenizer takes
+        return False
+    return True
+
+
+def _some(rows: list[int]) -> str:
+    return f"{', '.join(map(str, rows[:10]))}{' and more' if len(rows) > 10 else ''}"
+
+
+def _refused(message: str) -> Exception:
+    from mlflow.exceptions import MlflowException
+
+    refused: Exception = MlflowException.invalid_parameter_value(message)
+    return refused
