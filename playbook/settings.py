@@ -11,10 +11,20 @@
 | DAGSTER_HOME | Dagster's instance | `<home>/dagster` |
 | PLAYBOOK_DATABASE | PostgreSQL for MLflow and for what is listed below, where not named by itself | none |
 | PLAYBOOK_PREDICTION_LOG | the prediction log, an SQLAlchemy URL | `sqlite:///<home>/predictions/predictions.db` |
-| PLAYBOOK_DECISION_LOG | decisions and approvals, an SQLAlchemy URL of PostgreSQL | files under `<home>/ledgers` |
+| PLAYBOOK_DECISION_LOG | decisions and approvals, a PostgreSQL URL | files under `<home>/ledgers` |
 | PLAYBOOK_DAGSTER_DATABASE | Dagster's storage, a PostgreSQL URL | SQLite under DAGSTER_HOME |
+| PLAYBOOK_MLFLOW_ARTIFACTS | files of MLflow's runs, a folder or URL | `<home>/mlflow/artifacts`; a server's own |
 | PLAYBOOK_WEBHOOK | alerts are posted there as JSON; the URL is a secret | none |
+| PLAYBOOK_URL | where people open Dagster's pages; alerts link there | none |
 | PLAYBOOK_THREADS | threads that torch may use in one training process | torch's default |
+
+A secret URL (PLAYBOOK_DATABASE, the three databases, PLAYBOOK_WEBHOOK) may lie in a file instead: the variable's name
+with `_FILE` at its end, for example PLAYBOOK_DATABASE_FILE, then names it.
+
+URLs of databases carry passwords: they are in no repr, message or fingerprint (`playbook.database.place_of`). In
+PostgreSQL, decisions lie in the schema `playbook`, Dagster's storage in `dagster`, and what PLAYBOOK_DATABASE holds of
+MLflow in `mlflow`; a URL that names a schema itself (`?options=-csearch_path=NAME`) and MLFLOW_TRACKING_URI are taken
+as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +34,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from playbook.database import in_schema, is_postgres, place_of, postgres_url
 from playbook.errors import SettingsError
+
+DAGSTER_DATABASE = "PLAYBOOK_DAGSTER_DATABASE"  # dagster.yaml names this variable instead of a password
+MLFLOW_SCHEMA, DAGSTER_SCHEMA, PLAYBOOK_SCHEMA = "mlflow", "dagster", "playbook"
 
 
 @dataclass(frozen=True)
@@ -36,13 +50,15 @@ class Settings:
     store: str
     task_folders: tuple[Path, ...]
     dvc_remote: str | None
-    mlflow_tracking_uri: str
+    mlflow_tracking_uri: str = field(repr=False)  # this one and those below may carry a password
     dagster_home: Path
     threads: int | None
-    prediction_log: str = ""
-    decision_database: str | None = None
-    dagster_database: str | None = None
-    webhook: str | None = field(default=None, repr=False)  # may carry a token
+    prediction_log: str = field(default="", repr=False)
+    decision_database: str | None = field(default=None, repr=False)
+    dagster_database: str | None = field(default=None, repr=False)
+    webhook: str | None = field(default=None, repr=False)
+    mlflow_artifacts: str | None = field(default=None, repr=False)
+    url: str | None = None
 
     @property
     def ledgers(self) -> Path:
@@ -77,6 +93,11 @@ class Settings:
         """Whether the tracking store is a database file of this project rather than a server."""
         return self.mlflow_tracking_uri.startswith("sqlite:")
 
+    @property
+    def mlflow_place(self) -> str:
+        """The tracking store without user and password: what messages and fingerprints name."""
+        return place_of(self.mlflow_tracking_uri)
+
 
 def _default_root() -> Path:
     checkout = Path(__file__).resolve().parent.parent
@@ -87,13 +108,16 @@ def settings() -> Settings:
     """Read the environment now; nothing is cached, so tests and child processes see what they set.
 
     Raises:
-        SettingsError: PLAYBOOK_THREADS is no number of threads.
+        SettingsError: PLAYBOOK_THREADS is no number of threads, a URL is none of its kind (no URL is repeated), or a
+            file that has one cannot be read.
     """
     env = os.environ
     root = Path(env.get("PLAYBOOK_ROOT") or _default_root()).resolve()
     home = Path(env.get("PLAYBOOK_HOME") or root / ".playbook").resolve()
-    database = env.get("PLAYBOOK_DATABASE") or None
-    predictions = env.get("PLAYBOOK_PREDICTION_LOG") or database
+    database = _postgres("PLAYBOOK_DATABASE")
+    predictions = _given("PLAYBOOK_PREDICTION_LOG") or database
+    if is_postgres(predictions):
+        predictions = postgres_url(str(predictions), "PLAYBOOK_PREDICTION_LOG")
     folders = [Path(p).resolve() for p in env.get("PLAYBOOK_TASKS", "").split(os.pathsep) if p]
     return Settings(
         root=root,
@@ -101,14 +125,60 @@ def settings() -> Settings:
         store=env.get("PLAYBOOK_STORE") or str(home / "store"),
         task_folders=(root / "pipelines" / "tasks", *folders),
         dvc_remote=env.get("PLAYBOOK_DVC_REMOTE") or None,
-        mlflow_tracking_uri=env.get("MLFLOW_TRACKING_URI") or database or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+        mlflow_tracking_uri=_tracking(database) or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
         dagster_home=Path(env.get("DAGSTER_HOME") or home / "dagster").resolve(),
         threads=_threads(env.get("PLAYBOOK_THREADS", "")),
         prediction_log=predictions or f"sqlite:///{home / 'predictions' / 'predictions.db'}",
-        decision_database=env.get("PLAYBOOK_DECISION_LOG") or database,
-        dagster_database=env.get("PLAYBOOK_DAGSTER_DATABASE") or database,
-        webhook=env.get("PLAYBOOK_WEBHOOK") or None,
+        decision_database=_in(PLAYBOOK_SCHEMA, _postgres("PLAYBOOK_DECISION_LOG") or database),
+        dagster_database=_in(DAGSTER_SCHEMA, _postgres(DAGSTER_DATABASE) or database),
+        webhook=_http("PLAYBOOK_WEBHOOK"),
+        mlflow_artifacts=_folder_or_url(env.get("PLAYBOOK_MLFLOW_ARTIFACTS") or None),
+        url=_http("PLAYBOOK_URL"),
     )
+
+
+def _given(variable: str) -> str | None:
+    """A secret: the variable's value, or the content of the file that `<variable>_FILE` names."""
+    value, file = os.environ.get(variable), os.environ.get(f"{variable}_FILE")
+    if value or not file:
+        return value or None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{variable}_FILE: expected a text file that can be read, found {type(error).__name__} for {file}; mend "
+            "the path or its permissions"
+        ) from None
+
+
+def _postgres(variable: str) -> str | None:
+    given = _given(variable)
+    return postgres_url(given, variable) if given else None
+
+
+def _in(schema: str, url: str | None) -> str | None:
+    return in_schema(url, schema) if url else None
+
+
+def _tracking(database: str | None) -> str | None:
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    if given and is_postgres(given):
+        return postgres_url(given, "MLFLOW_TRACKING_URI")
+    return given or _in(MLFLOW_SCHEMA, database)
+
+
+def _folder_or_url(given: str | None) -> str | None:
+    return given if given is None or "://" in given else str(Path(given).resolve())
+
+
+def _http(variable: str) -> str | None:
+    given = _given(variable)
+    if given and (not given.startswith(("http://", "https://")) or "@" in given.split("/")[2]):
+        raise SettingsError(
+            f"{variable}: expected a URL that begins with https:// or http:// and has no user, found another; set it "
+            "anew"
+        )
+    return given
 
 
 def _threads(given: str) -> int | None:

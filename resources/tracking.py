@@ -1,7 +1,7 @@
 """MLflow's runs: one experiment per task, one parent run per run of the task, one nested run per attempt.
 
 Only `MlflowClient` is used, so that nothing hangs on a process-wide active run and several processes can log at once.
-MLflow is imported on first use (1.4 s). A local database is prepared by `resources.tracking_database`.
+MLflow is imported on first use (1.4 s). A database is prepared by `resources.tracking_database`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from playbook.database import advisory_lock, is_postgres
 from playbook.errors import PlaybookError
 from playbook.settings import Settings
 from resources.tracking_database import file_lock, sqlite_path, upgrade_database
@@ -49,25 +50,27 @@ class Tracking:
     """Runs of one MLflow tracking store.
 
     Args:
-        uri: tracking URI; a `sqlite:` database is created or upgraded on first use.
-        home: the project's state folder; artifacts of a local database go to `<home>/mlflow/artifacts`.
+        uri: tracking URI; a database, SQLite or PostgreSQL, gets its tables on first use.
+        home: the project's state folder.
+        artifacts: where a database without a server has its files, a folder or URL; default `<home>/mlflow/artifacts`.
     """
 
-    def __init__(self, uri: str, home: Path) -> None:
+    def __init__(self, uri: str, home: Path, artifacts: str | None = None) -> None:
         self.uri = uri
         self.home = Path(home).resolve()
+        self._artifacts = artifacts
 
     @classmethod
     def from_settings(cls, places: Settings) -> Tracking:
         """The tracking store that the environment names."""
-        return cls(places.mlflow_tracking_uri, places.home)
+        return cls(places.mlflow_tracking_uri, places.home, places.mlflow_artifacts)
 
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client on a database that is ready.
 
         Raises:
-            PlaybookError: the local database cannot be prepared.
+            PlaybookError: the database cannot be prepared.
         """
         upgrade_database(self.uri)
         from mlflow import MlflowClient
@@ -80,18 +83,25 @@ class Tracking:
         return self.home / "mlflow"
 
     @property
-    def artifacts(self) -> Path | None:
-        """Root of artifacts beside a local database; None where a server decides."""
-        return self.folder / "artifacts" if sqlite_path(self.uri) else None
+    def artifacts(self) -> str | None:
+        """Root of artifacts, a URI, where the store is a database; None where a server decides."""
+        if not (sqlite_path(self.uri) or is_postgres(self.uri)):
+            return None
+        if self._artifacts and "://" in self._artifacts:
+            return self._artifacts.rstrip("/")
+        return Path(self._artifacts or self.folder / "artifacts").resolve().as_uri()
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Hold a lock among this machine's processes; released by the kernel when the holder dies.
+        """Hold a lock among this machine's processes, in PostgreSQL among all machines; it ends with its holder.
 
         Raises:
             TaskBusy: another process holds it for longer than two minutes.
         """
-        with file_lock(self.folder / f"{name}.lock", LOCK_SECONDS):
+        with ExitStack() as stack:
+            stack.enter_context(file_lock(self.folder / f"{name}.lock", LOCK_SECONDS))
+            if is_postgres(self.uri):
+                stack.enter_context(advisory_lock(self.uri, f"mlflow {name}", LOCK_SECONDS))
             yield
 
     def experiment(self, task: str) -> str:
@@ -101,7 +111,7 @@ class Tracking:
             with self.locked("experiments"):
                 found = self.client.get_experiment_by_name(task)
                 if found is None:
-                    place = (self.artifacts / task).as_uri() if self.artifacts else None
+                    place = f"{self.artifacts}/{task}" if self.artifacts else None
                     return str(self.client.create_experiment(task, artifact_location=place, tags={TASK_TAG: task}))
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)

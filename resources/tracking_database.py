@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
-from playbook.errors import PlaybookError, TaskBusy
-from playbook.settings import QUIET_ENVIRONMENT
-
-UPGRADE_SECONDS = 300
+from playbook.database import is_postgres
+from playbook.errors import TaskBusy
+from resources.tracking_postgres import prepare_postgres
+from resources.tracking_upgrade import UPGRADE_SECONDS, run_upgrade
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -35,14 +32,16 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def upgrade_database(uri: str) -> None:
-    """Make sure that a local database exists with the schema of the installed MLflow. Nothing is done for a server.
+    """Make sure that a database exists with the schema of the installed MLflow. Nothing is done for a server.
 
     Takes some seconds once (`mlflow db upgrade`), then a file's look-up. Any number of processes may call it at once.
 
     Raises:
-        PlaybookError: MLflow could not make or upgrade the schema.
+        PlaybookError: MLflow could not make or upgrade the schema; in PostgreSQL an older one is left alone.
         TaskBusy: another process does not come to an end with it.
     """
+    if is_postgres(uri):
+        prepare_postgres(uri)
     database = sqlite_path(uri)
     if database is None:
         return
@@ -86,7 +85,11 @@ def _make(database: Path) -> None:
     part = database.with_name(f"{database.name}.part")
     for leftover in database.parent.glob(f"{part.name}*"):
         leftover.unlink()
-    _run_upgrade(part, "nothing was left behind; name a tracking server in MLFLOW_TRACKING_URI if it cannot be made")
+    run_upgrade(
+        f"sqlite:///{part}",
+        str(part),
+        "nothing was left behind; name a tracking server in MLFLOW_TRACKING_URI if it cannot be made",
+    )
     _use_wal(part)
     part.replace(database)
 
@@ -97,7 +100,11 @@ def _upgrade(database: Path) -> None:
     copy.unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(database)) as old, contextlib.closing(sqlite3.connect(copy)) as new:
         old.backup(new)  # with what is still in its write-ahead log
-    _run_upgrade(database, f"a copy of it as it was lies at {copy}; put that back, or move both away to start afresh")
+    run_upgrade(
+        f"sqlite:///{database}",
+        str(database),
+        f"a copy of it as it was lies at {copy}; put that back, or move both away to start afresh",
+    )
     if _revision(copy) == _revision(database):
         copy.unlink()
     _use_wal(database)
@@ -113,23 +120,3 @@ def _revision(database: Path) -> str:
 def _use_wal(database: Path) -> None:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
-
-
-def _run_upgrade(database: Path, remedy: str) -> None:
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{database}"]
-    environment = {**os.environ, **QUIET_ENVIRONMENT}
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=UPGRADE_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise PlaybookError(
-            f"{database}: expected MLflow's schema within {UPGRADE_SECONDS} s, found none; try again on a quieter "
-            "machine, or name a tracking server in MLFLOW_TRACKING_URI"
-        ) from None
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise PlaybookError(
-            f"{database}: expected `mlflow db upgrade` to succeed, found status {done.returncode}: {lines[-1]}; "
-            f"{remedy}"
-        )

@@ -1,27 +1,28 @@
-"""The decision log (1.9): append-only JSON Lines, each entry chained to the one before it by SHA-256.
+"""The decision log (1.9): append-only lines of JSON, each entry chained to the one before it by SHA-256.
 
 An entry carries the hash of the entry before it and its own hash over its canonical form (sorted keys, no blanks), as
-in Haber and Stornetta, How to Time-Stamp a Digital Document, Journal of Cryptology 3 (1991) 99-111. A head file beside
-the log holds the count and the last hash, so that a tail that was cut off is seen too. What this shows is a change of
-the files by hand or by accident. It has no secret: whoever rewrites every line and the head, or deletes both files, is
-found only by a hash that was kept elsewhere.
+in Haber and Stornetta, How to Time-Stamp a Digital Document, Journal of Cryptology 3 (1991) 99-111. A head beside the
+log holds the count and the last hash, so that a tail that was cut off is seen too. The lines lie in files, or in tables
+of a PostgreSQL; the chain is verified here, the same for both. What it shows is a change by hand or by accident. It has
+no secret: whoever rewrites every line and the head, or deletes both, is found only by a hash that was kept elsewhere.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import JsonValue, ValidationError
 
 from playbook.artifacts import canonical_hash
 from playbook.artifacts.artifact import Part
-from playbook.errors import ArtifactError, LogTampered
+from playbook.decide.log_files import LogFiles
+from playbook.decide.log_storage import GENESIS, Head, LogStorage, Stored, canonical, remedy
+from playbook.errors import LogTampered
+from playbook.settings import Settings
 
 Kind = Literal[
     "scope",
@@ -42,8 +43,6 @@ Kind = Literal[
     "promotion",
     "rollback",
 ]
-GENESIS = "0" * 64  # hash before the first entry
-LOCK_SECONDS = 30.0
 SHORTEST_PREFIX = 8  # hexadecimal digits that `find` asks for
 T = TypeVar("T")
 
@@ -70,21 +69,14 @@ class Entry(Part):
     @property
     def line(self) -> bytes:
         """The one way in which this entry is written."""
-        return _canonical(self.model_dump(mode="json")) + b"\n"
-
-
-class Head(Part):
-    """How many entries there are, and the hash of the last one."""
-
-    count: int = 0
-    sha256: str = GENESIS
+        return canonical(self.model_dump(mode="json")) + b"\n"
 
 
 class DecisionLog:
-    """The log of one task: `path` is its `.jsonl` file, the head lies beside it with the suffix `.head`."""
+    """The log of one task: in a storage, or in files of which `storage` is the path of the `.jsonl` one."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.head = path, path.with_suffix(".head")
+    def __init__(self, storage: LogStorage | Path) -> None:
+        self.storage: LogStorage = LogFiles(storage) if isinstance(storage, Path) else storage
 
     def entries(self) -> tuple[Entry, ...]:
         """Every entry, oldest first, after the whole chain was verified; none where there is no log yet.
@@ -93,7 +85,7 @@ class DecisionLog:
             LogTampered: a line was edited, taken out, moved, or the tail was cut off; the first bad line is named.
             ArtifactError: the log cannot be read.
         """
-        if not self.path.exists() and not self.head.exists():
+        if not self.storage.exists():
             return ()
         return self._locked(self._verified)
 
@@ -162,23 +154,17 @@ class DecisionLog:
         return found[0] if found else None
 
     def _locked(self, work: Callable[[], T]) -> T:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{self.path}.lock", timeout=LOCK_SECONDS):
-                return work()
-        except (OSError, Timeout) as error:
-            raise ArtifactError(
-                f"{self.path}: expected to read and write the decision log, but {type(error).__name__}: {error}. "
-                "Nothing was recorded; make the folder writable and run the play again"
-            ) from error
+        with self.storage.locked():
+            return work()
 
     def _verified(self) -> tuple[Entry, ...]:
-        content = self.path.read_bytes() if self.path.exists() else b""
-        *lines, torn = content.split(b"\n")
+        stored = self.storage.read()
         entries: list[Entry] = []
-        for number, text in enumerate(lines, start=1):
-            entries.append(self._read_line(number, text + b"\n", entries[-1].sha256 if entries else GENESIS))
-        self._check_head(entries, torn)
+        for number, text in enumerate(stored.lines, start=1):
+            entries.append(self._read_line(number, text, entries[-1].sha256 if entries else GENESIS))
+            if stored.named and stored.named[number - 1] != (number, entries[-1].sha256):
+                raise self._tampered(number, "its row names another", f"entry {stored.named[number - 1][0]}")
+        self._check_head(entries, stored)
         return tuple(entries)
 
     def _read_line(self, number: int, text: bytes, previous: str) -> Entry:
@@ -195,68 +181,45 @@ class DecisionLog:
             raise self._tampered(number, why, f"previous hash {entry.previous[:12]}")
         return entry
 
-    def _check_head(self, entries: list[Entry], torn: bytes) -> None:
-        """The head is exact, or one entry behind: its writer was killed between the two files."""
-        head = self._read_head()
+    def _check_head(self, entries: list[Entry], stored: Stored) -> None:
+        """The head is exact, or behind by as much as the storage allows: its writer was killed between two files."""
+        head = stored.head
         if head is None:
-            if entries or torn:
-                raise LogTampered(f"{self.head}: missing beside a log of {len(entries)} entries. {REMEDY}")
+            if entries or stored.torn:
+                missing = f"{self.storage.head_name}: missing beside a log of {len(entries)} entries"
+                raise LogTampered(f"{missing}. {remedy(self.storage)}")
             return
         if head.count > len(entries):
             cut = f"the head counts {head.count} entries, the last lines were cut off"
             raise self._tampered(len(entries) + 1, cut, "the end of the log")
-        at_head = entries[head.count - 1].sha256 if head.count else GENESIS
-        if at_head != head.sha256:
+        at_head = entries[head.count - 1].sha256 if head.count > 0 else GENESIS
+        if at_head != head.sha256 or head.count < 0:
             raise self._tampered(head.count, "it is not the entry that the head names", f"SHA-256 {at_head[:12]}")
-        if len(entries) > head.count + 1:
-            raise self._tampered(head.count + 2, f"the head counts {head.count} entries", "lines beyond it")
-
-    def _read_head(self) -> Head | None:
-        if not self.head.exists():
-            return None
-        try:
-            return Head.model_validate_json(self.head.read_bytes())
-        except ValidationError:
-            raise LogTampered(f"{self.head}: expected a count and a hash, found something else. {REMEDY}") from None
+        if len(entries) > head.count + self.storage.ahead:
+            beyond = head.count + self.storage.ahead + 1
+            raise self._tampered(beyond, f"the head counts {head.count} entries", "lines beyond it")
 
     def _tampered(self, line: int, why: str, found: str) -> LogTampered:
-        return LogTampered(f"{self.path}, line {line}: {why} (found {found}). {REMEDY}")
+        return LogTampered(f"{self.storage.name}, line {line}: {why} (found {found}). {remedy(self.storage)}")
 
     def _add(self, earlier: tuple[Entry, ...], draft: Entry) -> Entry:
         last = earlier[-1].sha256 if earlier else GENESIS
-        if not self.head.exists():
-            self._write_head(Head())
         now = datetime.now(UTC).isoformat(timespec="seconds")
         entry = draft.model_copy(update={"index": len(earlier) + 1, "time": now, "previous": last})
         entry = entry.model_copy(update={"sha256": entry.content_hash})
-        self._write_line(sum(len(known.line) for known in earlier), entry.line)
-        self._write_head(Head(count=entry.index, sha256=entry.sha256))
+        head = Head(count=entry.index, sha256=entry.sha256)
+        self.storage.add(tuple(known.line for known in earlier), entry.line, head)
         return entry
 
-    def _write_line(self, at: int, line: bytes) -> None:
-        """Put a line behind the verified ones; half a line of a killed writer, never acknowledged, is overwritten."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
-        try:
-            os.ftruncate(descriptor, at)
-            written = os.pwrite(descriptor, line, at)
-            if written != len(line):
-                os.ftruncate(descriptor, at)
-                raise OSError("the line was cut short; is the disk full?")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
-    def _write_head(self, head: Head) -> None:
-        part = self.head.with_suffix(".head.part")
-        with part.open("wb") as stream:
-            stream.write(_canonical(head.model_dump(mode="json")) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(self.head)
-        _sync_folder(self.head.parent)
+def open_decision_log(places: Settings, task: str) -> DecisionLog:
+    """The log of a task where the environment wants it: in PostgreSQL, or in files of the state folder."""
+    files = LogFiles(places.decision_log(task))
+    if places.decision_database is None:
+        return DecisionLog(files)
+    from playbook.decide.log_database import LogTables
 
-
-REMEDY = "The log is not what was written: restore both files from a backup; nothing is recorded until then"
+    return DecisionLog(LogTables(places.decision_database, task, files))
 
 
 def _draft(
@@ -265,21 +228,6 @@ def _draft(
     """An entry without its place in the chain; values as they come back from JSON, so that they compare equal."""
     if not title.strip() or not by.strip():
         raise ValueError(f"a decision needs a title and a name, found {title!r} by {by!r}")
-    plain = json.loads(_canonical({"inputs": dict(inputs or {}), "body": dict(body or {})}))
+    plain = json.loads(canonical({"inputs": dict(inputs or {}), "body": dict(body or {})}))
     place = {"index": 0, "time": "", "previous": "", "sha256": ""}
     return Entry.model_validate({"kind": kind, "key": key, "title": title, "by": by, **plain, **place})
-
-
-def _canonical(value: Any) -> bytes:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable too, where the system can."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
