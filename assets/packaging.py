@@ -2,13 +2,17 @@
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
 import shutil
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from assets.candidate import asset_of, chosen_model, in_order, rung_inputs, write_bundle
 from assets.factory import AssetMaker, version_of
+from assets.incumbent import INCUMBENT_TAG, incumbent_of
 from assets.play import Made, Play, remembered, require_green, result, skip
+from assets.publish import publish_changelog
+from assets.recipe import add_recipe
 from assets.sign_off import said, sign_off_case
 from assets.tracked import log_attempt
 from playbook.artifacts import (
@@ -22,8 +26,13 @@ from playbook.artifacts import (
     SignOff,
 )
 from playbook.evaluate.approval import Case, current_state, make_case
+from playbook.operate.versions import CHALLENGER
 from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, PACKAGED, SIGN_OFF
 
+if TYPE_CHECKING:
+    from resources.release import Registered
+
+REFERENCE = "reference"  # role of the monitoring reference among an evaluation's files
 # Largest difference of a probability between the trained and the reloaded model, by arithmetic. Products of bfloat16
 # numbers carry 8 bits; rows are grouped differently at serving, so sums may round differently.
 TOLERANCE = {"bfloat16": 2e-2, "float32": 1e-4}
@@ -69,7 +78,7 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
             "approval": approval.digest,
             "data": dataset.digest,
             "package": spec.package.model_dump(),
-            "registry": play.world.places.mlflow_tracking_uri,
+            "registry": play.world.places.mlflow_place,
             "code": version_of("package"),
         }
         done = remembered(
@@ -77,10 +86,12 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
             PackagedModel,
             inputs,
             lambda key: _package(play, dataset, model, case, approval, key),
-            still_holds=lambda known: _points_at(play, known),
+            still_holds=lambda known: _is_there(play, known),
         )
+        publish_changelog(play)
         uri = f"models:/{done.name}@{done.alias}"
         shown = {"model": uri, "version": done.version, "registry_version": done.registry_version}
+        shown |= {"changelog": done.changelog or "-"}
         serve = f"`mlflow models serve -m {uri} --env-manager local`"
         parity = {"parity_rows": done.parity_rows, "largest_difference": done.largest_difference}
         shown |= {"signed_off": said(approval)}
@@ -106,16 +117,11 @@ def require_approved(case: Case, approval: SignOff) -> None:
         )
 
 
-def _points_at(play: Play, known: PackagedModel) -> bool:
-    """Whether the registry still has the model; its alias is set back to it if it went to another version meanwhile."""
-    registry = play.world.registry
-    if all(version.registry_version != known.registry_version for version in registry.versions(known.name)):
+def _is_there(play: Play, known: PackagedModel) -> bool:
+    """Whether the registry still has the model. Its alias is left alone: a rollback is not undone by running again."""
+    if all(version.registry_version != known.registry_version for version in play.world.registry.versions(known.name)):
         play.report("the registry no longer has this model; packaging it again")
         return False
-    at = registry.at_alias(known.name, known.alias)
-    if at is None or at.registry_version != known.registry_version:
-        play.report(f"setting {known.alias} to version {known.version}")
-        registry.point(known.name, known.alias, known.version)
     return True
 
 
@@ -148,16 +154,19 @@ def _package(
         verdict=judged.verdict,
     )
     write_card(folder, play.task.spec, facts)
+    refreshed = add_recipe(play, dataset, model, source, folder)
+    if REFERENCE in judged.files:
+        shutil.copyfile(play.world.store.path(judged, EVALUATION, REFERENCE), folder / f"{REFERENCE}.safetensors")
     parity, example = _parity(play, dataset, model, source, folder)
     play.report(f"reloaded in a clean process: {parity.rows} rows, largest difference {parity.largest_difference:.2g}")
     require_approved(make_case(case.bound, case.log), approval)  # again: the reload took its time
-    made = _register(play, dataset, judged, approval, folder, source, parity, example)
+    made = _register(play, dataset, model, judged, approval, folder, refreshed, parity, example)
     shutil.rmtree(folder, ignore_errors=True)
     return made
 
 
 def _parity(
-    play: Play, dataset: DatasetVersion, model: FrozenBaseline | Rung, source: str, folder: Any
+    play: Play, dataset: DatasetVersion, model: FrozenBaseline | Rung, source: str, folder: Path
 ) -> tuple[Any, str]:
     import pandas as pd
 
@@ -177,16 +186,18 @@ def _parity(
 def _register(
     play: Play,
     dataset: DatasetVersion,
+    model: FrozenBaseline | Rung,
     judged: Evaluation,
     approval: SignOff,
-    folder: Any,
-    source: str,
+    folder: Path,
+    refreshed_from: str,
     parity: Any,
     example: str,
 ) -> Made:
+    from playbook.operate.changelog import gain_text
     from resources.registry import Release, task_identity
 
-    spec = play.task.spec
+    spec, source = play.task.spec, asset_of(model)
     run_id = log_attempt(
         play,
         dataset,
@@ -194,39 +205,66 @@ def _register(
         params={"source": source, "alias": spec.package.alias},
     )
     target = spec.target.model_dump(mode="json")
-    identity = task_identity(spec.labels, target, dataset.dataset_hash, spec.base.sha256)
+    base = model.pin.weights_sha256 if model.pin else ""
     release = Release(
         name=spec.task,
-        alias=spec.package.alias,
         bundle=folder,
         parity=parity,
         labels=spec.labels,
-        identity=identity,
+        identity=task_identity(spec.labels, target, dataset.dataset_hash, base),
         run_id=run_id,
         source=source,
         dataset_version=dataset.number,
         report_sha256=judged.files["report"].sha256,
         example=example,
         description=f"{judged.verdict}\n\nSign-off: {said(approval)}",
-        tags=_signed_off(approval),
+        weights_sha256=model.files["weights"].sha256,
+        refreshed_from=refreshed_from,
+        gain=gain_text(judged),
+        decision=approval.log_entry,
+        tags={**_signed_off(approval), **_served_before(play, dataset)},
     )
     registered = play.world.registry.register(release)
-    play.report(f"models:/{spec.task}@{spec.package.alias} is version {registered.version}")
+    alias, reason = _promote(play, registered, approval)
     artifact = PackagedModel(
         task=spec.task,
+        reason=reason,
         name=registered.name,
         version=registered.version,
         registry_version=registered.registry_version,
-        alias=spec.package.alias,
+        alias=alias,
         source=source,
         bundle_sha256=registered.bundle_sha256,
         evaluation=judged.digest,
         sign_off=approval.digest,
         parity_rows=parity.rows,
         largest_difference=parity.largest_difference,
+        changelog=registered.tags.get("playbook/changelog", ""),
         mlflow_run_id=run_id,
     )
     return Made(artifact)
+
+
+def _promote(play: Play, made: "Registered", approval: SignOff) -> tuple[str, str]:
+    """Put a registered version into production; the alias that it has then, and why it is not `champion`.
+
+    A version that was rolled back, or that a later one took the place of, waits for an approval that is younger.
+    """
+    registry, alias = play.world.registry, play.task.spec.package.alias
+    log = play.world.decision_log(play.task.spec.task)
+    reason = registry.held_back(made.name, made.version, alias, log, approval.log_entry)
+    if reason:
+        play.report(f"version {made.version} is not promoted: {reason}")
+        return CHALLENGER, f"not promoted: {reason}"
+    registry.promote(made.name, made.version, alias, log, approval=approval.log_entry)
+    play.report(f"models:/{made.name}@{alias} is version {made.version}")
+    return alias, ""
+
+
+def _served_before(play: Play, dataset: DatasetVersion) -> dict[str, str]:
+    """The version that this one would replace, as a tag: a later run of the same data finds it again."""
+    incumbent = incumbent_of(play, dataset.dataset_hash)
+    return {INCUMBENT_TAG: incumbent.version} if incumbent is not None else {}
 
 
 def _signed_off(approval: SignOff) -> dict[str, str]:
@@ -236,6 +274,5 @@ def _signed_off(approval: SignOff) -> dict[str, str]:
         "playbook/signed_off_by": approval.by,
         "playbook/signed_off_at": approval.at,
         "playbook/sign_off_mode": approval.mode,
-        "playbook/decision": approval.log_entry,
         **key,
     }

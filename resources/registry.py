@@ -1,161 +1,194 @@
-"""MLflow's model registry: a model version per bundle, with semantic version, provenance and alias.
+"""MLflow's model registry: a model version per bundle, with semantic version, provenance, changelog and aliases.
 
-A version is registered only with proof of reload parity for exactly its bundle (B4). The same bundle is never
-registered twice, and no version is overwritten: another winner is another version, and going back is moving the alias.
+A version is registered only with proof of reload parity for exactly its bundle (B4), and goes into production only with
+the sign-off that is bound to it (B3): registering points `challenger` at it, promoting points `champion` at it. The
+same bundle is never registered twice, and no version is overwritten: what a version was made with stays as it is, later
+approvals of it are tags beside that, and going back is moving an alias.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from playbook.artifacts import canonical_hash
-from playbook.errors import ArtifactError, ParityError
+from playbook.errors import PromotionRefused
 from playbook.operate.bundle import bundle_hash
-from playbook.operate.parity import Parity
-from playbook.operate.versions import Identity, latest_version, next_version, parse_version, what_changed
+from playbook.operate.changelog import changed_text
+from playbook.operate.promotion import against_promotion, held_back, move_inputs, standing, were_champions
+from playbook.operate.versions import CHALLENGER, PREVIOUS, parse_version, version_of
 from resources.model_folder import save_model
-from resources.tracking import Tracking
+from resources.model_versions import ModelVersions
+from resources.release import TAGS, Registered, Release, registered, require_parity, task_identity, version_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
-TAGS = {
-    "version": "playbook/version",
-    "bundle_sha256": "playbook/bundle_sha256",
-    "task_sha256": "playbook/task_sha256",
-    "dataset_hash": "playbook/dataset_hash",
-    "base_sha256": "playbook/base_sha256",
-}
+    from playbook.decide.log import DecisionLog
+
+__all__ = ["TAGS", "Registered", "Registry", "Release", "task_identity"]
+APPROVED = "playbook/approved."  # and the first digits of the approval: an approval after the one it was made with
 
 
-@dataclass(frozen=True)
-class Release:
-    """What is to be registered, and what it stands on."""
-
-    name: str  # of the registered model: the task
-    alias: str
-    bundle: Path
-    parity: Parity
-    labels: tuple[str, ...]
-    identity: Identity
-    run_id: str  # MLflow run (the attempt `package`) that the model belongs to
-    source: str  # frozen_baseline or rung_K
-    dataset_version: int
-    report_sha256: str
-    example: str  # a text, shown as the model's input example
-    description: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A version in the registry."""
-
-    name: str
-    version: str  # semantic
-    registry_version: str  # MLflow's own number
-    bundle_sha256: str
-    reused: bool = False  # it was there already
-
-    @property
-    def uri(self) -> str:
-        """What MLflow loads and serves."""
-        return f"models:/{self.name}/{self.registry_version}"
-
-
-class Registry:
-    """Model versions of one MLflow store."""
-
-    def __init__(self, tracking: Tracking) -> None:
-        self.tracking = tracking
+class Registry(ModelVersions):
+    """Model versions of one MLflow store: registered, promoted, rolled back."""
 
     def register(self, release: Release) -> Registered:
-        """Register a bundle, or find the version that already holds it, and point the alias at it.
+        """Register a bundle as the challenger, or find the version that already holds it.
 
-        A version that is found keeps its number; its tags and description become those of this release.
+        A version that is found keeps number, tags and description; another approval becomes a tag of its own. Nothing
+        serves what was only registered: see `promote`.
 
         Raises:
             ParityError: parity is not proven for this bundle; nothing is registered.
             ArtifactError: the folder is no clean bundle.
+            ValueError: it was refreshed from a version that does not exist.
         """
         sha256 = bundle_hash(release.bundle)
-        _require_parity(release, sha256)
+        require_parity(release, sha256)
         with self.tracking.locked("registry"):
-            known = self._known(release.name)
+            known = self.known(release.name)
             same = next((v for v in known if v.tags.get(TAGS["bundle_sha256"]) == sha256), None)
-            registered = self._renew(release, sha256, same) if same else self._create(release, sha256, known)
-            self.tracking.client.set_registered_model_alias(release.name, release.alias, registered.registry_version)
-        return registered
+            if same is not None:
+                self._note_approval(release, same)
+                return registered(same, reused=True)
+            made = self._create(release, sha256, known)
+            self.tracking.client.set_registered_model_alias(release.name, CHALLENGER, made.registry_version)
+        return made
 
-    def versions(self, name: str) -> list[Registered]:
-        """All versions of a model, oldest first; none of an unknown model."""
-        return sorted((_registered(v) for v in self._known(name)), key=lambda v: parse_version(v.version))
+    def promote(self, name: str, version: str, alias: str, log: DecisionLog, *, approval: str = "") -> Registered:
+        """Put a version into production: `alias` points at it, `previous` at what was there, `challenger` goes.
 
-    def at_alias(self, name: str, alias: str) -> Registered | None:
-        """The version that an alias points at, or None."""
-        from mlflow.exceptions import MlflowException
+        The entry of the decision log is written first. A version that is in production already stays there.
 
-        try:
-            return _registered(self.tracking.client.get_model_version_by_alias(name, alias))
-        except MlflowException as error:
-            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                return None
-            raise
-
-    def fetch_bundle(self, registered: Registered, into: Path) -> Path:
-        """Copy a version's bundle into a folder, verified by its hash.
+        Args:
+            name: of the model.
+            version: semantic.
+            alias: that production follows, `champion`.
+            log: the task's decision log, which is verified.
+            approval: entry of the log that approves the version; the one that it was made with, if not given.
 
         Raises:
-            ArtifactError: what the registry holds is not what was registered.
+            PromotionRefused: no approval in the log speaks of this very version, it was rejected or rolled back since,
+                or the registry no longer holds what was registered.
+            LogTampered: the decision log is broken.
+            ArtifactError: there is no such version.
         """
-        import mlflow
+        with self.tracking.locked("registry"):
+            found, entries = self.find(name, version), log.entries()
+            approval = approval or found.tags.get(TAGS["decision"], "")
+            now = self.at_alias(name, alias)
+            if now == found and standing(entries, alias).champion == version:
+                return found
+            reasons = against_promotion(name, found.own_tags, approval, entries)
+            reasons = reasons or [text for text in (held_back(version, alias, approval, entries),) if text]
+            reasons += self.damage(found)
+            if reasons:
+                raise PromotionRefused(f"{name} {version}: not promoted to {alias}", reasons)
+            before = now.own_tags if now is not None and now != found else {}
+            title = f"{version} is {alias}" + (f" in place of {before['version']}" if before else "")
+            inputs = move_inputs(alias, before, found.own_tags, decision=approval)
+            body = {"changelog": found.tags.get(TAGS["changelog"], "")}
+            log.append_once(alias, "promotion", title, by="playbook", inputs=inputs, body=body)
+            self._move(name, alias, found, now)
+        return found
 
-        folder = mlflow.artifacts.download_artifacts(
-            artifact_uri=self._source(registered), dst_path=str(into), tracking_uri=self.tracking.uri
-        )
-        bundle = next((path.parent for path in Path(folder).rglob("bundle.json")), None)
-        if bundle is None or bundle_hash(bundle) != registered.bundle_sha256:
-            raise ArtifactError(
-                f"{registered.uri}: expected a bundle with SHA-256 {registered.bundle_sha256[:12]}, found another or "
-                "none; it was changed after it was registered: register the model again"
-            )
-        return bundle
+    def rollback(
+        self, name: str, alias: str, log: DecisionLog, *, by: str, reason: str, to: str = ""
+    ) -> tuple[Registered, Registered]:
+        """Put an earlier version back into production; returns what was there and what is there now.
 
-    def _source(self, registered: Registered) -> str:
-        version = self.tracking.client.get_model_version(registered.name, registered.registry_version)
-        return str(version.source)
+        `previous` then points at the version that was in production, so that a second rollback undoes the first. The
+        entry of the decision log is written before an alias moves.
+
+        Args:
+            name: of the model.
+            alias: that production follows.
+            log: the task's decision log, which is verified.
+            by: who decides.
+            reason: why.
+            to: semantic version; the one at `previous`, if not given.
+
+        Raises:
+            PromotionRefused: nothing to go back from or to, the version was never in production, or is damaged.
+            LogTampered: the decision log is broken.
+        """
+        what = f"{name}: not rolled back"
+        if not (by.strip() and reason.strip()):
+            raise PromotionRefused(what, ["expected a name and a reason (--as, --reason), found none"])
+        with self.tracking.locked("registry"):
+            entries, now = log.entries(), self.at_alias(name, alias)
+            if now is None:
+                raise PromotionRefused(what, [f"nothing is in production: no version has the alias {alias}"])
+            target = self._target(name, what, to)
+            once = were_champions(entries, alias)
+            reasons = [f"{target.version} is in production already"] if target == now else []
+            if once.get(target.version) != target.bundle_sha256:
+                known = ", ".join(sorted((v for v in once if v != now.version), key=parse_version)) or "none"
+                reasons.append(
+                    f"the decision log knows no promotion of {target.version}: only a version that was in production "
+                    f"can be put back; those are: {known}"
+                )
+            reasons += self.damage(target)
+            if reasons:
+                raise PromotionRefused(what, reasons)
+            title = f"rolled back from {now.version} to {target.version}: {reason}"
+            inputs = move_inputs(alias, now.own_tags, target.own_tags)
+            log.append("rollback", title, by=by, inputs=inputs, body={"reason": reason}, key=alias)
+            self._move(name, alias, target, now)
+        return now, target
+
+    def held_back(self, name: str, version: str, alias: str, log: DecisionLog, approval: str) -> str:
+        """Why an approval of a version does not promote it now, after a rollback or a later version; else nothing."""
+        now = self.at_alias(name, alias)
+        if now is not None and now.version == version:
+            return ""
+        return held_back(version, alias, approval, log.entries())
 
     def point(self, name: str, alias: str, version: str) -> Registered:
-        """Point an alias at a semantic version that exists: rollback is this one call (6.1).
+        """Point an alias at a semantic version that exists, and nothing else: production moves by `promote`.
 
         Raises:
             ArtifactError: there is no such version.
         """
-        known = self.versions(name)
-        found = next((v for v in known if v.version == version), None)
-        if found is None:
-            raise ArtifactError(
-                f"model {name}: expected one of versions {', '.join(v.version for v in known) or '(none)'}, found "
-                f"{version}; nothing was changed"
-            )
+        found = self.find(name, version)
         self.tracking.client.set_registered_model_alias(name, alias, found.registry_version)
         return found
 
-    def _known(self, name: str) -> list[ModelVersion]:
-        """Versions that this registry made."""
-        found: list[ModelVersion] = []
-        token = None
-        while True:
-            page = self.tracking.client.search_model_versions(f"name = '{name}'", page_token=token)
-            found += [version for version in page if TAGS["version"] in version.tags]
-            token = page.token
-            if not token:
-                return found
+    def _target(self, name: str, what: str, to: str) -> Registered:
+        """The version to go back to."""
+        if to:
+            known = {one.version: one for one in self.versions(name)}
+            if to not in known:
+                raise PromotionRefused(what, [f"expected one of versions {', '.join(known)}, found {to} (--to)"])
+            return known[to]
+        found = self.at_alias(name, PREVIOUS)
+        if found is None:
+            raise PromotionRefused(what, [f"no version was in production before: none has the alias {PREVIOUS}"])
+        return found
+
+    def _move(self, name: str, alias: str, found: Registered, now: Registered | None) -> None:
+        """Move the aliases; each step may be repeated after a crash."""
+        client = self.tracking.client
+        if now is not None and now != found:
+            client.set_registered_model_alias(name, PREVIOUS, now.registry_version)
+        client.set_registered_model_alias(name, alias, found.registry_version)
+        challenger = self.at_alias(name, CHALLENGER)
+        if challenger == found:
+            client.delete_registered_model_alias(name, CHALLENGER)
+
+    def _note_approval(self, release: Release, same: ModelVersion) -> None:
+        """Add who approved a version again, under the approval's own hash; nothing that is there is changed."""
+        decision = release.decision
+        tag = f"{APPROVED}{decision[:12]}"
+        if decision and decision != same.tags.get(TAGS["decision"]) and tag not in same.tags:
+            said = {"decision": decision, "report_sha256": release.report_sha256, **release.tags}
+            self.tracking.client.set_model_version_tag(
+                release.name, str(same.version), tag, json.dumps(said, sort_keys=True)
+            )
 
     def _create(self, release: Release, sha256: str, known: list[ModelVersion]) -> Registered:
         from mlflow.exceptions import MlflowException
@@ -166,7 +199,7 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        version = _next_version(release.identity, known)
+        version, changelog = _numbered(release, {one.version: one for one in map(registered, known)})
         model = self._log_model(release, sha256)
         # Tags come with the version in one step: there is never a version without its provenance.
         created = client.create_model_version(
@@ -174,18 +207,10 @@ class Registry:
             source=model.artifact_location,
             run_id=release.run_id,
             model_id=model.model_id,
-            tags=_version_tags(release, sha256, version),
+            tags=version_tags(release, sha256, version, changelog),
             description=release.description or None,
         )
-        return _registered(created)
-
-    def _renew(self, release: Release, sha256: str, same: ModelVersion) -> Registered:
-        """Let a version say what this release says of it: another approval stands behind the same bundle."""
-        client, number = self.tracking.client, str(same.version)
-        for tag, value in _version_tags(release, sha256, same.tags[TAGS["version"]]).items():
-            client.set_model_version_tag(release.name, number, tag, value)
-        client.update_model_version(release.name, number, description=release.description)
-        return _registered(same, reused=True)
+        return registered(created)
 
     def _log_model(self, release: Release, sha256: str) -> LoggedModel:
         """Upload the model's folder as a logged model of its run."""
@@ -217,53 +242,11 @@ class Registry:
         return logged
 
 
-def task_identity(labels: tuple[str, ...], target: Mapping[str, Any], dataset_hash: str, base_sha256: str) -> Identity:
-    """What decides between major and minor: labels and target define the task, then data and base."""
-    definition = canonical_hash({"labels": list(labels), "target": dict(target)})
-    return Identity(task_sha256=definition, dataset_hash=dataset_hash, base_sha256=base_sha256)
-
-
-def _require_parity(release: Release, sha256: str) -> None:
-    parity = release.parity
-    if parity.bundle_sha256 != sha256:
-        raise ParityError(
-            f"{release.name}: expected parity to be proven for bundle {sha256[:12]}, found a proof for "
-            f"{parity.bundle_sha256[:12]}; run playbook.operate.parity.check_parity on this bundle"
-        )
-    if not (parity.rows > 0 and parity.same_labels and parity.largest_difference <= parity.tolerance):
-        raise ParityError(
-            f"{release.name}: expected the reloaded model to answer the same within {parity.tolerance:g}, found a "
-            f"difference of {parity.largest_difference:.3g} on {parity.rows} rows; package the model again"
-        )
-
-
-def _next_version(identity: Identity, known: list[ModelVersion]) -> str:
-    """The version after the highest one known, by what changed since that."""
-    latest = latest_version(version.tags[TAGS["version"]] for version in known)
-    if latest is None:
-        return next_version(None, "task")
-    tags = next(version.tags for version in known if version.tags[TAGS["version"]] == latest)
-    before = Identity(*(tags.get(TAGS[name], "") for name in ("task_sha256", "dataset_hash", "base_sha256")))
-    return next_version(latest, what_changed(before, identity))
-
-
-def _version_tags(release: Release, sha256: str, version: str) -> dict[str, str]:
-    return {
-        **release.tags,
-        TAGS["version"]: version,
-        TAGS["bundle_sha256"]: sha256,
-        TAGS["task_sha256"]: release.identity.task_sha256,
-        TAGS["dataset_hash"]: release.identity.dataset_hash,
-        TAGS["base_sha256"]: release.identity.base_sha256,
-        "playbook/dataset_version": str(release.dataset_version),
-        "playbook/report_sha256": release.report_sha256,
-        "playbook/source": release.source,
-        "playbook/parity": f"{release.parity.rows} rows, largest difference {release.parity.largest_difference:.3g}",
-    }
-
-
-def _registered(version: ModelVersion, reused: bool = False) -> Registered:
-    tags = version.tags
-    return Registered(
-        version.name, tags.get(TAGS["version"], ""), str(version.version), tags.get(TAGS["bundle_sha256"], ""), reused
-    )
+def _numbered(release: Release, known: Mapping[str, Registered]) -> tuple[str, str]:
+    """The next version of a release, and its changelog line."""
+    identities = {version: one.identity for version, one in known.items()}
+    version, before = version_of(identities, release.identity, release.refreshed_from)
+    was = {"version": before, "dataset": known[before].own_tags.get("dataset_version", "")} if before else {}
+    now = {"dataset": str(release.dataset_version), "source": release.source, "refreshed_from": release.refreshed_from}
+    changed = changed_text(identities.get(before), release.identity, was, now)
+    return version, "; ".join(part for part in (changed, release.gain) if part)

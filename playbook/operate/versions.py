@@ -1,18 +1,20 @@
 """Semantic versions of a model (6.1): major, minor and patch say what changed, not how good it is.
 
 A changed task (its labels, its metric) is major: whoever uses the model has to look. Other data or another base is
-minor. The same task, data and base trained again is a patch.
+minor: a model trained anew. A refresh (the champion's own weights trained further) is a patch of the version that it
+was refreshed from, and so is the same task, data and base trained again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Change = Literal["task", "data", "refresh"]
 FIRST = "1.0.0"
+CHALLENGER, PREVIOUS = "challenger", "previous"  # aliases beside that of the model in production
 _PATTERN = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 
@@ -43,13 +45,18 @@ def latest_version(versions: Iterable[str]) -> str | None:
     return max(versions, key=parse_version, default=None)
 
 
-def what_changed(before: Identity, now: Identity) -> Change:
-    """The largest change between two model versions: `task`, `data` (or base), else `refresh`."""
+def what_changed(before: Identity, now: Identity, *, refreshed: bool = False) -> Change:
+    """The largest change between two model versions: `task`, `data` (or base), else `refresh`.
+
+    A refreshed model has other data by its nature: it is a `refresh` unless task or base differ.
+    """
     if before.task_sha256 != now.task_sha256:
         return "task"
-    if (before.dataset_hash, before.base_sha256) != (now.dataset_hash, now.base_sha256):
+    if before.base_sha256 != now.base_sha256:
         return "data"
-    return "refresh"
+    if refreshed or before.dataset_hash == now.dataset_hash:
+        return "refresh"
+    return "data"
 
 
 def next_version(latest: str | None, change: Change) -> str:
@@ -63,3 +70,33 @@ def next_version(latest: str | None, change: Change) -> str:
     major, minor, patch = parse_version(latest)
     bumped = {"task": (major + 1, 0, 0), "data": (major, minor + 1, 0), "refresh": (major, minor, patch + 1)}
     return ".".join(str(part) for part in bumped[change])
+
+
+def version_of(known: Mapping[str, Identity], now: Identity, refreshed_from: str = "") -> tuple[str, str]:
+    """The next version, and the one that it is compared with (empty for the first).
+
+    A patch goes behind the last patch of the line that it mends: after 1.0.0 and 1.1.0, a refresh of 1.0.0 is 1.0.1.
+    Anything larger goes behind the highest version there is.
+
+    Args:
+        known: identity of every version that exists.
+        now: identity of the new one.
+        refreshed_from: the version whose weights were trained further, if any.
+
+    Raises:
+        ValueError: `refreshed_from` is none of the known versions.
+    """
+    latest = latest_version(known)
+    if latest is None and not refreshed_from:
+        return FIRST, ""
+    before = refreshed_from or latest or ""
+    if before not in known:
+        raise ValueError(
+            f"refreshed_from: expected one of versions {', '.join(sorted(known, key=parse_version)) or '(none)'}, "
+            f"found {refreshed_from}"
+        )
+    change = what_changed(known[before], now, refreshed=bool(refreshed_from))
+    if change != "refresh":
+        return next_version(latest, change), before
+    line = parse_version(before)[:2]
+    return next_version(latest_version(one for one in known if parse_version(one)[:2] == line), change), before

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from playbook.operate.versions import Change, Identity, latest_version, next_version, parse_version, what_changed
+from playbook.operate.versions import (
+    Change,
+    Identity,
+    latest_version,
+    next_version,
+    parse_version,
+    version_of,
+    what_changed,
+)
 
 BEFORE = Identity("task", "data", "base")
 
@@ -46,3 +54,41 @@ def test_latest_is_by_number() -> None:
 def test_what_is_no_version(version: str) -> None:
     with pytest.raises(ValueError, match=r"expected a version such as 1\.0\.0"):
         parse_version(version)
+
+
+@pytest.mark.parametrize(
+    ("now", "change"),
+    [
+        (Identity("task", "more data", "base"), "refresh"),
+        (Identity("task", "more data", "other base"), "data"),
+        (Identity("other task", "more data", "base"), "task"),
+    ],
+)
+def test_a_refresh_is_a_patch_unless_task_or_base_changed(now: Identity, change: Change) -> None:
+    assert what_changed(BEFORE, now, refreshed=True) == change
+
+
+NEWER = Identity("task", "more data", "base")
+KNOWN = {"1.0.0": BEFORE, "1.0.1": NEWER, "1.1.0": NEWER}
+
+
+@pytest.mark.parametrize(
+    ("now", "refreshed_from", "expected"),
+    [
+        (NEWER, "", ("1.1.1", "1.1.0")),
+        (Identity("task", "most data", "base"), "", ("1.2.0", "1.1.0")),
+        (Identity("task", "most data", "base"), "1.0.0", ("1.0.2", "1.0.0")),
+        (Identity("task", "most data", "base"), "1.1.0", ("1.1.1", "1.1.0")),
+        (Identity("task", "most data", "other base"), "1.0.0", ("1.2.0", "1.0.0")),
+        (Identity("other task", "most data", "base"), "1.0.0", ("2.0.0", "1.0.0")),
+    ],
+)
+def test_a_version_goes_behind_its_own_line(now: Identity, refreshed_from: str, expected: tuple[str, str]) -> None:
+    assert version_of(KNOWN, now, refreshed_from) == expected
+
+
+def test_the_first_version_and_one_from_nowhere() -> None:
+    assert version_of({}, BEFORE) == ("1.0.0", "")
+    for known in ({}, KNOWN):
+        with pytest.raises(ValueError, match=r"refreshed_from: expected one of versions .*, found 3\.0\.0"):
+            version_of(known, BEFORE, "3.0.0")
