@@ -10,8 +10,8 @@ import dagster as dg
 from assets.base import base_folder
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, png, remembered, require_green, result, skip
-from playbook.artifacts import BasePin, Candidate, DatasetVersion, FrozenBaseline, LedgerRow, Rung
-from playbook.plays import CANDIDATE, DATASET, FROZEN, rung_name
+from playbook.artifacts import BasePin, Candidate, DatasetVersion, FrozenBaseline, LedgerRow, Refresh, Rung
+from playbook.plays import CANDIDATE, DATASET, FROZEN, REFRESH, rung_name
 
 
 def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -46,38 +46,60 @@ def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
 
 
 def rung_inputs(maker: AssetMaker) -> dict[str, dg.AssetIn]:
-    """Every rung as an input of a later play."""
+    """Every rung, and the refresh, as inputs of a later play."""
     names = [rung_name(index) for index in range(1, maker.task.spec.adaptation.max_rungs + 1)]
-    return {name: dg.AssetIn(key=maker.key(name), dagster_type=Rung) for name in names}
+    steps = {name: dg.AssetIn(key=maker.key(name), dagster_type=Rung) for name in names}
+    return {**steps, REFRESH: dg.AssetIn(key=maker.key(REFRESH), dagster_type=Refresh)}
 
 
 def in_order(rungs: dict[str, Rung]) -> list[Rung]:
-    """Rungs from the top block down, as their names count them."""
-    return [rungs[name] for name in sorted(rungs, key=lambda name: int(name.rsplit("_", 1)[1]))]
+    """Rungs from the top block down, as their names count them; a refresh that was trained comes last."""
+    climbed = sorted((name for name in rungs if name != REFRESH), key=lambda name: int(name.rsplit("_", 1)[1]))
+    refreshed = rungs.get(REFRESH)
+    return [*(rungs[name] for name in climbed), *([refreshed] if refreshed and not refreshed.skipped else [])]
 
 
 def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
     from playbook.adapt.diagnosis import diagnose_staircase, smoothing_floor
     from playbook.adapt.staircase import make_ledger
 
-    tried = [step for step in rungs if step.curve]
-    kept = [step for step in tried if step.kept]
+    climbed = [step for step in rungs if not isinstance(step, Refresh)]
+    kept = [step for step in climbed if step.curve and step.kept]
     model: FrozenBaseline | Rung = kept[-1] if kept else frozen
-    source = rung_name(model.index) if isinstance(model, Rung) else FROZEN
+    refreshed = next((step for step in rungs if isinstance(step, Refresh)), None)
+    referee = ""
+    if refreshed is not None:
+        model, referee = _referee(play, refreshed, model)
     plan = play.task.spec.adaptation
     floor = smoothing_floor(plan.label_smoothing, len(play.task.spec.labels))
-    read = diagnose_staircase(rungs, plan.epochs, floor, plan.max_rungs)
-    play.report(f"{source}: validation {model.validation.value if model.validation else 0:.4f}")
+    read = diagnose_staircase(climbed, plan.epochs, floor, plan.max_rungs)
+    play.report(f"{model.step}: validation {model.validation.value if model.validation else 0:.4f}. {referee}".strip())
     artifact = Candidate(
         task=play.task.spec.task,
-        source=source,
+        source=model.step,
         model=model.digest,
+        referee=referee,
         ledger=make_ledger(frozen, rungs),
         diagnosis=read.diagnosis,
         diagnoses=read.diagnoses,
         next_thing=read.next_thing,
     )
     return Made(artifact)
+
+
+def _referee(play: Play, refreshed: Refresh, anew: FrozenBaseline | Rung) -> tuple[FrozenBaseline | Rung, str]:
+    """The refresh, unless what was trained anew from the base is better by the staircase's own rule (6.6)."""
+    import pandas as pd
+
+    from playbook.adapt.staircase import decide_rung
+
+    store = play.world.store
+    first, second = (pd.read_parquet(store.path(step, step.step, "predictions")) for step in (refreshed, anew))
+    found = decide_rung(play.task.spec, first, second)
+    figures = f"{found.gain:+.4f} on validation (paired standard error {found.error:.4f})"
+    if found.kept:
+        return anew, f"Trained anew from the base beats the refreshed champion {refreshed.version}: {figures}."
+    return refreshed, f"The refreshed champion {refreshed.version} stands: trained anew from the base is {figures}."
 
 
 def ledger_table(ledger: Sequence[LedgerRow]) -> str:
@@ -100,12 +122,12 @@ def _staircase(play: Play, done: Candidate) -> dg.MarkdownMetadataValue:
 
 def chosen_model(frozen: FrozenBaseline, choice: Candidate, rungs: Sequence[Rung]) -> FrozenBaseline | Rung:
     """The artefact that a candidate names."""
-    return next((step for step in rungs if rung_name(step.index) == choice.source), frozen)
+    return next((step for step in rungs if step.step == choice.source), frozen)
 
 
 def asset_of(model: FrozenBaseline | Rung) -> str:
     """The asset that holds a model of the staircase."""
-    return rung_name(model.index) if isinstance(model, Rung) else FROZEN
+    return model.step
 
 
 def write_bundle(play: Play, model: FrozenBaseline | Rung, folder: Path) -> Path:

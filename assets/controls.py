@@ -15,7 +15,16 @@ from assets.candidate import asset_of, chosen_model, in_order, rung_inputs
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, code_version, remembered, require_green, result, skip
 from assets.tracked import log_attempt
-from playbook.artifacts import BasePin, BaseSelection, Candidate, Controls, DatasetVersion, FrozenBaseline, Rung
+from playbook.artifacts import (
+    BasePin,
+    BaseSelection,
+    Candidate,
+    Controls,
+    DatasetVersion,
+    FrozenBaseline,
+    Refresh,
+    Rung,
+)
 from playbook.evaluate import wording
 from playbook.plays import BASE, CANDIDATE, CONTROLS, DATASET, FROZEN
 from resources.launcher import TrainLauncher
@@ -149,7 +158,7 @@ def _seeds(play: Play, before: Before, setting: "Setting") -> Iterator["Trained"
     """Train the last rung kept again with each further seed."""
     from playbook.adapt.controls import further_seeds, train_seed
 
-    if not isinstance(before.model, Rung):
+    if not isinstance(before.model, Rung) or isinstance(before.model, Refresh):  # a refresh starts elsewhere
         return
     start = play.world.store.path(before.start, asset_of(before.start), "weights")
     folder = base_folder(play, before.pin)

@@ -10,10 +10,19 @@ import dagster as dg
 
 from assets.factory import AssetMaker, version_of
 from assets.play import PROGRESS, Made, Play, remembered, result, skipped_result
-from playbook.artifacts import Agreement, DatasetVersion, GateCheck, GateVerdict, Guideline, ProblemStatement
+from playbook.artifacts import (
+    Accumulation,
+    Agreement,
+    DatasetVersion,
+    GateCheck,
+    GateVerdict,
+    Guideline,
+    ProblemStatement,
+)
 from playbook.data.read import PRODUCTION
 from playbook.errors import DataError
-from playbook.plays import DATASET, PROBLEM, modelling_assets
+from playbook.plays import ACCUMULATED, DATASET, PROBLEM, modelling_assets
+from playbook.taskfile import Task
 
 READABLE = "source_readable"
 FILES = ("train", "validation", "test", "quarantine")
@@ -23,11 +32,18 @@ def dataset_version(maker: AssetMaker) -> dg.AssetsDefinition:
     """Prepared, versioned and judged data."""
     spec = maker.task.spec
     options = maker.options(
-        DATASET, play=3, owner=spec.owners.data, part="data", kinds={"dvc", "parquet"}, upstream={"statement": PROBLEM}
+        DATASET,
+        play=3,
+        owner=spec.owners.data,
+        part="data",
+        kinds={"dvc", "parquet"},
+        upstream={"statement": PROBLEM, "accumulated": ACCUMULATED},
     )
 
     @dg.asset(**options, description="Raw data prepared, split, versioned by DVC, judged by the gate.")
-    def dataset(context: dg.AssetExecutionContext, statement: ProblemStatement) -> dg.Output[DatasetVersion]:
+    def dataset(
+        context: dg.AssetExecutionContext, statement: ProblemStatement, accumulated: Accumulation
+    ) -> dg.Output[DatasetVersion]:
         play = maker.play(context, DATASET)
         done = prepare_dataset(play)
         if done.gate is not None and not done.gate.passed:
@@ -39,11 +55,8 @@ def dataset_version(maker: AssetMaker) -> dg.AssetsDefinition:
 
 def gate_checks(maker: AssetMaker) -> dg.AssetChecksDefinition:
     """The gate as asset checks: errors block everything downstream, warnings are shown."""
-    from playbook.data.rules import rules
-    from resources.gate import COMPLETE
-
     key = maker.key(DATASET)
-    names = [READABLE, *(rule.name for rule in rules(maker.task)), COMPLETE]
+    names = _gate_rules(maker.task)
     specs = [dg.AssetCheckSpec(check_name(name), asset=key, blocking=True) for name in names]
 
     @dg.multi_asset_check(specs=specs, name=f"{maker.name}_gate")
@@ -55,6 +68,18 @@ def gate_checks(maker: AssetMaker) -> dg.AssetChecksDefinition:
             yield _check_result(key, name, seen.get(name), verdict)
 
     return gate
+
+
+def gate_check_names(task: Task) -> list[str]:
+    """Names of a task's gate as Dagster's checks have them."""
+    return [check_name(name) for name in _gate_rules(task)]
+
+
+def _gate_rules(task: Task) -> list[str]:
+    from playbook.data.rules import rules
+    from resources.gate import COMPLETE
+
+    return [READABLE, *(rule.name for rule in rules(task)), COMPLETE]
 
 
 def check_name(rule: str) -> str:

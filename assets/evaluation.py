@@ -114,6 +114,7 @@ def behaviour_hash(play: Play) -> str:
 
 def _evaluate(play: Play, steps: Steps, key: str) -> Made:
     from assets.examination import examine
+    from assets.reference import write_reference
     from assets.test_answers import answer_test
     from playbook.evaluate.compare import evaluate, refused
     from playbook.evaluate.test_split import open_test_split
@@ -145,7 +146,10 @@ def _evaluate(play: Play, steps: Steps, key: str) -> Made:
     for name in ("baseline", "candidate", "champion"):
         shutil.rmtree(work / name, ignore_errors=True)
     play.report(done.verdict)
-    return _reported(play, steps, done, work, opened.frame, {"predictions": work / "predictions.parquet"})
+    files = {"predictions": work / "predictions.parquet"}
+    if done.ship != "nothing":
+        files |= write_reference(play, steps, done, opened.frame, answers, work)
+    return _reported(play, steps, done, work, opened.frame, files)
 
 
 def _resolution(play: Play, steps: Steps) -> Any:

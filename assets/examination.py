@@ -10,6 +10,7 @@ import numpy as np
 
 from assets.base import base_folder
 from assets.candidate import asset_of
+from assets.incumbent import DATASET_TAG
 from assets.play import Play
 from assets.steps import Steps
 from assets.test_answers import CHAMPION, TestAnswers
@@ -23,7 +24,7 @@ from playbook.artifacts import (
     Speed,
     TransferVerdict,
 )
-from playbook.data.tables import TEXT
+from playbook.data.tables import ROW_ID, TEXT
 from playbook.plays import DATASET
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def examine(play: Play, steps: Steps, done: Evaluation, frame: pd.DataFrame, ans
         "slices": slices(spec, frame, truth, classes[shown], classes["baseline"] if shown == "candidate" else None),
         "behaviour": _behaviour(play, steps, answers, shown),
         "regressions": _regressions(play, truth, answers, shown),
+        "incumbent": _incumbent(play, frame, truth, answers, shown),
         "speed": _speed(play, frame, answers),
         **_shifts(play, steps, frame, classes[shown], shown),
         "cost": _cost(play, steps),
@@ -94,7 +96,7 @@ def _validation(play: Play, steps: Steps) -> pd.DataFrame:
     return pd.read_parquet(play.world.store.path(steps.dataset, DATASET, "validation"))
 
 
-def _validation_answers(play: Play, steps: Steps, shown: str) -> tuple[np.ndarray, np.ndarray]:
+def validation_answers(play: Play, steps: Steps, shown: str) -> tuple[np.ndarray, np.ndarray]:
     """True classes (rows,) and probabilities (rows, classes) of the shown model on validation."""
     import pandas as pd
 
@@ -110,7 +112,7 @@ def _validation_answers(play: Play, steps: Steps, shown: str) -> tuple[np.ndarra
 def _calibration(play: Play, steps: Steps, truth: np.ndarray, answers: TestAnswers, shown: str) -> Calibration:
     from playbook.evaluate.calibration import calibrate
 
-    known = _validation_answers(play, steps, shown)
+    known = validation_answers(play, steps, shown)
     return calibrate(play.task.spec, *known, truth, answers.probabilities[shown])
 
 
@@ -141,6 +143,21 @@ def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers, shown: Any
     return tuple(found)
 
 
+def _incumbent(play: Play, frame: pd.DataFrame, truth: np.ndarray, answers: TestAnswers, shown: Any) -> Any:
+    """What would ship against what serves; rows of the incumbent's own test split are told by their ids."""
+    from playbook.evaluate.incumbent import compare_incumbent
+
+    if CHAMPION not in answers.classes:
+        return None
+    world, task, version = play.world, play.task, answers.champion_version
+    served = next((one for one in world.registry.versions(task.spec.task) if one.version == version), None)
+    data = served.tags.get(DATASET_TAG, "") if served else ""
+    ids = world.datasets.test_ids(task, data) if data else None
+    old = frame[ROW_ID].isin(ids).to_numpy(bool) if ids is not None else None
+    classes = answers.classes
+    return compare_incumbent(task.spec, version, truth, classes[CHAMPION], classes[shown], old, answers.champion_labels)
+
+
 def _speed(play: Play, frame: pd.DataFrame, answers: TestAnswers) -> tuple[Speed, ...]:
     from playbook.evaluate.speed import measure_speeds
 
@@ -157,7 +174,7 @@ def _shifts(play: Play, steps: Steps, frame: pd.DataFrame, predicted: np.ndarray
     if pin is None:
         return {}
     features = FeatureExtractor(base_folder(play, pin), pin, spec.adaptation)
-    validation, (_, probabilities) = _validation(play, steps), _validation_answers(play, steps, shown)
+    validation, (_, probabilities) = _validation(play, steps), validation_answers(play, steps, shown)
     known = features(frame[TEXT].tolist())
     first = sample_of(spec, validation, features(validation[TEXT].tolist()), probabilities.argmax(axis=1))
     found: list[Shift] = [compare_inputs("validation and test", first, sample_of(spec, frame, known, predicted), spec)]

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets.play import PLAY_TAG, Play, code_version
-from playbook.taskfile import Task
+from playbook.taskfile import Task, grown
 from resources.world import World
 
 # What each play's result depends on besides its inputs.
@@ -33,7 +33,34 @@ CODE = {
         *_ANSWERS,
     ),
     "sign_off": ("playbook.evaluate.approval", "playbook.evaluate.binding", "playbook.evaluate.sign_off_state"),
-    "package": ("playbook.operate", *_ANSWERS),
+    "package": (
+        "playbook.operate.bundle",
+        "playbook.operate.parity",
+        "playbook.operate.parity_child",
+        "playbook.operate.recipe",
+        *_ANSWERS,
+    ),
+    "handoff": (
+        "playbook.operate.handoff",
+        "playbook.operate.handoff_pages",
+        "playbook.operate.handoff_limits",
+        "playbook.decide.log_page",
+    ),
+    "watch": (
+        "playbook.operate.drift",
+        "playbook.operate.figures",
+        "playbook.operate.reference",
+        "playbook.operate.thresholds",
+        "playbook.operate.two_sample",
+        "playbook.operate.policy",
+        "playbook.operate.detectable",
+        "playbook.operate.estimate",
+        "playbook.operate.live",
+        "playbook.operate.watch",
+        "playbook.evaluate.metrics",
+        "playbook.evaluate.paired",
+    ),
+    "accumulate": ("playbook.operate.accumulate", "playbook.operate.rounds"),
 }
 
 
@@ -54,8 +81,8 @@ class AssetMaker:
         return dg.AssetKey([self.name, asset])
 
     def play(self, context: dg.AssetExecutionContext, asset: str) -> Play:
-        """The running play."""
-        return Play(context, self.world, self.task, asset)
+        """The running play; its classes are those of now, which a play before it may have added to."""
+        return Play(context, self.world, grown(self.task), asset)
 
     def options(
         self, asset: str, *, play: int, owner: str, part: str, kinds: set[str], upstream: Mapping[str, str]

@@ -19,6 +19,13 @@ def publish_card(play: Play, card: Path) -> Path:
     return _put(play, card.read_bytes(), target.with_name(f"{play.task.spec.task}-model-card.md"))
 
 
+def publish_changelog(play: Play) -> Path:
+    """Put the changelog of the task's model beside the report: `<home>/reports/<task>-changelog.md`."""
+    from resources.changelog_page import write_changelog
+
+    return write_changelog(play.world, play.task.spec.task)
+
+
 def publish_early_end(play: Play, content: ReportInputs) -> Path:
     """Write the page of a task that ended before its evaluation, in place of the report of an earlier run."""
     from playbook.evaluate.report import render_report

@@ -11,9 +11,17 @@ import dagster as dg
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, remembered, require_green, result
 from assets.tracked import log_attempt
-from playbook.artifacts import BasePin, DatasetVersion, ProblemStatement, ReferenceBaselines, Score, canonical_hash
+from playbook.artifacts import (
+    Accumulation,
+    BasePin,
+    DatasetVersion,
+    ProblemStatement,
+    ReferenceBaselines,
+    Score,
+    canonical_hash,
+)
 from playbook.errors import PinMismatch
-from playbook.plays import DATASET, PROBLEM, REFERENCES
+from playbook.plays import ACCUMULATED, DATASET, PROBLEM, REFERENCES
 from playbook.settings import settings
 from playbook.taskfile import Task
 
@@ -26,14 +34,16 @@ if TYPE_CHECKING:
 def problem_statement(maker: AssetMaker) -> dg.AssetsDefinition:
     """The validated task file and its hash."""
     spec = maker.task.spec
-    options = maker.options(PROBLEM, play=1, owner=spec.owners.model, part="scope", kinds={"yaml"}, upstream={})
+    # A round begins with the data: classes that production brought are part of the task from here on.
+    upstream = {"accumulated": ACCUMULATED}
+    options = maker.options(PROBLEM, play=1, owner=spec.owners.model, part="scope", kinds={"yaml"}, upstream=upstream)
 
     @dg.asset(
         **options, description=f"{spec.question} Success: {spec.target.label} of at least {spec.target.at_least}."
     )
-    def statement(context: dg.AssetExecutionContext) -> dg.Output[ProblemStatement]:
+    def statement(context: dg.AssetExecutionContext, accumulated: Accumulation) -> dg.Output[ProblemStatement]:
         play = maker.play(context, PROBLEM)
-        content = spec.model_dump(mode="json")
+        content = play.task.spec.model_dump(mode="json")
 
         def make(key: str) -> Made:
             return Made(ProblemStatement(task=spec.task, spec=content, spec_hash=canonical_hash(content)))

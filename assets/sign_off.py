@@ -20,7 +20,7 @@ from playbook.artifacts import (
 )
 from playbook.evaluate.approval import Case, make_case, settle
 from playbook.evaluate.binding import Bound, shipping_model
-from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, SIGN_OFF, rung_name
+from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, SIGN_OFF
 
 
 def sign_off(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -70,7 +70,7 @@ def sign_off_case(
     rungs: Sequence[Rung],
 ) -> Case:
     """What an approval of this run has to speak of; every file is hashed now."""
-    models = {FROZEN: frozen, **{rung_name(step.index): step for step in rungs if not step.skipped}}
+    models = {FROZEN: frozen, **{step.step: step for step in rungs if not step.skipped}}
     source, model = shipping_model(judged, choice, models)
     name, world = play.task.spec.task, play.world
     bound = Bound(play.task, world.store, world.places.report(name), dataset, base, model, source, judged)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assets.candidate import asset_of, bundle_with, write_bundle
+from assets.incumbent import incumbent_of
 from assets.play import Play
 from assets.steps import Steps
 from playbook.data.tables import TEXT
@@ -33,6 +34,7 @@ class TestAnswers:
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
     classifiers: dict[str, Any] = field(default_factory=dict)  # baseline and candidate
     champion_version: str = ""
+    champion_labels: tuple[str, ...] = ()
 
     @property
     def classes(self) -> dict[str, np.ndarray]:
@@ -60,7 +62,7 @@ def answer_test(play: Play, steps: Steps, frame: pd.DataFrame, work: Path) -> Te
     champion = _champion(play, steps, texts, work)
     own = [found.probabilities[name] for name in models]
     if champion is not None and not any(np.array_equal(champion[1], answers) for answers in own):
-        found.champion_version, found.probabilities[CHAMPION] = champion
+        found.champion_version, found.probabilities[CHAMPION], found.champion_labels = champion
     return found
 
 
@@ -97,16 +99,14 @@ def _references(play: Play, steps: Steps, texts: list[str]) -> Mapping[str, np.n
     return {name: predictor.probabilities(texts) for name, predictor in fitted.predictors.items()}
 
 
-def _champion(play: Play, steps: Steps, texts: list[str], work: Path) -> tuple[str, np.ndarray] | None:
-    """Version and answers of the model in production, where there is one with the same classes."""
+def _champion(play: Play, steps: Steps, texts: list[str], work: Path) -> tuple[str, np.ndarray, tuple[str, ...]] | None:
+    """Version, answers and classes of the model that serves: the incumbent, or a version of this very data."""
+    from playbook.evaluate.incumbent import answers_under
+
     spec, registry = play.task.spec, play.world.registry
-    at = registry.at_alias(spec.task, spec.package.alias)
+    at = incumbent_of(play, steps.dataset.dataset_hash) or registry.at_alias(spec.task, spec.package.alias)
     if at is None:
         return None
-    folder = registry.fetch_bundle(at, work / CHAMPION)
-    champion = _load(play, folder)
-    if champion.labels != spec.labels:
-        play.report(f"champion {at.version} knows other classes; not compared")
-        return None
+    champion = _load(play, registry.fetch_bundle(at, work / CHAMPION))
     play.report(f"test split: champion {at.version}")
-    return at.version, champion.predict_proba(texts)
+    return at.version, answers_under(champion.predict_proba(texts), champion.labels, spec.labels), champion.labels

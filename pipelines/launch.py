@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from pipelines.tags import LAUNCHER_TAG, TASK_TAG
+from playbook.database import exclusive
 from playbook.errors import TaskBusy, TaskFileError
 from playbook.plays import asset_kinds
 from playbook.settings import Settings
@@ -41,13 +43,16 @@ def run_task(task: Task, places: Settings, until: str | None = None) -> Outcome:
         raise TaskFileError("--until", [f"found {until!r}; allowed: {', '.join(known)}"])
     lock = FileLock(places.home / "locks" / f"{task.spec.task}.lock")
     (places.home / "locks").mkdir(parents=True, exist_ok=True)
-    try:
-        with lock.acquire(timeout=0):
-            return _materialise(task, places, until)
-    except Timeout:
-        raise TaskBusy(
-            f"another run of {task.spec.task} is under way; wait for it, or watch it with `playbook show`"
-        ) from None
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.acquire(timeout=0))
+            if places.dagster_database:  # other machines record their runs there too
+                stack.enter_context(exclusive(places.dagster_database, f"run {task.spec.task}"))
+        except (Timeout, TaskBusy):
+            raise TaskBusy(
+                f"another run of {task.spec.task} is under way; wait for it, or watch it with `playbook show`"
+            ) from None
+        return _materialise(task, places, until)
 
 
 def _materialise(task: Task, places: Settings, until: str | None) -> Outcome:
@@ -57,9 +62,7 @@ def _materialise(task: Task, places: Settings, until: str | None) -> Outcome:
     from pipelines.instance import prepare_home
 
     prepare_home(places)
-    warnings.filterwarnings("ignore", category=dg.BetaWarning)
-    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    quietly()
     definitions = task_definitions(task, places, resources_of(places))
     job = definitions.resolve_job_def(job_name(task.spec.task))
     with dg.DagsterInstance.get() as instance:
@@ -72,7 +75,16 @@ def _materialise(task: Task, places: Settings, until: str | None) -> Outcome:
             asset_selection=_upstream_of(definitions, task, until) if until else None,
         )
     made = {event.asset_key.path[-1] for event in done.all_events if event.is_step_materialization and event.asset_key}
-    return Outcome(done.run_id, done.success, "" if done.success else _failure(done), frozenset(made))
+    return Outcome(done.run_id, done.success, "" if done.success else failure_of(done), frozenset(made))
+
+
+def quietly() -> None:
+    """Leave Dagster's warnings and log lines out of a command's output."""
+    import dagster as dg
+
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
 
 
 def _end_dead_runs(instance: dg.DagsterInstance, task: str) -> None:
@@ -95,7 +107,7 @@ def _upstream_of(definitions: dg.Definitions, task: Task, until: str) -> list[dg
     return sorted(selection.resolve(graph), key=str)
 
 
-def _failure(done: dg.ExecuteInProcessResult) -> str:
+def failure_of(done: dg.ExecuteInProcessResult) -> str:
     """The innermost message of the first failed step, without Dagster's wrapping."""
     for event in done.all_events:
         if event.is_step_failure:

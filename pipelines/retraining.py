@@ -1,15 +1,224 @@
-"""Watching and retraining: daily assets' schedule, the retrain job, its sensor, its schedule and its button."""
+"""Watching and retraining: the daily job, the retrain run's sensor, and the schedule and the button that ask for one.
+
+One sensor launches every round. Whatever wants one (the policy of a day, the schedule, the button, `playbook retrain`)
+writes a trigger to the decision log; the sensor follows the log. So triggers that come together make one run, and a
+trigger that nobody was there to see is seen as soon as a daemon runs again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 
+from assets.factory import AssetMaker
+from assets.watch import NO_PAGE_TAG, watch_assets
+from pipelines.button import request_job, request_op_name
+from pipelines.tags import ROUND_TAG, TASK_TAG, TRIGGER_TAG
+from playbook.decide.log import Entry
+from playbook.operate.rounds import ask_for_round, kinds_of, last_round, pending_triggers
+from playbook.plays import asset_kinds
 from playbook.settings import Settings
 from playbook.taskfile import Task
+from resources.world import World
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+SECONDS = 15  # between two looks at the log
+MOST_ATTEMPTS = 3  # runs that are launched for one round before somebody has to look
+HOUR = 1  # of the day (UTC) at which the day before is looked at
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def monitor_job_name(task: str) -> str:
+    """Name of the job that looks at one day."""
+    return f"{task}_monitor_job"
+
+
+def retrain_job_name(task: str) -> str:
+    """Name of the job that a round runs."""
+    return f"{task}_retrain_job"
 
 
 def retraining_definitions(task: Task, places: Settings, assets: Sequence[dg.AssetsDefinition]) -> dg.Definitions:
-    """What this module adds to a task's definitions."""
-    return dg.Definitions()
+    """Daily assets with their job and schedule; the retrain job with its sensor, schedule and button."""
+    watch = watch_assets(AssetMaker(task, World(places)))
+    monitor = _monitor_job(task, watch)
+    retrain = _retrain_job(task, assets)
+    request = request_job(task, places)
+    daily = dg.build_schedule_from_partitioned_job(
+        monitor,
+        name=f"{task.spec.task}_monitor_schedule",
+        description="Looks at the day before, every day.",
+        hour_of_day=HOUR,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    asked = _retrain_schedule(task, request)
+    return dg.Definitions(
+        assets=watch,
+        jobs=[monitor, retrain, request],
+        schedules=[daily, *([asked] if asked else [])],
+        sensors=[_retrain_sensor(task, places, retrain)],
+    )
+
+
+def _monitor_job(task: Task, watch: Sequence[dg.AssetsDefinition]) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        monitor_job_name(task.spec.task),
+        selection=dg.AssetSelection.assets(*[key for asset in watch for key in asset.keys]),
+        description="Look at one day: its window of the prediction log, drift, and the retraining policy.",
+        # No TASK_TAG: looking at a day may go on beside a run of the task.
+        executor_def=dg.in_process_executor,
+    )
+
+
+def _retrain_job(task: Task, assets: Sequence[dg.AssetsDefinition]) -> dg.UnresolvedAssetJobDefinition:
+    wanted = set(asset_kinds(task.spec))
+    keys = [key for asset in assets for key in asset.keys if key.path[-1] in wanted]
+    return dg.define_asset_job(
+        retrain_job_name(task.spec.task),
+        selection=dg.AssetSelection.assets(*keys),
+        description="A retraining round: take up what asks for it, then every play again with the data that has grown.",
+        tags={TASK_TAG: task.spec.task},
+        executor_def=dg.in_process_executor,
+    )
+
+
+def _retrain_schedule(task: Task, request: dg.JobDefinition) -> dg.ScheduleDefinition | None:
+    cron, name = task.spec.retraining.schedule, task.spec.task
+    if cron is None:
+        return None
+    config = {"by": "schedule", "reason": f"every {cron}", "kind": "schedule"}
+    return dg.ScheduleDefinition(
+        name=f"{name}_retrain_schedule",  # not the sensor's name: Dagster would take the two for one
+        job=request,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        run_config={"ops": {request_op_name(name): {"config": config}}},
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Asks for a retraining round at the times of the task file.",
+    )
+
+
+def _retrain_sensor(task: Task, places: Settings, job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    name = task.spec.task
+
+    @dg.sensor(
+        name=f"{name}_retrain",
+        job=job,
+        minimum_interval_seconds=SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Launches a retraining round when the decision log asks for one.",
+    )
+    def follow(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        return next_round(name, World(places).decision_log(name).entries(), context.instance)
+
+    return follow
+
+
+def next_round(task: str, entries: tuple[Entry, ...], instance: DagsterInstance) -> dg.SensorResult | dg.SkipReason:
+    """The run that the decision log asks for, or why none is launched.
+
+    A round is known by the first trigger that it takes up; its runs carry that as a tag, retries of Dagster's too. A
+    round whose runs all failed is launched again, up to three times.
+    """
+    waiting = pending_triggers(entries)
+    unfinished = _unfinished_round(task, entries, instance)
+    if not waiting and unfinished is None:
+        return dg.SkipReason("nothing asks for a round")
+    going_on = instance.get_runs(dg.RunsFilter(job_name=retrain_job_name(task), statuses=UNDER_WAY))
+    if going_on:
+        return dg.SkipReason(f"run {going_on[0].run_id[:8]} of a round is under way")
+    first = waiting[0] if waiting else unfinished
+    assert first is not None
+    failed = len(_runs(task, first.sha256, instance))
+    if failed >= MOST_ATTEMPTS:
+        return dg.SkipReason(
+            f"{failed} runs of the round that {first.sha256[:12]} asked for failed; look at the last one, mend what it "
+            f"says, then ask again: playbook retrain {task}"
+        )
+    kinds = sorted({kind for entry in (first, *waiting) for kind in kinds_of(entry)})
+    request = dg.RunRequest(
+        run_key=f"retrain-{task}-{first.sha256}-{failed}",
+        tags={TASK_TAG: task, ROUND_TAG: first.sha256, TRIGGER_TAG: ",".join(kinds)},
+    )
+    return dg.SensorResult(run_requests=[request])
+
+
+def _unfinished_round(task: str, entries: tuple[Entry, ...], instance: DagsterInstance) -> Entry | None:
+    """The first trigger of the latest round, where no run brought that round to its end."""
+    done = last_round(entries)
+    if done is None:
+        return None
+    triggers = done.inputs.get("triggers")
+    sha = str(triggers[0]) if isinstance(triggers, list) and triggers else ""
+    run = instance.get_run_by_id(str(done.body.get("run_id", "")))
+    if run is None or TRIGGER_TAG not in run.tags:  # the command line's own run: whoever started it sees how it ends
+        return None
+    if any(one.status == dg.DagsterRunStatus.SUCCESS for one in [run, *_runs(task, sha, instance)]):
+        return None
+    return next((entry for entry in entries if entry.sha256 == sha), None)
+
+
+def _runs(task: str, trigger: str, instance: DagsterInstance) -> list[dg.DagsterRun]:
+    return list(instance.get_runs(dg.RunsFilter(job_name=retrain_job_name(task), tags={ROUND_TAG: trigger})))
+
+
+def ask(task: Task, places: Settings, *, by: str, reason: str, day: date | None = None) -> Entry:
+    """Ask for a round from the command line."""
+    name = task.spec.task
+    return ask_for_round(World(places).decision_log(name), name, {"button": reason}, by=by, day=day)
+
+
+def monitor_days(task: Task, places: Settings, days: Sequence[date]) -> None:
+    """Materialise the daily assets of some days in this process, oldest first; the page is written with the last one.
+
+    Raises:
+        PlaybookError: a day failed; the days before it are done.
+    """
+    from pipelines.instance import prepare_home
+
+    prepare_home(places)
+    with dg.DagsterInstance.get() as instance:
+        watch = day_watcher(task, places, instance)
+        for day in sorted(days):
+            watch(day, page=day == max(days))
+
+
+class DayWatch(Protocol):
+    """Looks at one day."""
+
+    def __call__(self, day: date, page: bool = False) -> None:
+        """Materialise its daily assets; with `page`, write the monitoring page, too."""
+
+
+def day_watcher(task: Task, places: Settings, instance: DagsterInstance) -> DayWatch:
+    """A function that materialises the daily assets of a day in this process."""
+    from pipelines.factory import resources_of, task_definitions
+    from pipelines.launch import failure_of, quietly
+    from playbook.errors import PlaybookError
+
+    quietly()
+    job = task_definitions(task, places, resources_of(places)).resolve_job_def(monitor_job_name(task.spec.task))
+
+    def watch(day: date, page: bool = False) -> None:
+        done = job.execute_in_process(
+            instance=instance,
+            partition_key=day.isoformat(),
+            raise_on_error=False,
+            tags={} if page else {NO_PAGE_TAG: "replay"},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        if not done.success:
+            raise PlaybookError(f"{task.spec.task}, {day}: {failure_of(done)}")
+
+    return watch

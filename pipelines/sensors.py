@@ -9,7 +9,7 @@ import dagster as dg
 from pipelines.tags import TASK_TAG, TRIGGER_TAG
 from playbook.artifacts import SignOff
 from playbook.decide.log import Entry
-from playbook.plays import PACKAGED, SIGN_OFF
+from playbook.plays import HANDOFF, PACKAGED, SIGN_OFF
 from playbook.settings import Settings
 from playbook.store import Store
 from playbook.taskfile import Task
@@ -25,7 +25,7 @@ def package_job_name(task: str) -> str:
 
 def package_job(task: Task, assets: Sequence[dg.AssetsDefinition]) -> dg.UnresolvedAssetJobDefinition:
     """The job that reads the sign-off again and packages, or skips packaging after a rejection."""
-    keys = [key for asset in assets for key in asset.keys if key.path[-1] in (SIGN_OFF, PACKAGED)]
+    keys = [key for asset in assets for key in asset.keys if key.path[-1] in (SIGN_OFF, PACKAGED, HANDOFF)]
     return dg.define_asset_job(
         package_job_name(task.spec.task),
         # Objects, never strings: beside DVC a string selection does not parse.
@@ -53,9 +53,9 @@ def sign_off_sensor(task: Task, places: Settings, job: dg.UnresolvedAssetJobDefi
         description=f"Packages {name} when {task.spec.owners.sign_off} has decided.",
     )
     def follow(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        from playbook.decide.log import DecisionLog
+        from playbook.decide.log import open_decision_log
 
-        entries = DecisionLog(places.decision_log(name)).entries()
+        entries = open_decision_log(places, name).entries()
         if not entries:
             return dg.SkipReason("no decision is on record yet")
         cursor = entries[-1].sha256

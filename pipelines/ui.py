@@ -116,14 +116,19 @@ def dagster_service(places: Settings, port: int) -> Service:
         "PLAYBOOK_TASKS": os.pathsep.join(str(folder) for folder in places.task_folders[1:]),
         "DAGSTER_HOME": str(home),
     }
+    if places.mlflow_artifacts:
+        resolved["PLAYBOOK_MLFLOW_ARTIFACTS"] = places.mlflow_artifacts
     environment = {**child_environment(), **resolved}
     return Service("Dagster", command, environment, port, "/server_info", places.home / "logs" / "dagster.log")
 
 
 def mlflow_service(places: Settings, port: int) -> Service:
     """MLflow's server."""
-    command = server_command(Tracking.from_settings(places), port)
-    return Service("MLflow", command, server_environment(), port, "/health", places.home / "logs" / "mlflow.log")
+    tracking = Tracking.from_settings(places)
+    command = server_command(tracking, port)
+    return Service(
+        "MLflow", command, server_environment(tracking), port, "/health", places.home / "logs" / "mlflow.log"
+    )
 
 
 @contextmanager

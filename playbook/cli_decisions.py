@@ -118,12 +118,12 @@ def relabel(task: str, queue: Path | None, by: str | None, signature: Path | Non
 @click.option("--verify", is_flag=True, help="Only verify the chain of hashes, and print the last one.")
 def log(task: str, as_json: bool, verify: bool) -> None:
     """Print every decision about TASK, verified, and write them as a page."""
-    from playbook.decide.log import DecisionLog
+    from playbook.decide.log import open_decision_log
     from playbook.decide.log_page import log_text, render_log_page
 
     places = settings()
     name = load_task(locate_task(task, places)).spec.task
-    entries = DecisionLog(places.decision_log(name)).entries()
+    entries = open_decision_log(places, name).entries()
     if verify:
         last = entries[-1].sha256 if entries else "no entry yet"
         click.echo(f"{len(entries)} entries, unbroken; the last one is {last}")
@@ -146,12 +146,19 @@ def _served(case: Case) -> str:
     model = bound.store.current(bound.task.spec.task, PACKAGED, PackagedModel)
     if model is None or model.skipped or model.evaluation != bound.evaluation.digest:
         return ""
-    client = f"mlflow.MlflowClient({settings().mlflow_tracking_uri!r})"
-    take_back = f"import mlflow; {client}.delete_registered_model_alias({model.name!r}, {model.alias!r})"
+    if model.alias != bound.task.spec.package.alias:  # registered, and not promoted
+        return ""
+    places = settings()
+    shown = places.mlflow_place == places.mlflow_tracking_uri  # else it carries a password
+    uri = repr(places.mlflow_place) if shown else "playbook.settings.settings().mlflow_tracking_uri"
+    client = f"mlflow.MlflowClient({uri})"
+    take_back = (
+        f"import mlflow, playbook.settings; {client}.delete_registered_model_alias({model.name!r}, {model.alias!r})"
+    )
     return (
         f"but version {model.version} of {model.name} was registered on this evaluation, and models:/{model.name}@"
-        f"{model.alias} goes on serving it: rejecting moves no alias. Point {model.alias} at an earlier version on "
-        f"MLflow's page of the model, or take the alias away: python -c {shlex.quote(take_back)}"
+        f"{model.alias} goes on serving it: rejecting moves no alias. Put the version before back (playbook rollback "
+        f"{bound.task.called()} --as NAME --reason TEXT), or take the alias away: python -c {shlex.quote(take_back)}"
     )
 
 

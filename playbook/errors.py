@@ -13,6 +13,8 @@ PlaybookError
 ├── TrainingFailed       the training worker ended without a result                       exit status 1
 ├── SignatureRefused     an SSH signature does not prove what it should                   exit status 1
 ├── ApprovalRefused      a sign-off, rejection or waiver may not be recorded              exit status 1
+├── PromotionRefused     a model version may not go into production, or not back          exit status 1
+├── NotReproduced        the same recipe came to other weights                            exit status 1
 └── ParityError          a reloaded model answers differently from the trained one        exit status 1
 
 A message says what was expected, what was found and what to do.
@@ -89,6 +91,18 @@ class ApprovalRefused(PlaybookError):
     def __init__(self, what: str, reasons: Sequence[str]) -> None:
         self.reasons = tuple(reasons)
         super().__init__(f"{what}\n" + "\n".join(f"  {reason}" for reason in reasons))
+
+
+class PromotionRefused(PlaybookError):
+    """A version may not be promoted or rolled back to; `reasons` lists everything that stands against it."""
+
+    def __init__(self, what: str, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(f"{what}\n" + "\n".join(f"  {reason}" for reason in reasons))
+
+
+class NotReproduced(PlaybookError):
+    """A handoff package cannot be reproduced from what lies here, or came to other weights."""
 
 
 class ParityError(PlaybookError):

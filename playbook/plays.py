@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from playbook.artifacts import (
+    Accumulation,
     Artifact,
     BaseSelection,
     Candidate,
@@ -11,10 +12,12 @@ from playbook.artifacts import (
     Decision,
     Evaluation,
     FrozenBaseline,
+    Handoff,
     LabelAudit,
     PackagedModel,
     ProblemStatement,
     ReferenceBaselines,
+    Refresh,
     Rung,
     SignOff,
 )
@@ -48,6 +51,7 @@ def rung_name(index: int) -> str:
 def asset_kinds(spec: TaskSpec) -> dict[str, type[Artifact]]:
     """Every asset of a task with the artefact that it hands on, upstream first."""
     return {
+        ACCUMULATED: Accumulation,
         PROBLEM: ProblemStatement,
         DATASET: DatasetVersion,
         REFERENCES: ReferenceBaselines,
@@ -56,11 +60,13 @@ def asset_kinds(spec: TaskSpec) -> dict[str, type[Artifact]]:
         FROZEN: FrozenBaseline,
         AUDIT: LabelAudit,
         **{rung_name(index): Rung for index in range(1, spec.adaptation.max_rungs + 1)},
+        REFRESH: Refresh,
         CANDIDATE: Candidate,
         CONTROLS: Controls,
         EVALUATION: Evaluation,
         SIGN_OFF: SignOff,
         PACKAGED: PackagedModel,
+        HANDOFF: Handoff,
     }
 
 

@@ -100,12 +100,12 @@ def apply_queue(task: Task, queue_csv: Path, *, by: str, places: Settings, signa
 
 def _record(task: Task, places: Settings, done: Relabelled, content: bytes, by: str) -> None:
     """Put the review into the decision log."""
-    from playbook.decide.log import DecisionLog
+    from playbook.decide.log import open_decision_log
 
     title = f"{done.changed} labels corrected and {done.confirmed} confirmed by {by}"
     body = {"left_open": done.left_open, "touches_test": done.touches_test, "signed_by": done.signed_by}
     inputs = {"queue": hashlib.sha256(content).hexdigest()}
-    DecisionLog(places.decision_log(task.spec.task)).append("relabel", title, by=by, inputs=inputs, body=body)
+    open_decision_log(places, task.spec.task).append("relabel", title, by=by, inputs=inputs, body=body)
 
 
 def _content(queue_csv: Path) -> bytes:

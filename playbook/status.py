@@ -20,8 +20,9 @@ from playbook.artifacts import (
     Rung,
     SignOff,
 )
-from playbook.decide.log import DecisionLog
+from playbook.decide.log import open_decision_log
 from playbook.evaluate.binding import target_changed
+from playbook.operate.promotion import standing
 from playbook.plays import (
     AUDIT,
     BASE,
@@ -33,6 +34,7 @@ from playbook.plays import (
     FROZEN,
     PACKAGED,
     REFERENCES,
+    REFRESH,
     SIGN_OFF,
     asset_kinds,
     rung_name,
@@ -86,7 +88,7 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
         "blockers": [blocker.model_dump() for blocker in evaluation.blockers] if evaluation else [],
         "cost": evaluation.cost.model_dump() if evaluation and evaluation.cost else None,
         "sign_off": _sign_off(found),
-        "model": _model(found),
+        "model": _model(task, places, found),
         "seconds": _seconds(found),
         "report": str(report) if dataset is not None and report.exists() else None,
     }
@@ -114,7 +116,7 @@ def _todays(task: Task, dataset: DatasetVersion | None, found: dict[str, Any]) -
 
 def _note_decisions(task: Task, places: Settings, evaluation: Evaluation | None, found: dict[str, Any]) -> None:
     """Read the log: an approval that no run has taken up yet is awaited no more, a rejection counts at once."""
-    entries = DecisionLog(places.decision_log(task.spec.task)).entries()
+    entries = open_decision_log(places, task.spec.task).entries()
     approval = _done(found.get(SIGN_OFF), SignOff)
     if approval is None or evaluation is None:
         return
@@ -284,14 +286,20 @@ def _test_side(evaluation: Evaluation | None) -> dict[str, Any] | None:
     }
 
 
-def _model(found: dict[str, Any]) -> dict[str, Any] | None:
+def _model(task: Task, places: Settings, found: dict[str, Any]) -> dict[str, Any] | None:
+    """The model in production: what was packaged, or what a rollback put in its place since."""
     model = _done(found.get(PACKAGED), PackagedModel)
-    return (
-        {"name": model.name, "version": model.version, "alias": model.alias, "source": model.source} if model else None
-    )
+    if model is None:
+        return None
+    alias = task.spec.package.alias
+    now = standing(open_decision_log(places, task.spec.task).entries(), alias)
+    version = now.champion or model.version
+    source = model.source if version == model.version else now.source
+    named = {"name": model.name, "version": version, "alias": alias, "source": source}
+    return {**named, "previous": now.previous or None, "packaged": model.version}
 
 
 def _seconds(found: dict[str, Any]) -> dict[str, float]:
     seconds = {name: artifact.seconds for name, artifact in found.items() if artifact is not None}
-    training = [s for name, s in seconds.items() if name in {FROZEN, CONTROLS} or name.startswith("rung_")]
+    training = [s for name, s in seconds.items() if name in {FROZEN, CONTROLS, REFRESH} or name.startswith("rung_")]
     return {"total": round(sum(seconds.values()), 1), "training": round(sum(training), 1)}

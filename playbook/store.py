@@ -38,6 +38,13 @@ def file_ref(path: Path) -> FileRef:
     return FileRef(name=path.name, sha256=file_sha256(path), size=path.stat().st_size)
 
 
+PARTITION = "current-"  # begins the pointer of one partition
+
+
+def _pointer(partition: str) -> str:
+    return f"{PARTITION}{partition}" if partition else "current"
+
+
 class Store:
     """Artefacts under one fsspec URL; `cache` is a local folder for files of a remote store."""
 
@@ -110,14 +117,22 @@ class Store:
             )
         return artifact
 
-    def set_current(self, task: str, asset: str, key: str) -> None:
-        """Make the result under `key` the one that the catalogue shows."""
+    def set_current(self, task: str, asset: str, key: str, partition: str = "") -> None:
+        """Make the result under `key` the one that the catalogue shows; of a partitioned asset, for that partition."""
         self.fs.makedirs(f"{self.base}/{task}/{asset}", exist_ok=True)
-        self._write_text(f"{self.base}/{task}/{asset}/current", key)
+        self._write_text(f"{self.base}/{task}/{asset}/{_pointer(partition)}", key)
 
-    def current(self, task: str, asset: str, kind: type[A]) -> A | None:
-        """The result that the catalogue shows, or None."""
-        where = f"{self.base}/{task}/{asset}/current"
+    def partitions(self, task: str, asset: str) -> list[str]:
+        """Partitions of an asset that have a result, sorted."""
+        folder = f"{self.base}/{task}/{asset}"
+        if not self.fs.exists(folder):
+            return []
+        names = (str(path).rsplit("/", 1)[-1] for path in self.fs.ls(folder, detail=False))
+        return sorted(name.removeprefix(PARTITION) for name in names if name.startswith(PARTITION))
+
+    def current(self, task: str, asset: str, kind: type[A], partition: str = "") -> A | None:
+        """The result that the catalogue shows (of a partitioned asset, for that partition), or None."""
+        where = f"{self.base}/{task}/{asset}/{_pointer(partition)}"
         if not self.fs.exists(where):
             return None
         return self.get(task, asset, self.fs.cat_file(where).decode().strip(), kind)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from playbook.errors import TaskFileError
+from playbook.errors import DataError, TaskFileError
 from playbook.settings import Settings, settings
 from playbook.spec import TaskSpec
 
@@ -60,7 +60,25 @@ def load_task(path: str | Path) -> Task:
     """
     path = Path(path).resolve()
     remedy = "`playbook tasks` lists known tasks, `playbook init` writes one"
-    return Task(load_document(path, TaskSpec, remedy), path)
+    return grown(Task(load_document(path, TaskSpec, remedy), path))
+
+
+def grown(task: Task) -> Task:
+    """The task with the classes that retraining found in outcomes and wrote beside the task's data, as they are now.
+
+    Raises:
+        TaskFileError: the file with these classes cannot be read.
+    """
+    from playbook.data.accumulated import read_classes, with_classes
+
+    named = task.spec.data.accumulated
+    if named is None or named.classes is None:
+        return task
+    try:
+        data = with_classes(task.spec.data, read_classes(Path(task.resolve(named.classes))))
+    except DataError as error:
+        raise TaskFileError(str(task.path), [f"data.accumulated.classes: {error}"]) from None
+    return Task(task.spec.model_copy(update={"data": data}), task.path)
 
 
 def load_document(path: Path, kind: type[D], remedy: str) -> D:

@@ -48,6 +48,9 @@ data:
   #   second_annotator: ../../data/{name}/second.csv     # row id, label: a sample that a second person labelled
   #   guideline: ../../data/{name}/GUIDELINE.md          # defines every class, with edge cases
   #   corrections: ../../data/{name}/corrections.csv     # written by `playbook relabel`
+  # accumulated:               # what production adds; retraining writes both files (columns.id is needed)
+  #   rows: ../../data/{name}/accumulated.csv
+  #   classes: ../../data/{name}/accumulated_classes.yaml   # without it a new class is only reported
   # production: {{latest: 0.2}}  # the newest part of the test split, or path: a file with rows like production's
 
 # decision:                    # the gate's questions; what is left out is reported as open
@@ -79,6 +82,18 @@ adaptation:
 #   behaviour: ../../data/{name}/behaviour.yaml   # what must not change an answer, what must, what must always be right
 sign_off:
   mode: recorded               # `playbook approve` with three answers; signed: with an SSH key; automatic: by rule
+
+# serving:                     # the prediction log
+#   log_share: 1.0
+#   retention_days: 365
+#   redact: {{columns: [], patterns: ['[\\w.+-]+@[\\w-]+\\.[\\w.]+']}}   # blanked before it is written
+# monitoring: {{window_days: 7, false_alarm_rate: 0.01}}
+# retraining:
+#   drift: {{alarms: 3, windows: 5}}   # alarms in so many of the last daily windows
+#   new_labels: 500            # labelled rows that no dataset version has
+#   cool_down_days: 14
+#   min_new_labels: 100
+#   schedule: '0 3 1 * *'      # ask for a round at fixed times, too
 """
 
 

@@ -18,7 +18,8 @@ class ArtifactIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Make the artefact the current one of its asset."""
         task, asset = context.asset_key.path
-        self.world.store.set_current(task, asset, obj.play_key)
+        partition = context.partition_key if context.has_partition_key else ""
+        self.world.store.set_current(task, asset, obj.play_key, partition)
 
     def load_input(self, context: dg.InputContext) -> Artifact:
         """Load the current artefact of the upstream asset, verified against the type that the play asks for.
@@ -28,7 +29,8 @@ class ArtifactIOManager(dg.IOManager):
         """
         task, asset = context.asset_key.path
         kind = context.dagster_type.typing_type
-        found = self.world.store.current(task, asset, kind)
+        partition = context.asset_partition_key if context.has_asset_partitions else ""
+        found = self.world.store.current(task, asset, kind, partition)
         if found is None:
             raise ArtifactError(f"{task}/{asset} has no result yet; materialise it first, or run the whole task")
         return found

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from playbook.data.prepare import PROFILE
+from playbook.data.tables import ROW_ID
 from playbook.data.versions import RowsBySplit, read_versions, record_version, rows_by_split
 from playbook.errors import DataError, StorageError
 from playbook.settings import Settings, child_environment, quiet_environment, settings
@@ -71,6 +72,15 @@ class DatasetVersions:
                 _push(repository, stage, self.places.dvc_remote)
         log(f"dataset version {prepared.number}, {prepared.dataset_hash}: {prepared.changelog}")
         return prepared
+
+    def test_ids(self, task: Task, dataset_hash: str) -> frozenset[str] | None:
+        """Ids of the rows that a dataset version's test split had; None where DVC's cache no longer has it.
+
+        Nothing but the ids is read: the split itself stays closed.
+        """
+        stage = project_stage(self.places.root, task) or own_stage(self.places.home, task)
+        with self._repository(stage) as repository:
+            return _test_ids_in_cache(Path(repository.cache.local.path), dataset_hash)
 
     @contextmanager
     def _one_at_a_time(self, task: Task) -> Iterator[None]:
@@ -176,15 +186,33 @@ def _message(stderr: str, stage: Stage) -> str:
 
 def _rows_in_cache(cache: Path, dataset_hash: str) -> RowsBySplit | None:
     """Rows of an earlier version, from DVC's cache; None where the cache no longer has them."""
+    files = _files_in_cache(cache, dataset_hash)
+    try:
+        return rows_by_split({split: files[f"{split}.parquet"] for split in SPLITS})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _test_ids_in_cache(cache: Path, dataset_hash: str) -> frozenset[str] | None:
+    import pandas as pd
+
+    files = _files_in_cache(cache, dataset_hash)
+    try:
+        return frozenset(pd.read_parquet(files["test.parquet"], columns=[ROW_ID])[ROW_ID])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _files_in_cache(cache: Path, dataset_hash: str) -> dict[str, Path]:
+    """Files of a dataset version by their name, where the cache has them; none where it does not know the version."""
 
     def place(digest: str) -> Path:
         return cache / digest[:2] / digest[2:]
 
     try:
-        files = {entry["relpath"]: place(entry["md5"]) for entry in json.loads(place(dataset_hash).read_bytes())}
-        return rows_by_split({split: files[f"{split}.parquet"] for split in SPLITS})
+        return {entry["relpath"]: place(entry["md5"]) for entry in json.loads(place(dataset_hash).read_bytes())}
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {}
 
 
 def _push(repository: Any, stage: Stage, remote: str | None) -> None:

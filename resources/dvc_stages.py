@@ -12,6 +12,7 @@ import yaml
 
 import playbook.data
 from playbook.artifacts import canonical_hash
+from playbook.data.accumulated import accumulated_files
 from playbook.data.annotations import label_file
 from playbook.data.labelling import RESTS_ON
 from playbook.data.read import is_url, sources_of
@@ -79,9 +80,10 @@ def _require_dependencies(file: Path, name: str, task: Task, deps: list[Path]) -
 
 
 def _label_files(task: Task) -> list[Path]:
-    """Files of `data.labels` that preparing reads; corrections only once there are some."""
+    """Files of `data.labels` and `data.accumulated` that preparing reads; those that grow only once they are there."""
     found = {part: label_file(task, part) for part in RESTS_ON}
-    return [path for part, path in found.items() if path and (part != "corrections" or path.is_file())]
+    named = [path for part, path in found.items() if path and (part != "corrections" or path.is_file())]
+    return [*named, *accumulated_files(task)]
 
 
 def own_stage(home: Path, task: Task) -> Stage:

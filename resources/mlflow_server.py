@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+from playbook.database import is_postgres
 from playbook.settings import QUIET_ENVIRONMENT
 from resources.tracking import Tracking
 
@@ -18,23 +19,28 @@ PORT = 5000
 
 
 def server_command(tracking: Tracking, port: int = PORT) -> list[str]:
-    """Command line of MLflow's server on loopback; run it with `server_environment()`. Prepares a local database."""
+    """Command line of MLflow's server on loopback; run it with `server_environment(tracking)`. Prepares a database.
+
+    A URL with a password is not in it, as every user of a machine can read command lines; the environment has it.
+    """
     _ = tracking.client  # the schema is there before the server asks for it
-    artifacts = tracking.artifacts
-    place = ["--default-artifact-root", artifacts.as_uri()] if artifacts else []
+    store = [] if is_postgres(tracking.uri) else ["--backend-store-uri", tracking.uri]
+    place = ["--default-artifact-root", tracking.artifacts] if tracking.artifacts else []
     address = ["--host", LOOPBACK, "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking.uri, *place, *address]
+    return [sys.executable, "-m", "mlflow", "server", *store, *place, *address]
 
 
-def server_environment() -> dict[str, str]:
-    """Environment of the server: this process's, telemetry off, no job workers, no unpickling."""
-    return {**os.environ, **QUIET_ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+def server_environment(tracking: Tracking | None = None) -> dict[str, str]:
+    """Environment of the server: this process's, telemetry off, no job workers, no unpickling, a database's URL."""
+    store = {"MLFLOW_BACKEND_STORE_URI": tracking.uri} if tracking and is_postgres(tracking.uri) else {}
+    return {**os.environ, **QUIET_ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **store}
 
 
 def serve_model_command(uri: str, port: int) -> list[str]:
     """Command line that answers over HTTP with a registered model (`models:/tickets@champion`), on loopback.
 
-    The alias is resolved when the server starts: start it again after a promotion. Set MLFLOW_TRACKING_URI for it.
+    This is MLflow's server as it is: it logs nothing, and resolves the alias when it starts. `playbook serve`
+    (`resources.serving_app`) follows the alias and logs. Set MLFLOW_TRACKING_URI for it.
     """
     options = ["--env-manager", "local", "--host", LOOPBACK, "--port", str(port), "--workers", "1"]
     return [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", uri, *options]

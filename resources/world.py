@@ -11,6 +11,7 @@ from playbook.store import Store
 
 if TYPE_CHECKING:
     from playbook.decide.log import DecisionLog
+    from playbook.operate.prediction_log import PredictionLog
     from resources.dvc import DatasetVersions
     from resources.gate import DataGate
     from resources.registry import Registry
@@ -64,9 +65,15 @@ class World:
 
     def decision_log(self, task: str) -> DecisionLog:
         """Every decision about a task, append-only."""
-        from playbook.decide.log import DecisionLog
+        from playbook.decide.log import open_decision_log
 
-        return DecisionLog(self.places.decision_log(task))
+        return open_decision_log(self.places, task)
+
+    def prediction_log(self, task: str) -> PredictionLog:
+        """Logged inputs, predictions and outcomes of a task."""
+        from playbook.operate.prediction_log import open_prediction_log
+
+        return open_prediction_log(self.places, task)
 
     def test_ledger(self, task: str) -> Path:
         """The record of all openings of a task's test split; it outlives an emptied store."""

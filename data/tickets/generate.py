@@ -136,13 +136,13 @@ def clean_tickets(rng: random.Random, customers: dict[str, tuple[float, Voice]],
     return tickets
 
 
-def build(seed: int) -> list[Ticket]:
+def build(seed: int, count: int = ROWS) -> list[Ticket]:
     """Make every row, planted ones included, ordered by date and numbered."""
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     customers = make_customers(rng)
     broken = sum(len(values) for _, _, values in BROKEN_FIELDS)
     planted = EXACT_COPIES + NEAR_COPIES + sum(len(texts) for texts in GARBAGE_TEXT.values())
-    clean = clean_tickets(rng, customers, ROWS - planted)
+    clean = clean_tickets(rng, customers, count - planted)
     spares, tickets = clean[:broken], clean[broken:]
     plant_wrong_labels(rng, tickets)
     plant_markup(rng, tickets)
@@ -217,11 +217,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE / "raw")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=ROWS, help="of the whole year, planted ones included")
     parser.add_argument("--truth", type=Path, default=HERE / "truth.json", help="kept outside --out on purpose")
     planted = HERE / "planted_label_errors.csv"
     parser.add_argument("--planted", type=Path, default=planted, help="ids of the wrong labels, kept outside likewise")
     args = parser.parse_args()
-    rows = build(args.seed)
+    rows = build(args.seed, args.rows)
     second_rng = random.Random(args.seed + 1)  # noqa: S311 - repeatable on purpose
     second = second_annotator(second_rng, rows)
     args.out.mkdir(parents=True, exist_ok=True)

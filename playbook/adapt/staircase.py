@@ -81,7 +81,7 @@ def make_ledger(frozen: FrozenBaseline, rungs: Sequence[Rung]) -> tuple[LedgerRo
         if rung.validation is not None and not rung.skipped:
             rows.append(
                 LedgerRow(
-                    step=f"rung_{rung.index}",
+                    step=rung.step,
                     unfrozen=rung.unfrozen,
                     validation=rung.validation.value,
                     gain=rung.gain,

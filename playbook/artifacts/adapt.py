@@ -44,6 +44,11 @@ class FrozenBaseline(Adapted):
     l2_grid: dict[str, float] = Field(default_factory=dict)  # strength -> validation metric
     meets_target: bool = False
 
+    @property
+    def step(self) -> str:
+        """Name of its asset."""
+        return "frozen_baseline"
+
 
 class Rung(Adapted):
     """One more block unfrozen, from the checkpoint of the last rung kept (4.2).
@@ -62,6 +67,23 @@ class Rung(Adapted):
     stopped: str = ""  # why training ended
     resumed: int = 0  # epochs that an earlier, interrupted attempt had finished
 
+    @property
+    def step(self) -> str:
+        """Name of its asset."""
+        return f"rung_{self.index}"
+
+
+class Refresh(Rung):
+    """The champion trained further on data that has grown (6.6): the same blocks, from its own checkpoint."""
+
+    kind: ClassVar[str] = "refresh"
+    version: str = ""  # of the champion that it started from
+
+    @property
+    def step(self) -> str:
+        """Name of its asset."""
+        return "refresh"
+
 
 class LedgerRow(Part):
     """One attempt on the staircase."""
@@ -79,7 +101,7 @@ class LedgerRow(Part):
 class Candidate(Artifact):
     """What validation chose, with the ledger of all attempts (Play 5's trigger).
 
-    `model` is the digest of the chosen Adapted artefact; `source` is `frozen_baseline` or `rung_K`.
+    `model` is the digest of the chosen Adapted artefact; `source` is `frozen_baseline`, `rung_K` or `refresh`.
     """
 
     kind: ClassVar[str] = "candidate"
@@ -87,6 +109,7 @@ class Candidate(Artifact):
     source: str = ""
     model: str = ""
     ledger: tuple[LedgerRow, ...] = ()
+    referee: str = ""  # the refreshed champion beside what was trained anew, where there is one
     diagnosis: str = ""
     diagnoses: dict[str, str] = Field(default_factory=dict)  # step -> what its curve says (4.7)
     next_thing: str = ""  # the next thing to do, from the last curve

@@ -139,6 +139,28 @@ class Regression(Part):
     text: str
 
 
+class RecallChange(Part):
+    """Recall of one class on the same rows; `before` is None where the incumbent does not know the class."""
+
+    before: float | None
+    after: float | None
+    rows: int
+
+
+class Incumbent(Part):
+    """The model that serves, beside the one that would replace it, on the same test split (6.6)."""
+
+    version: str
+    score: Score  # of the incumbent
+    delta: Figure  # what would ship minus the incumbent, on all rows, paired
+    old_rows: int = 0  # rows that the incumbent's own test split had
+    new_rows: int = 0
+    forgetting: Figure | None = None  # delta on the old rows: negative is forgotten
+    on_new: Figure | None = None  # delta on the new rows
+    recall: dict[str, RecallChange] = Field(default_factory=dict)
+    text: str = ""
+
+
 class Speed(Part):
     """What an answer takes and costs on this hardware (5.5)."""
 
@@ -174,6 +196,7 @@ class Blocker(Part):
         "shifted_test",
         "label_agreement",
         "negative_transfer",
+        "incumbent",
     ]
     text: str
 
@@ -216,6 +239,7 @@ class Evaluation(Artifact):
     slices: Slices = Slices()
     behaviour: tuple[BehaviourTest, ...] = ()
     regressions: tuple[Regression, ...] = ()
+    incumbent: Incumbent | None = None  # where another version serves
     speed: tuple[Speed, ...] = ()
     shifts: tuple[Shift, ...] = ()
     production: Score | None = None  # what ships (or the candidate) on rows like those of production, where labelled

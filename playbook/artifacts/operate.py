@@ -59,6 +59,7 @@ class DriftFigure(Part):
     value: float
     threshold: float | None = None  # above it (or below, where `low` is set) is an alarm; None: it is only shown
     low: float | None = None
+    usual: float | None = None  # where it lies without drift, from the reference
     alarm: bool = False
     p_value: float | None = None
 
@@ -87,9 +88,9 @@ class RetrainDecision(Artifact):
     kind: ClassVar[str] = "retrain_decision"
     day: str = ""
     fired: bool = False
-    triggers: dict[str, str] = Field(default_factory=dict)  # Trigger -> what was found; those that hold
+    triggers: dict[Trigger, str] = Field(default_factory=dict)  # what was found by those that hold
     held_back: str = ""  # why nothing fires although a trigger holds
-    checked: dict[str, str] = Field(default_factory=dict)  # Trigger -> what was found, all that were looked at
+    checked: dict[Trigger, str] = Field(default_factory=dict)  # what was found by all that were looked at
     new_labels: int = 0
     log_entry: str = ""  # of the decision log, where it fired
 

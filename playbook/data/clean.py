@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 import pandas as pd
 
+from playbook.data.accumulated import ACCUMULATED
 from playbook.data.read import ASKED
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
 from playbook.data.text import clean_text, comparison_key
@@ -140,6 +141,11 @@ def _repeated_ids(rows: pd.DataFrame) -> pd.DataFrame:
     return _mark(rows, {i: (REPEATED_ID, f"an earlier row has the id {fit[ROW_ID][i]}") for i in fit.index[again]})
 
 
+def _source_agrees(group: pd.DataFrame) -> bool:
+    """Whether all rows of the source with one text have one label, so that only added rows contradict it."""
+    return bool(group.loc[group[ASKED] != ACCUMULATED, LABEL].nunique() == 1)
+
+
 def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
     fit = rows[(rows[REASON] == "") & (rows[LABEL] != "")]
     keys = pd.Series(map(comparison_key, fit[TEXT]), index=fit.index, dtype="str")
@@ -149,6 +155,8 @@ def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
         for i in group.index:
             if group[ASKED][i].casefold() in TEST_NAMES:
                 continue  # a test split that the team brought stays as it is
+            if group[ASKED][i] != ACCUMULATED and _source_agrees(group):
+                continue  # what production says never takes a row from the source
             other = group[group[LABEL] != group[LABEL][i]].iloc[0]
             found[i] = (CONFLICT, f"row {other[ROW_ID]} says {other[LABEL]}")
     return _mark(rows, found)

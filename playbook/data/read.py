@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import fsspec
 import pandas as pd
 
+from playbook.data.accumulated import ACCUMULATED, read_accumulated
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, ROW_ID, TEXT, TIME
 from playbook.errors import DataError
 from playbook.spec import Columns, Data
@@ -169,8 +170,20 @@ def read_rows(task: Task, raw_override: Mapping[str, Path] | None = None) -> pd.
         table = read_table(location)
         _require(table, data.columns, column, location)
         frames.append(_canonical(table, data.columns, asked, column))
-    rows = pd.concat(frames, ignore_index=True)
-    return _with_ids(rows, data.columns.id is not None)
+    rows = _with_ids(pd.concat(frames, ignore_index=True), data.columns.id is not None)
+    return _with_accumulated(task, rows)
+
+
+def _with_accumulated(task: Task, rows: pd.DataFrame) -> pd.DataFrame:
+    """The source's rows, then those that production added; an id that the source has already is a repeated one."""
+    named = task.spec.data.accumulated
+    added = read_accumulated(task)
+    if named is None or added is None:
+        return rows
+    columns = task.spec.data.columns
+    _require(added, columns, None, task.resolve(named.rows))
+    more = _with_ids(_canonical(added, columns, ACCUMULATED, None), columns.id is not None)
+    return pd.concat([rows, more], ignore_index=True)
 
 
 def read_production(task: Task, place: str, raw_override: Mapping[str, Path] | None = None) -> pd.DataFrame:

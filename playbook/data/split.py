@@ -10,6 +10,7 @@ import hashlib
 
 import pandas as pd
 
+from playbook.data.accumulated import ACCUMULATED
 from playbook.data.clean import DETAIL
 from playbook.data.duplicates import near_duplicates
 from playbook.data.read import ASKED
@@ -94,6 +95,10 @@ def _sides(rows: pd.DataFrame, data: Data) -> pd.Series:
             "validation" if side == "train" and position_of(group, splits.seed) < splits.validation else side
             for side, group in zip(sides, rows[GROUP], strict=True)
         ]
+    sides = [
+        side_of(group, splits) if asked == ACCUMULATED else side
+        for side, group, asked in zip(sides, rows[GROUP], rows[ASKED], strict=True)
+    ]
     return pd.Series(sides, index=rows.index, dtype="str")
 
 

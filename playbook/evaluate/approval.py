@@ -20,7 +20,7 @@ from playbook.artifacts import (
     SignOff,
     Waiver,
 )
-from playbook.decide.log import DecisionLog, Entry
+from playbook.decide.log import Entry, open_decision_log
 from playbook.errors import ApprovalRefused
 from playbook.evaluate.binding import SHOWN, Bound, damage, shipping_model, stale
 from playbook.evaluate.sign_off_state import (
@@ -83,7 +83,7 @@ def open_case(task: Task, places: Settings, today: date | None = None) -> Case:
         )
     source, model = shipping_model(evaluation, choice, models)
     bound = Bound(task, store, places.report(name), dataset, base, model, source, evaluation)
-    return make_case(bound, DecisionLog(places.decision_log(name)), today)
+    return make_case(bound, open_decision_log(places, name), today)
 
 
 def statement_of(case: Case, by: str, answers: Mapping[str, str]) -> Statement:
@@ -220,8 +220,11 @@ def _statement(case: Case, mode: Mode, answers: dict[str, str], waivers: tuple[W
 
 
 def _record_approval(case: Case, statement: Statement, title: str, body: Mapping[str, object]) -> Entry:
-    # The same approval is not recorded twice; one after a rejection differs by what it overrules.
+    # The same approval is not recorded twice; one after a rejection differs by what it overrules, one after a rollback
+    # by that rollback: it may put the model back into production, which the approval before cannot.
     key = _about(case)
+    rolled = next((entry.sha256 for entry in reversed(case.log.entries()) if entry.kind == "rollback"), "")
+    body = {**body, "after_rollback": rolled} if rolled else body
     return case.log.append_once(key, "sign_off", title, by=statement.by, inputs=_inputs(case), body=body)
 
 

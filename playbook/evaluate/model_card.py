@@ -200,6 +200,7 @@ def _failures(evaluation: Evaluation) -> str:
     if evaluation.behaviour:
         parts.append(markdown_table(("behavioural test", "cases", "failed", "may fail", ""), _tests(evaluation)))
     parts += [markdown_text(found.text) for found in evaluation.regressions]
+    parts += [markdown_text(evaluation.incumbent.text)] if evaluation.incumbent else []
     return "\n\n".join(parts)
 
 

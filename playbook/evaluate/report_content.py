@@ -157,7 +157,7 @@ def chosen_rung(context: ReportInputs) -> Rung | None:
     choice = context.candidate
     if choice is None or not choice.source:
         return None
-    return next((rung for rung in context.rungs if f"rung_{rung.index}" == choice.source and not rung.skipped), None)
+    return next((rung for rung in context.rungs if rung.step == choice.source and not rung.skipped), None)
 
 
 def shown_model(context: ReportInputs) -> FrozenBaseline | Rung | None:
@@ -191,7 +191,11 @@ def class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def skipped_rungs(context: ReportInputs) -> list[tuple[str, str]]:
     """Rungs that were not tried, with the reason."""
-    return [(f"rung_{rung.index or place}", rung.reason) for place, rung in enumerate(context.rungs, 1) if rung.skipped]
+    return [
+        (rung.step if rung.index else f"rung_{place}", rung.reason)
+        for place, rung in enumerate(context.rungs, 1)
+        if rung.skipped
+    ]
 
 
 def _model_digest(context: ReportInputs) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from playbook.artifacts import Adapted, Evaluation
+from playbook.artifacts import Adapted, Evaluation, Refresh
 from playbook.evaluate import plots, suite_plots
 from playbook.evaluate.report_content import (
     ReportInputs,
@@ -60,6 +60,7 @@ def _details(context: ReportInputs, evaluation: Evaluation) -> dict[PageSection,
         PageSection("confusion", "Where it fails: what is taken for what", note): True,
         PageSection("slices", "Where it fails: slices of the data", note): bool(evaluation.slices.figures),
         PageSection("behaviour", "Where it fails: behavioural tests"): bool(evaluation.behaviour),
+        PageSection("incumbent", "Against the model that serves"): evaluation.incumbent is not None,
         PageSection("regressions", "What it could do before and no longer can"): bool(evaluation.regressions),
         PageSection("examples", "Where it fails: the most confident wrong answers", note): bool(wrong_answers(context)),
         PageSection("calibration", "Can its confidence be trusted?", note): evaluation.calibration is not None,
@@ -114,5 +115,6 @@ def _curves(models: Sequence[Adapted | None]) -> dict[str, Any]:
     found = {}
     for model in models:
         if model is not None and not model.skipped and model.curve:
-            found["frozen head" if model.unfrozen == 0 else f"{model.unfrozen} unfrozen"] = model.curve
+            trained = "refreshed champion" if isinstance(model, Refresh) else f"{model.unfrozen} unfrozen"
+            found["frozen head" if model.unfrozen == 0 else trained] = model.curve
     return found

@@ -10,6 +10,7 @@ The rules, each on its own; a waiver with a reason, a name and an expiry may lif
 | shifted_test | validation and test differ by the rule of `playbook.evaluate.shift` |
 | label_agreement | Cohen's kappa with the second annotator is under `data.labels.min_kappa` |
 | negative_transfer | the candidate loses to a control that had no transfer |
+| incumbent | what would ship is worse than the model that serves: the whole interval is below zero |
 
 A score on production rows that is under the target with an interval that still reaches it is a warning.
 """
@@ -54,6 +55,9 @@ def _found(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None) 
     if evaluation.transfer.transfer == "hurts":
         text = evaluation.transfer.text or "The candidate loses to a control that had no transfer."
         yield Blocker(what="negative_transfer", text=text)
+    served = evaluation.incumbent
+    if served is not None and served.delta.high < 0:
+        yield Blocker(what="incumbent", text=f"It is worse than what serves. {served.text}")
 
 
 def headline_warnings(evaluation: Evaluation) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ class Retraining(Section):
     min_new_labels: int = Field(
         100,
         ge=0,
-        description="A round waits for so many new labelled rows; after drift or a fallen metric, rows since it began.",
+        description="A round waits for so many new labelled rows; after drift alone, rows since it began.",
     )
     new_class_rows: int = Field(
         50, ge=10, description="Outcomes of a class that the task does not know, from which on a round adds it."

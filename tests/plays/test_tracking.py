@@ -1,8 +1,7 @@
-"""MLflow: runs, their nesting and content, several processes at once, and the registry."""
+"""MLflow: runs, their nesting and content, and several processes at once."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import sqlite3
@@ -10,17 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from playbook.errors import ArtifactError, ParityError, PlaybookError, TaskBusy
-from playbook.operate.bundle import bundle_hash
-from playbook.operate.parity import Parity
-from playbook.operate.versions import Identity
+from playbook.errors import PlaybookError, TaskBusy
 from resources.mlflow_server import server_command, server_environment
-from resources.model_folder import serving_requirements
-from resources.registry import Registry, Release
 from resources.tracking import DatasetInput, Tracking, flatten
 from resources.tracking_database import file_lock, sqlite_path, upgrade_database
 
@@ -244,146 +237,6 @@ def test_figures_that_are_no_numbers_are_kept(tracking: Tracking) -> None:
     found = tracking.client.get_run(run_id).data.metrics
     assert math.isnan(found["a"])
     assert found["b"] > 1e300
-
-
-# --- registry
-
-
-def _release(tracking: Tracking, folder: Path, weights: bytes = b"w", **changes: Any) -> Release:
-    bundle = folder / "bundle"
-    bundle.mkdir(exist_ok=True)
-    (bundle / "bundle.json").write_text("{}")
-    (bundle / "model.safetensors").write_bytes(weights)
-    parent = tracking.task_run("registered", "run-1")
-    fields: dict[str, Any] = {
-        "name": folder.name,
-        "alias": "champion",
-        "bundle": bundle,
-        "parity": Parity(200, 1e-7, True, 1e-3, bundle_hash(bundle)),
-        "labels": ("access", "refund"),
-        "identity": Identity("task", "data", "base"),
-        "run_id": tracking.log_attempt(parent, "package"),
-        "source": "rung_2",
-        "dataset_version": 3,
-        "report_sha256": "e" * 64,
-        "example": "where is my refund?",
-    }
-    return Release(**{**fields, **changes})
-
-
-def test_the_winner_is_registered_with_its_provenance(tracking: Tracking, tmp_path: Path) -> None:
-    release = _release(tracking, tmp_path)
-    registered = Registry(tracking).register(release)
-    assert (registered.version, registered.registry_version, registered.reused) == ("1.0.0", "1", False)
-    version = tracking.client.get_model_version_by_alias(release.name, "champion")
-    assert str(version.version) == "1"
-    assert version.run_id == release.run_id
-    assert {key: version.tags[f"playbook/{key}"] for key in ("version", "source", "bundle_sha256", "dataset_hash")} == {
-        "version": "1.0.0",
-        "source": "rung_2",
-        "bundle_sha256": bundle_hash(release.bundle),
-        "dataset_hash": "data",
-    }
-    assert version.tags["playbook/report_sha256"] == "e" * 64
-    assert version.tags["playbook/dataset_version"] == "3"
-
-
-def test_the_logged_folder_is_whole_and_holds_no_pickle(tracking: Tracking, tmp_path: Path) -> None:
-    from mlflow.models import Model
-
-    release = _release(tracking, tmp_path)
-    Registry(tracking).register(release)
-    source = tracking.client.get_model_version_by_alias(release.name, "champion").source
-    folder = Path(source.removeprefix("file://"))
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} <= {"", ".json", ".yaml", ".txt", ".py", ".safetensors", ".typed", ".md"}
-    assert (folder / "code" / "playbook" / "operate" / "bundle.py").is_file()
-    assert not list(folder.rglob("__pycache__"))
-    assert bundle_hash(folder / "artifacts" / "bundle") == bundle_hash(release.bundle)
-    model = Model.load(str(folder))
-    assert [(column.name, column.type.name) for column in model.signature.inputs] == [("text", "string")]
-    assert [column.name for column in model.signature.outputs] == [
-        "label",
-        "probability",
-        "probability_access",
-        "probability_refund",
-    ]
-    assert model.metadata is None or "python_model" not in model.metadata
-    assert Path(model.flavors["python_function"]["model_code_path"]).name == "serving_model.py"
-    requirements = (folder / "requirements.txt").read_text().split()
-    assert requirements == serving_requirements()
-    assert all("==" in line and "+" not in line for line in requirements)
-
-
-def test_a_bundle_that_is_approved_again_says_so(tracking: Tracking, tmp_path: Path) -> None:
-    registry, client = Registry(tracking), tracking.client
-    registry.register(_release(tracking, tmp_path, tags={"playbook/approved_by": "anna"}, description="first"))
-    again = _release(
-        tracking, tmp_path, tags={"playbook/approved_by": "ben"}, description="second", report_sha256="f" * 64
-    )
-    assert registry.register(again).reused
-    version = client.get_model_version(tmp_path.name, "1")
-    assert version.tags["playbook/approved_by"] == "ben" and version.tags["playbook/report_sha256"] == "f" * 64
-    assert version.tags["playbook/version"] == "1.0.0" and version.description == "second"
-
-
-def test_the_same_bundle_is_registered_once(tracking: Tracking, tmp_path: Path) -> None:
-    registry = Registry(tracking)
-    first = registry.register(_release(tracking, tmp_path))
-    second = registry.register(_release(tracking, tmp_path, alias="blue"))
-    assert second.reused
-    assert (second.registry_version, second.version) == (first.registry_version, first.version)
-    assert len(registry.versions(tmp_path.name)) == 1
-    assert registry.at_alias(tmp_path.name, "blue") == registry.at_alias(tmp_path.name, "champion")
-
-
-def test_versions_say_what_changed_and_none_is_overwritten(tracking: Tracking, tmp_path: Path) -> None:
-    registry = Registry(tracking)
-    identities = [
-        Identity("task", "data", "base"),
-        Identity("task", "data", "base"),
-        Identity("task", "data 2", "base"),
-        Identity("task 2", "data 2", "base"),
-    ]
-    for number, identity in enumerate(identities):
-        registry.register(_release(tracking, tmp_path, weights=bytes([number]), identity=identity))
-    assert [v.version for v in registry.versions(tmp_path.name)] == ["1.0.0", "1.0.1", "1.1.0", "2.0.0"]
-    assert len({v.bundle_sha256 for v in registry.versions(tmp_path.name)}) == 4
-
-
-def test_rollback_is_one_call(tracking: Tracking, tmp_path: Path) -> None:
-    registry = Registry(tracking)
-    for number in range(2):
-        registry.register(_release(tracking, tmp_path, weights=bytes([number])))
-    assert registry.point(tmp_path.name, "champion", "1.0.0").registry_version == "1"
-    at_champion = registry.at_alias(tmp_path.name, "champion")
-    assert at_champion is not None
-    assert at_champion.version == "1.0.0"
-    with pytest.raises(ArtifactError, match=r"expected one of versions 1\.0\.0, 1\.0\.1, found 7\.0\.0"):
-        registry.point(tmp_path.name, "champion", "7.0.0")
-    assert registry.at_alias(tmp_path.name, "champion") == at_champion
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"bundle_sha256": "0" * 64}, "expected parity to be proven for bundle"),
-        ({"rows": 0}, "on 0 rows"),
-        ({"same_labels": False}, "answer the same"),
-        ({"largest_difference": 0.5}, r"a difference of 0\.5"),
-        ({"largest_difference": float("nan")}, "a difference of nan"),
-    ],
-)
-def test_nothing_is_registered_without_parity(
-    tracking: Tracking, tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    release = _release(tracking, tmp_path)
-    unproven = dataclasses.replace(release, parity=dataclasses.replace(release.parity, **changes))
-    registry = Registry(tracking)
-    with pytest.raises(ParityError, match=message):
-        registry.register(unproven)
-    assert registry.versions(tmp_path.name) == []
-    assert registry.at_alias(tmp_path.name, "champion") is None
 
 
 def test_server_is_on_loopback_without_workers(tracking: Tracking) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from playbook.artifacts import canonical_hash
 from playbook.decide.log import GENESIS, DecisionLog, Entry
+from playbook.decide.log_files import LogFiles
 from playbook.errors import ArtifactError, LogTampered
 
 
@@ -25,11 +26,11 @@ def log(tmp_path: Path) -> DecisionLog:
 
 
 def lines_of(log: DecisionLog) -> list[bytes]:
-    return log.path.read_bytes().splitlines(keepends=True)
+    return log.storage.path.read_bytes().splitlines(keepends=True)
 
 
 def rewrite(log: DecisionLog, lines: list[bytes]) -> None:
-    log.path.write_bytes(b"".join(lines))
+    log.storage.path.write_bytes(b"".join(lines))
 
 
 def forged(line: bytes, **changes: object) -> bytes:
@@ -42,11 +43,11 @@ def forged(line: bytes, **changes: object) -> bytes:
 
 def refused(log: DecisionLog, match: str) -> None:
     """Neither reading nor adding goes on, and nothing is written."""
-    before = log.path.read_bytes() if log.path.exists() else b""
+    before = log.storage.path.read_bytes() if log.storage.path.exists() else b""
     for use in (log.entries, lambda: log.append("ship", "Ship it", by="playbook")):
         with pytest.raises(LogTampered, match=match):
             use()
-    assert (log.path.read_bytes() if log.path.exists() else b"") == before
+    assert (log.storage.path.read_bytes() if log.storage.path.exists() else b"") == before
 
 
 def test_entries_come_back_as_they_were_written(log: DecisionLog) -> None:
@@ -121,24 +122,24 @@ def test_a_cut_tail_is_named(log: DecisionLog, kept: int) -> None:
 
 
 def test_a_cut_last_line_is_named(log: DecisionLog) -> None:
-    log.path.write_bytes(log.path.read_bytes()[:-1])
+    log.storage.path.write_bytes(log.storage.path.read_bytes()[:-1])
     refused(log, "line 4: the head counts 4 entries")
 
 
 def test_a_deleted_log_is_seen_by_its_head(log: DecisionLog) -> None:
-    log.path.unlink()
+    log.storage.path.unlink()
     refused(log, "line 1: the head counts 4 entries")
 
 
 def test_a_deleted_or_edited_head_is_seen(log: DecisionLog) -> None:
-    kept = log.head.read_bytes()
-    log.head.write_bytes(kept.replace(b'"count":4', b'"count":2'))
+    kept = log.storage.head.read_bytes()
+    log.storage.head.write_bytes(kept.replace(b'"count":4', b'"count":2'))
     refused(log, "line 2: it is not the entry that the head names")
-    log.head.write_text("4\n")
+    log.storage.head.write_text("4\n")
     refused(log, "expected a count and a hash")
-    log.head.unlink()
+    log.storage.head.unlink()
     refused(log, "missing beside a log of 4 entries")
-    log.head.write_bytes(kept)
+    log.storage.head.write_bytes(kept)
     assert len(log.entries()) == 4
 
 
@@ -153,13 +154,13 @@ def test_lines_added_by_hand_are_seen(log: DecisionLog) -> None:
 def test_a_writer_killed_before_the_head_leaves_a_log_that_works(
     log: DecisionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(DecisionLog, "_write_head", lambda self, head: None)  # killed before this
+    monkeypatch.setattr(LogFiles, "write_head", lambda self, head: None)  # killed before this
     log.append("trigger", "Inputs drift", by="playbook")
     monkeypatch.undo()
     assert [entry.kind for entry in log.entries()][-1] == "trigger"
-    assert json.loads(log.head.read_bytes())["count"] == 4
+    assert json.loads(log.storage.head.read_bytes())["count"] == 4
     log.append("relabel", "Ten labels", by="team:data")
-    assert json.loads(log.head.read_bytes())["count"] == 6
+    assert json.loads(log.storage.head.read_bytes())["count"] == 6
     assert [entry.index for entry in log.entries()] == [1, 2, 3, 4, 5, 6]
 
 
@@ -170,7 +171,7 @@ def test_the_entry_ahead_of_the_head_is_verified_by_the_chain(log: DecisionLog) 
 
 
 def test_half_a_line_of_a_killed_writer_is_no_decision(log: DecisionLog) -> None:
-    log.path.write_bytes(log.path.read_bytes() + b'{"body":{},"by":"pl')
+    log.storage.path.write_bytes(log.storage.path.read_bytes() + b'{"body":{},"by":"pl')
     assert len(log.entries()) == 4
     log.append("ship", "Ship the baseline", by="playbook")
     assert [entry.title for entry in log.entries()][-1] == "Ship the baseline"

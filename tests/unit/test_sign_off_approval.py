@@ -236,7 +236,7 @@ def test_new_data_ask_for_a_new_approval_and_say_what_changed(place: Waiting) ->
 
 def test_an_edited_line_of_the_log_is_detected_and_stops_every_decision(place: Waiting) -> None:
     approve(place.case(), ANNA, {**ANSWERS, "gain": "hardly"})
-    path = place.log.path
+    path = place.log.storage.path
     path.write_text(path.read_text("utf-8").replace("hardly", "surely"), "utf-8")
     state = current_state(place.case())
     assert state.state == "void" and "line 1" in state.reason
@@ -323,8 +323,8 @@ class TestSigned:
         entry = approve(place.case(), ANNA, ANSWERS, by(keys / "anna"))
         forged = json.loads(json.dumps(entry.body))
         forged["statement"]["waivers"][0]["expires"] = "2099-01-01"
-        place.log.path.unlink()
-        place.log.head.unlink()
+        place.log.storage.path.unlink()
+        place.log.storage.head.unlink()
         place.log.append("sign_off", entry.title, by=ANNA, inputs=entry.inputs, body=forged)
         state = current_state(place.case())
         assert state.state == "void" and "altered after it was signed" in state.reason

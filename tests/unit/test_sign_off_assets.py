@@ -133,12 +133,12 @@ def test_packaging_alone_refuses_what_changed_after_the_approval(
 def test_packaging_alone_refuses_over_a_broken_log_and_a_later_rejection(place: Waiting) -> None:
     approve(place.case(), ANNA, ANSWERS)
     run(place, SIGN_OFF)
-    approval, whole = current(place)[0], place.log.path.read_bytes()
+    approval, whole = current(place)[0], place.log.storage.path.read_bytes()
     require_approved(place.case(), approval)
-    place.log.path.write_bytes(whole.replace(b"3 points", b"9 points"))
+    place.log.storage.path.write_bytes(whole.replace(b"3 points", b"9 points"))
     with pytest.raises(dg.Failure, match="line 1"):
         require_approved(place.case(), approval)
-    place.log.path.write_bytes(whole)
+    place.log.storage.path.write_bytes(whole)
     reject(place.case(), ANNA, "on second thoughts")
     with pytest.raises(dg.Failure, match="on second thoughts") as caught:
         require_approved(place.case(), approval)
@@ -173,7 +173,7 @@ def test_the_sensor_asks_for_one_run_per_decision(place: Waiting) -> None:
     assert not tick(None).run_requests, "materialised already, by hand"
     reject(place.case(), ANNA, "no")
     assert tick(second.cursor).run_requests[0].tags["playbook/trigger"] == "rejection"
-    place.log.path.write_bytes(place.log.path.read_bytes().replace(b"3 points", b"9 points"))
+    place.log.storage.path.write_bytes(place.log.storage.path.read_bytes().replace(b"3 points", b"9 points"))
     with pytest.raises(LogTampered):
         tick(second.cursor)
 

@@ -121,7 +121,7 @@ def test_log_prints_verifies_and_writes_the_page(place: Waiting) -> None:
 @pytest.mark.parametrize("options", [[], ["--json"], ["--verify"]])
 def test_log_names_the_broken_line(place: Waiting, options: list[str]) -> None:
     typed(place, "reject", "--as", ANNA, "--reason", "hardly better")
-    path = place.log.path
+    path = place.log.storage.path
     path.write_text(path.read_text("utf-8").replace("hardly", "surely"), "utf-8")
     done = typed(place, "log", *options)
     assert done.exit_code == 1 and "line 1" in done.stderr and done.stdout == ""
@@ -171,7 +171,7 @@ def test_show_reads_the_log(place: Waiting) -> None:
     typed(place, "reject", "--as", ANNA, "--reason", "fails on refunds")
     status = read_status(place.task, place.places)
     assert status["state"] == "rejected" and "fails on refunds" in summary(status)
-    place.log.path.write_text("edited\n", "utf-8")
+    place.log.storage.path.write_text("edited\n", "utf-8")
     done = typed(place, "show")
     assert done.exit_code == 1 and "no entry of the log" in done.stderr
 

@@ -1,0 +1,40 @@
+"""The incumbent: the model version that serves while a dataset version is made into its successor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assets.play import Play
+from playbook.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from resources.registry import Registered
+
+DATASET_TAG = "playbook/dataset_hash"  # of a model version: the data that it was made from
+INCUMBENT_TAG = "playbook/incumbent"  # of a model version: the version that served when it was made
+
+
+def incumbent_of(play: Play, dataset_hash: str) -> Registered | None:
+    """The version that serves on other data than this, or that did when this data's own version was made.
+
+    So a run that is repeated after its model was promoted finds the same incumbent again, and comes to the same result.
+    """
+    name, registry = play.task.spec.task, play.world.registry
+    at = registry.at_alias(name, play.task.spec.package.alias)
+    if at is None or at.tags.get(DATASET_TAG, "") != dataset_hash:
+        return at
+    before = at.tags.get(INCUMBENT_TAG, "")
+    return next((version for version in registry.versions(name) if before and version.version == before), None)
+
+
+def task_sha256(spec: TaskSpec) -> str:
+    """Hash of what defines the task, labels and target, as the tags of a model version have it."""
+    from resources.release import task_identity
+
+    return task_identity(spec.labels, spec.target.model_dump(mode="json"), "", "").task_sha256
+
+
+def fetch_incumbent(play: Play, incumbent: Registered, into: Path) -> Path:
+    """Folder of the incumbent's bundle, verified."""
+    return play.world.registry.fetch_bundle(incumbent, into)

@@ -1,0 +1,155 @@
+"""Play 4 in a retraining round: the champion trained further on the data that has grown (6.6)."""
+
+# Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.adaptation import NOT_IN_A_RUNG, activations, training_inputs
+from assets.base import base_folder
+from assets.factory import AssetMaker
+from assets.incumbent import fetch_incumbent, incumbent_of
+from assets.play import Made, Play, remembered, require_green, result, skip
+from assets.tracked import log_attempt
+from playbook.artifacts import BasePin, BaseSelection, DatasetVersion, FrozenBaseline, Refresh
+from playbook.errors import PinMismatch
+from playbook.plays import BASE, DATASET, FROZEN, REFRESH
+from resources.launcher import TrainLauncher
+from resources.registry import Registered
+
+
+def refresh(maker: AssetMaker) -> dg.AssetsDefinition:
+    """The champion's own checkpoint, trained on; skipped where nothing serves yet, or on this very data."""
+    options = maker.options(
+        REFRESH,
+        play=4,
+        owner=maker.task.spec.owners.model,
+        part="adapt",
+        kinds={"pytorch", "lightning"},
+        upstream={"dataset": DATASET, "base": BASE, "frozen": FROZEN},
+    )
+
+    @dg.asset(**options, description="Training goes on from the champion's checkpoint, on data that has grown.")
+    def refreshed(
+        context: dg.AssetExecutionContext, dataset: DatasetVersion, base: BaseSelection, frozen: FrozenBaseline
+    ) -> dg.Output[Refresh]:
+        play = maker.play(context, REFRESH)
+        require_green(dataset)
+        if frozen.skipped or frozen.meets_target:
+            return result(play, skip(play, Refresh, frozen.reason))
+        incumbent = incumbent_of(play, dataset.dataset_hash)
+        if incumbent is None:
+            return result(play, skip(play, Refresh, "no model of earlier data serves: there is nothing to refresh"))
+        inputs = {
+            **training_inputs(play, dataset, base),
+            "adaptation": play.task.spec.adaptation.model_dump(mode="json", exclude=NOT_IN_A_RUNG),
+            "refresh": play.task.spec.retraining.refresh.model_dump(mode="json"),
+            "labels": play.task.spec.labels,
+            "incumbent": incumbent.bundle_sha256,
+        }
+        done = remembered(play, Refresh, inputs, lambda key: _refresh(play, dataset, incumbent, key))
+        if not done.skipped:
+            figures = {"validation": done.validation.value if done.validation else None, "version": done.version}
+            play.decide("rung", f"champion {done.version} refreshed", {"model": done.digest}, figures)
+        return result(play, done, _shown(done))
+
+    return refreshed
+
+
+def _refresh(play: Play, dataset: DatasetVersion, incumbent: Registered, key: str) -> Made:
+    from playbook.adapt.refresh import bundle_about, start_weights, trained_blocks
+
+    spec, work = play.task.spec, play.work(key)
+    bundle = fetch_incumbent(play, incumbent, work / "incumbent")
+    pin, known = bundle_about(bundle)
+    try:
+        folder = base_folder(play, pin)
+    except PinMismatch as error:
+        why = f"the base of champion {incumbent.version} is none of the task's bases any more: {error}"
+        return Made(Refresh(task=spec.task, status="skipped", reason=why, version=incumbent.version))
+    unfrozen = trained_blocks(bundle, folder, pin)
+    if not unfrozen:
+        why = f"champion {incumbent.version} has a frozen base: frozen_baseline trains its head anew"
+        return Made(Refresh(task=spec.task, status="skipped", reason=why, version=incumbent.version))
+    new = [label for label in spec.labels if label not in known]
+    play.report(
+        f"from the checkpoint of champion {incumbent.version}, {unfrozen} of {pin.blocks} blocks"
+        + (f"; new in its head: {', '.join(new)}" if new else "")
+    )
+    start = start_weights(bundle, unfrozen, spec.labels, work / "start.safetensors")
+    return _train(play, dataset, incumbent, _Start(pin, folder, unfrozen, start), work)
+
+
+class _Start:
+    """Where a refresh begins."""
+
+    def __init__(self, pin: BasePin, folder: Path, unfrozen: int, weights: Path) -> None:
+        self.pin, self.folder, self.unfrozen, self.weights = pin, folder, unfrozen, weights
+
+
+def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _Start, work: Path) -> Made:
+    import pandas as pd
+
+    from playbook.adapt.frozen import boundaries_of
+    from playbook.adapt.job import Job
+    from playbook.adapt.refresh import refresh_plan
+    from playbook.adapt.staircase import read_answers
+    from playbook.evaluate.compare import describe_side
+
+    spec, store = play.task.spec, play.world.store
+    plan = refresh_plan(spec.adaptation, spec.retraining.refresh)
+    boundaries = {*boundaries_of(start.pin.blocks, plan.max_rungs), start.pin.blocks - start.unfrozen}
+    job = Job(
+        task=spec.task,
+        base_folder=start.folder,
+        pin=start.pin,
+        labels=spec.labels,
+        train=store.path(dataset, DATASET, "train"),
+        validation=store.path(dataset, DATASET, "validation"),
+        start=start.weights,
+        unfrozen=start.unfrozen,
+        boundaries=tuple(sorted(boundaries)),
+        metric=spec.target.all_limits[0],
+        adaptation=plan,
+        cache=activations(play),
+        out=work / "training",
+    )
+    trained = TrainLauncher().run(play.context, job, play.report)
+    answers = pd.read_parquet(job.out / "predictions.parquet")
+    score = describe_side(spec, *read_answers(answers, spec.labels)).scores[spec.target.label]
+    play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
+    names = {"weights": "weights.safetensors", "predictions": "predictions.parquet", "config": "config.json"}
+    files = {role: job.out / name for role, name in names.items()}
+    run_id = log_attempt(
+        play,
+        dataset,
+        metrics={"validation": score.value, "best_epoch": float(trained.best_epoch + 1)},
+        params={"unfrozen": start.unfrozen, "started_from": incumbent.uri, "adaptation": plan.model_dump()},
+        curve=trained.curve,
+        config=files["config"],
+        hardware=trained.hardware,
+    )
+    artifact = Refresh(
+        task=spec.task,
+        pin=start.pin,
+        unfrozen=start.unfrozen,
+        version=incumbent.version,
+        validation=score,
+        curve=trained.curve,
+        started_from=incumbent.bundle_sha256,
+        kept=True,
+        rule="training goes on from the champion's checkpoint",
+        reason=f"champion {incumbent.version} trained further",
+        stopped=trained.stopped,
+        resumed=trained.resumed_epochs,
+        hardware=trained.hardware,
+        mlflow_run_id=run_id,
+    )
+    return Made(artifact, files)
+
+
+def _shown(done: Refresh) -> dict[str, Any]:
+    if done.skipped or done.validation is None:
+        return {}
+    return {"from_version": done.version, "unfrozen": done.unfrozen, "validation": done.validation.value}

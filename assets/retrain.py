@@ -1,0 +1,110 @@
+"""The retraining policy with what it looks at: windows, outcomes, the registry, the decision log (6.5)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from assets.accumulated import labelled_rows
+from assets.incumbent import task_sha256
+from assets.play import Play
+from assets.watching import champion_of, window_of
+from playbook.artifacts import BaseSelection, Drift, RetrainDecision
+from playbook.operate.accumulate import Labelled, not_yet_accumulated
+from playbook.operate.policy import Facts, decide_retraining
+from playbook.operate.rounds import ask_for_round, day_of, last_round, pending_triggers
+from playbook.plays import BASE, DRIFT
+from playbook.taskfile import Task
+
+if TYPE_CHECKING:
+    from assets.watching import Champion
+    from playbook.decide.log import Entry
+
+
+def evaluate_policy(play: Play, drifted: Drift) -> RetrainDecision:
+    """Decide about one day; a decision that fires is put on record as a trigger, once per day."""
+    name, day = play.task.spec.task, date.fromisoformat(drifted.day)
+    log = play.world.decision_log(name)
+    entries = log.entries()
+    earlier = _fired_on(entries, day)
+    found = decide_retraining(play.task.spec, facts_of(play, drifted, day, _before(entries, earlier)))
+    if earlier is not None:  # this day has asked for a round already, in an earlier evaluation
+        fired = {"fired": True, "held_back": "", "log_entry": earlier.sha256, "reason": earlier.title}
+        return found.model_copy(update=fired)
+    if not found.fired:
+        play.report(f"{drifted.day}: {found.reason}")
+        return found
+    entry = ask_for_round(log, name, found.triggers, by="playbook", day=day, inputs={"drift": drifted.digest})
+    play.report(f"{drifted.day}: {found.reason}")
+    return found.model_copy(update={"log_entry": entry.sha256})
+
+
+def _fired_on(entries: tuple[Entry, ...], day: date) -> Entry | None:
+    fired = (entry for entry in entries if entry.kind == "trigger" and entry.by == "playbook" and day_of(entry) == day)
+    return next((entry for entry in fired if "schedule" not in str(entry.body.get("triggers"))), None)
+
+
+def _before(entries: tuple[Entry, ...], earlier: Entry | None) -> tuple[Entry, ...]:
+    return entries if earlier is None else tuple(entry for entry in entries if entry.index < earlier.index)
+
+
+def facts_of(play: Play, drifted: Drift, day: date, entries: tuple[Entry, ...]) -> Facts:
+    """Everything that the policy looks at on a day."""
+    spec, champion = play.task.spec, champion_of(play)
+    if champion is None:
+        return Facts(day=day, version="")
+    rows = labelled_rows(play.world.prediction_log(spec.task).labelled(known_by=window_of(play, drifted.day).known_by))
+    new = not_yet_accumulated(play.task, rows)
+    strange = [row for row in new if row.label not in spec.data.classes]
+    waiting, done = pending_triggers(entries), last_round(entries)
+    named = spec.data.accumulated
+    return Facts(
+        day=day,
+        version=champion.registered.version,
+        windows=_windows(play, drifted, day),
+        new_rows=[date.fromisoformat(row.time[:10]) for row in new],
+        new_classes=_counted(strange),
+        classes_may_grow=named is not None and named.classes is not None,
+        task_changed=_task_changed(play.task, champion),
+        better_base=_better_base(play, champion, done),
+        last_round=day_of(done) if done else None,
+        asked_already=day_of(waiting[0]).isoformat() if waiting else "",
+    )
+
+
+def _counted(rows: list[Labelled]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.label] = counts.get(row.label, 0) + 1
+    return counts
+
+
+def _windows(play: Play, drifted: Drift, day: date) -> list[Drift]:
+    """Drift of the days that the trigger looks at, oldest first, this day's last."""
+    rule = play.task.spec.retraining.drift
+    days = [day - timedelta(back) for back in range((rule.windows if rule else 1) - 1, 0, -1)]
+    store, name = play.world.store, play.task.spec.task
+    earlier = (store.current(name, DRIFT, Drift, one.isoformat()) for one in days)
+    return [*(one for one in earlier if one is not None), drifted]
+
+
+def _task_changed(task: Task, champion: Champion) -> str:
+    """What of the task's definition is no longer as the model that serves has it."""
+    if task_sha256(task.spec) == champion.registered.tags.get("playbook/task_sha256", ""):
+        return ""
+    added = sorted(set(task.spec.labels) - set(champion.labels))
+    gone = sorted(set(champion.labels) - set(task.spec.labels))
+    parts = [f"new classes {', '.join(added)}"] if added else []
+    parts += [f"removed classes {', '.join(gone)}"] if gone else []
+    return "; ".join(parts) or "another target"
+
+
+def _better_base(play: Play, champion: Champion, done: Entry | None) -> str:
+    """The base that a bake-off after the last round chose, where it is not the champion's."""
+    chosen = play.world.store.current(play.task.spec.task, BASE, BaseSelection)
+    if chosen is None or chosen.pin is None or chosen.pin.weights_sha256 == champion.pin.weights_sha256:
+        return ""
+    made, after = chosen.made_at, done.time if done is not None else ""
+    if made and after and datetime.fromisoformat(made) < datetime.fromisoformat(after):
+        return ""  # a round had that choice in its hands already
+    return f"{chosen.pin.title} instead of {champion.pin.title}"

@@ -1,0 +1,167 @@
+"""Play 6, every day: the window of the prediction log, its drift, and whether the task goes back to its data."""
+
+# Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from assets.factory import AssetMaker, version_of
+from assets.play import Made, Play, png, remembered, result
+from assets.retrain import evaluate_policy
+from assets.watching import arrived_in, champion_of, flat, window_of
+from assets.window_figures import judge_window
+from playbook.artifacts import Drift, ProductionWindow, RetrainDecision, canonical_hash
+from playbook.plays import DRIFT, RETRAIN, WINDOW
+
+NO_PAGE_TAG = "playbook/no_page"  # of a run that leaves the monitoring page alone
+NO_DRIFT = "no_drift"  # the asset check: a window without alarm
+
+
+def watch_assets(maker: AssetMaker) -> list[dg.AssetsDefinition]:
+    """The daily assets of a task, upstream first."""
+    days = dg.DailyPartitionsDefinition(start_date=maker.task.spec.monitoring.since.isoformat())
+    return [_production_window(maker, days), _drift(maker, days), _retrain_decision(maker, days)]
+
+
+def _production_window(maker: AssetMaker, days: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    owner = maker.task.spec.owners.data
+    options = maker.options(WINDOW, play=6, owner=owner, part="watch", kinds={"sql", "parquet"}, upstream={})
+
+    @dg.asset(**options, partitions_def=days, description="Logged predictions of the days up to this one.")
+    def window(context: dg.AssetExecutionContext) -> dg.Output[ProductionWindow]:
+        play = maker.play(context, WINDOW)
+        done = take_window(play, context.partition_key)
+        shown = {"rows": done.rows, "outcomes": done.outcomes, "lost": done.lost, "versions": dict(done.versions)}
+        return result(play, done, {**shown, "first_day": done.first_day, "day": done.day})
+
+    return window
+
+
+def take_window(play: Play, day: str) -> ProductionWindow:
+    """The window that ends with a day, as the log has it now; the same rows are the same result."""
+    import pandas as pd
+
+    span = window_of(play, day)
+    log = play.world.prediction_log(play.task.spec.task)
+    rows = flat(log.window(span.first, span.last, known_by=span.known_by))
+    arrived = flat(arrived_in(span, log.labelled(known_by=span.known_by)))
+    champion = champion_of(play)
+    versions = {str(name): int(n) for name, n in rows["version"].value_counts().sort_index().items()}
+    content = [int(pd.util.hash_pandas_object(table, index=False).sum()) for table in (rows, arrived)]
+    facts = ProductionWindow(
+        task=play.task.spec.task,
+        day=day,
+        first_day=span.first.isoformat(),
+        rows=len(rows),
+        outcomes=len(arrived),
+        lost=log.lost(),
+        model_version=champion.registered.version if champion else "",
+        versions=versions,
+        reason="" if len(rows) else "nothing was logged on these days",
+    )
+    inputs = {"facts": facts.model_dump(mode="json"), "rows": content, "code": version_of("watch")}
+
+    def make(key: str) -> Made:
+        folder = play.work(key)
+        files = {name: folder / f"{name}.parquet" for name in ("rows", "outcomes")}
+        rows.to_parquet(files["rows"], index=False)
+        arrived.to_parquet(files["outcomes"], index=False)
+        return Made(facts, files)
+
+    return remembered(play, ProductionWindow, inputs, make)
+
+
+def _drift(maker: AssetMaker, days: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    owner = maker.task.spec.owners.data
+    options = maker.options(DRIFT, play=6, owner=owner, part="watch", kinds={"numpy"}, upstream={"window": WINDOW})
+    check = dg.AssetCheckSpec(NO_DRIFT, asset=maker.key(DRIFT), description="No figure is over its threshold.")
+
+    @dg.asset(
+        **options,
+        partitions_def=days,
+        check_specs=[check],
+        description="Inputs and answers against thresholds calibrated at the window's size; the live metric.",
+    )
+    def drift(context: dg.AssetExecutionContext, window: ProductionWindow) -> Iterator[Any]:
+        play = maker.play(context, DRIFT)
+        champion = champion_of(play)
+        inputs = {
+            "window": window.digest,
+            "champion": champion.registered.bundle_sha256 if champion else "",
+            "monitoring": play.task.spec.monitoring.model_dump(mode="json"),
+            "target": play.task.spec.target.model_dump(mode="json"),
+            "code": version_of("watch"),
+        }
+        done = remembered(play, Drift, inputs, lambda key: Made(judge_window(play, window, champion)))
+        track(play, done)
+        yield result(play, done, _drift_shown(done))
+        yield dg.AssetCheckResult(
+            check_name=NO_DRIFT,
+            passed=not done.alarm,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"day": done.day, "found": done.text or done.reason, "model_version": done.model_version or "-"},
+        )
+
+    return drift
+
+
+def track(play: Play, done: Drift) -> None:
+    """Put a day's figures into MLflow's monitoring run of the model version."""
+    from resources.monitoring_run import log_day
+
+    figures = {figure.name: figure.value for figure in done.figures}
+    figures |= {"rows": float(done.rows), "alarm": float(done.alarm)}
+    figures |= {"estimate": done.estimate.value} if done.estimate else {}
+    figures |= {"live": done.live.value} if done.live else {}
+    log_day(play.world.tracking, play.task.spec.task, done.model_version or "none", done.day, figures)
+
+
+def _drift_shown(done: Drift) -> dict[str, Any]:
+    lines = ["| figure | value | threshold | alarm |", "|---|---|---|---|"]
+    for one in done.figures:
+        limit = "-" if one.threshold is None else f"{one.threshold:.4g}"
+        lines.append(f"| {one.name} | {one.value:.4g} | {limit} | {'ALARM' if one.alarm else '-'} |")
+    shown: dict[str, Any] = {
+        "alarm": done.alarm,
+        "text": done.text or done.reason or "-",
+        "rows": done.rows,
+        "false_alarm_rate": done.false_alarm_rate,
+        "figures": dg.MetadataValue.md("\n".join(lines)),
+    }
+    shown |= {one.name.replace(" ", "_"): one.value for one in done.figures}
+    shown |= {"detectable_share": done.detectable} if done.detectable is not None else {}
+    shown |= {"estimate": done.estimate.value} if done.estimate else {}
+    shown |= {"live": done.live.value, "live_low": done.live.low, "live_high": done.live.high} if done.live else {}
+    return shown
+
+
+def _retrain_decision(maker: AssetMaker, days: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    owner = maker.task.spec.owners.model
+    upstream = {"drifted": DRIFT}
+    options = maker.options(RETRAIN, play=6, owner=owner, part="watch", kinds={"json"}, upstream=upstream)
+
+    @dg.asset(**options, partitions_def=days, description="The retraining policy of the day: fired or not, and why.")
+    def decision(context: dg.AssetExecutionContext, drifted: Drift) -> dg.Output[RetrainDecision]:
+        play = maker.play(context, RETRAIN)
+        found = evaluate_policy(play, drifted)
+        # It looks at logs outside of Dagster's graph, so it is evaluated every time; an equal result is kept.
+        inputs = {"decision": found.model_dump(mode="json")}
+        done = remembered(play, RetrainDecision, {"key": canonical_hash(inputs)}, lambda key: Made(found))
+        checked = {str(name): what for name, what in done.checked.items()}
+        shown = {"fired": done.fired, "why": done.reason, "new_labels": done.new_labels}
+        return result(play, done, {**shown, **_page(play), "checked": dg.MetadataValue.json(checked)})
+
+    return decision
+
+
+def _page(play: Play) -> dict[str, Any]:
+    """The task's monitoring page, written anew, and its picture; a replay of many days writes it once, at its end."""
+    if NO_PAGE_TAG in play.context.run.tags:
+        return {}
+    from assets.monitoring import publish_monitoring
+
+    published = publish_monitoring(play.world, play.task)
+    if published is None:
+        return {}
+    return {"page": dg.MetadataValue.path(str(published.page)), "story": png(published.story, "monitoring")}

@@ -1,0 +1,49 @@
+"""The button: a job that asks for a retraining round (6.5)."""
+
+# Annotations are real types here: Dagster reads those of the op's configuration.
+import dagster as dg
+
+from playbook.artifacts import Trigger
+from playbook.operate.rounds import ask_for_round
+from playbook.settings import Settings
+from playbook.taskfile import Task
+from resources.world import World
+
+
+def request_job_name(task: str) -> str:
+    """Name of the job that asks for a round: the button."""
+    return f"{task}_request_retrain_job"
+
+
+def request_op_name(task: str) -> str:
+    """Name of the op whose configuration says who asks, and why."""
+    return f"{task}_ask_for_a_round"
+
+
+class Request(dg.Config):
+    """Who asks for a round, and why."""
+
+    by: str = "operator"
+    reason: str = "asked for by hand"
+    kind: str = "button"
+
+
+def request_job(task: Task, places: Settings) -> dg.JobDefinition:
+    """The job that puts a request for a round on record."""
+    name = task.spec.task
+
+    @dg.op(name=request_op_name(name))
+    def ask(context: dg.OpExecutionContext, config: Request) -> None:
+        kind: Trigger = "schedule" if config.kind == "schedule" else "button"
+        entry = ask_for_round(World(places).decision_log(name), name, {kind: config.reason}, by=config.by)
+        context.log.info(f"{entry.title}; entry {entry.index}, {entry.sha256[:12]}, of the decision log")
+
+    @dg.job(
+        name=request_job_name(name),
+        description="Ask for a retraining round: the button. The sensor launches it.",
+        executor_def=dg.in_process_executor,
+    )
+    def request() -> None:
+        ask()
+
+    return request

@@ -1,0 +1,98 @@
+"""What the replayed year came to: what fired when, false alarms included, and what the refresh won back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.year_tickets import NEW_LINE_FROM, Ticket
+from playbook.artifacts import Drift, RetrainDecision
+from playbook.plays import DRIFT, RETRAIN
+from playbook.settings import Settings
+from playbook.taskfile import Task
+from resources.world import World
+
+Lines = Sequence[tuple[date, str, str]]
+
+
+def print_table(
+    task: Task, places: Settings, lines: Lines, days: Mapping[date, Sequence[Ticket]], first: str, seconds: float
+) -> None:
+    """Print the story as a table, then the false alarms and the metric before, between and after."""
+    world = World(places)
+    click.echo("\nWhat fired when\n")
+    click.echo(f"{'day':<12}{'what':<12}found")
+    for day, kind, text in lines:
+        click.echo(f"{day.isoformat():<12}{kind:<12}{text}")
+    click.echo("\n" + "\n".join(_alarms(task, world)))
+    click.echo("\n" + "\n".join(_won_back(task, world, lines, days, first)))
+    page = places.home / "reports" / f"{task.spec.task}-monitoring.html"
+    click.echo(f"\nThe whole story in one picture: {page}\nTook {seconds / 60:.1f} minutes.")
+
+
+def _alarms(task: Task, world: World) -> list[str]:
+    """Alarms and triggers before and after the new product line."""
+    name, store = task.spec.task, world.store
+    seen = store.partitions(name, DRIFT)
+    drifts = [one for day in seen if (one := store.current(name, DRIFT, Drift, day)) is not None]
+    decided = [two for day in seen if (two := store.current(name, RETRAIN, RetrainDecision, day)) is not None]
+    limit = NEW_LINE_FROM.isoformat()
+    before = [drift for drift in drifts if drift.day < limit and drift.judged]
+    after = [drift for drift in drifts if drift.day >= limit and drift.judged]
+    false = [drift.day for drift in before if drift.alarm]
+    rate = task.spec.monitoring.false_alarm_rate
+    fired = [decision.day for decision in decided if decision.fired]
+    early = [day for day in fired if day < limit]
+    held = [decision.day for decision in decided if decision.held_back]
+    return [
+        f"False alarms: {len(false)} of {len(before)} windows before {limit} ({', '.join(false) or 'none'}); "
+        f"{rate:.0%} of windows, {rate * len(before):.1f} here, were promised.",
+        f"Triggers before {limit}: {len(early)} ({', '.join(early) or 'none'}).",
+        f"Alarms from {limit} on: {sum(drift.alarm for drift in after)} of {len(after)} windows; the first on "
+        f"{next((drift.day for drift in after if drift.alarm), 'no day')}. Triggers: {', '.join(fired) or 'none'}; "
+        f"held back on {len(held)} days.",
+    ]
+
+
+def _won_back(task: Task, world: World, lines: Lines, days: Mapping[date, Sequence[Ticket]], first: str) -> list[str]:
+    """The old and the new model on the tickets after the first promotion of a round, labels being known here."""
+    promoted = [day for day, kind, _ in lines if kind == "promoted"]
+    if len(promoted) < 2:
+        return ["No refreshed model was promoted."]
+    since = promoted[1]
+    calm = [ticket for day, tickets in days.items() if day < NEW_LINE_FROM for ticket in tickets]
+    later = [ticket for day, tickets in days.items() if day > since for ticket in tickets]
+    versions = world.registry.versions(task.spec.task)
+    last = world.registry.at_alias(task.spec.task, task.spec.package.alias)
+    second = next((version for version in versions if version.version != first), None)
+    old = next(version for version in versions if version.version == first)
+    if second is None or last is None or not later:
+        return ["There are no tickets after the promotion to measure it on."]
+    before = _accuracy(world, old, calm)
+    rows = []
+    for name, part in (("all tickets", later), ("the new line's", [ticket for ticket in later if ticket.new_line])):
+        lost, got = _accuracy(world, old, part), _accuracy(world, second, part)
+        share = (got - lost) / (before - lost) if before > lost else 1.0
+        rows.append(
+            f"{name:<16}{len(part):>6}   {first} {lost:.3f}   {second.version} {got:.3f}   won back {share:.0%} of the "
+            f"{100 * (before - lost):.1f} points lost"
+        )
+    head = f"Accuracy of {first} from July to September, before the new line: {before:.3f}. After {since}:"
+    return [head, *rows]
+
+
+def _accuracy(world: World, version: Any, tickets: Sequence[Ticket]) -> float:
+    """Share of tickets that a version sends to the right queue."""
+    import tempfile
+
+    from playbook.adapt.classifier import load_bundle
+
+    with tempfile.TemporaryDirectory(prefix="year-") as scratch:
+        model = load_bundle(world.registry.fetch_bundle(version, Path(scratch)))
+        table = model.predict_proba([ticket.row["text"] for ticket in tickets])
+    right = [model.labels[at] == ticket.row["category"] for at, ticket in zip(table.argmax(1), tickets, strict=True)]
+    return sum(right) / len(right)

@@ -1,0 +1,117 @@
+"""The model that is to be replaced, on the same test rows (6.6): what is gained, and what is forgotten.
+
+A test split that grew has rows that the incumbent's own test split had (old) and rows that are new. Forgetting is
+candidate minus incumbent on the old rows: a refreshed model may win on what is new by unlearning what was known
+(McCloskey and Cohen, Catastrophic Interference in Connectionist Networks, 1989).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from playbook.artifacts import Figure, Incumbent, RecallChange
+from playbook.evaluate import wording
+from playbook.evaluate.compare import describe_side
+from playbook.evaluate.metrics import Labels
+from playbook.evaluate.verdict import task_difference
+from playbook.spec import TaskSpec
+
+LEAST_ROWS = 20  # fewer old or new rows give no figure of their own
+
+
+def answers_under(
+    probabilities: npt.NDArray[np.floating], known: tuple[str, ...], labels: tuple[str, ...]
+) -> npt.NDArray[np.floating]:
+    """Probabilities of a model that knows other classes, in the order of `labels`.
+
+    A class that the model does not know has probability 0; one that the task no longer has is left out.
+
+    Args:
+        probabilities: shape (rows, classes of the model).
+        known: the model's classes, in order.
+        labels: the task's classes, in order.
+    """
+    place = {label: at for at, label in enumerate(known)}
+    out = np.zeros((len(probabilities), len(labels)), probabilities.dtype)
+    for at, label in enumerate(labels):
+        if label in place:
+            out[:, at] = probabilities[:, place[label]]
+    return out
+
+
+def compare_incumbent(
+    spec: TaskSpec,
+    version: str,
+    truth: Labels,
+    incumbent: Labels,
+    shown: Labels,
+    old: npt.NDArray[np.bool_] | None,
+    known: tuple[str, ...],
+) -> Incumbent:
+    """The model that would ship against the one that serves, paired, on one test split.
+
+    Args:
+        spec: the task.
+        version: semantic version of the incumbent.
+        truth: true classes, shape (rows,).
+        incumbent: its answers, shape (rows,).
+        shown: answers of the model that would ship, shape (rows,).
+        old: which rows the incumbent's own test split had, shape (rows,); None where that is not known.
+        known: classes of the incumbent.
+    """
+    score = describe_side(spec, truth, incumbent).scores[spec.target.label]
+    parts = {"forgetting": old, "on_new": ~old} if old is not None else {}
+    figures = {name: _difference(spec, truth, incumbent, shown, rows) for name, rows in parts.items()}
+    whole = _difference(spec, truth, incumbent, shown, np.ones(len(truth), bool))
+    recall = {
+        label: _recall(truth == at, incumbent == at, shown == at, label in known)
+        for at, label in enumerate(spec.labels)
+    }
+    found = Incumbent(
+        version=version,
+        score=score,
+        delta=whole if whole is not None else Figure(value=0.0, low=0.0, high=0.0),
+        old_rows=int(old.sum()) if old is not None else 0,
+        new_rows=int((~old).sum()) if old is not None else 0,
+        recall=recall,
+        text="",
+        **figures,
+    )
+    return found.model_copy(update={"text": _in_words(spec, found)})
+
+
+def _difference(
+    spec: TaskSpec, truth: Labels, before: Labels, after: Labels, rows: npt.NDArray[np.bool_]
+) -> Figure | None:
+    """After minus before on some rows; None where they are too few, or lack the class that the target speaks of."""
+    of_class = spec.target.of_class
+    if rows.sum() < LEAST_ROWS or (of_class and not (truth[rows] == spec.labels.index(of_class)).any()):
+        return None
+    found = task_difference(spec, truth[rows], before[rows], after[rows])
+    return Figure(value=found.delta, low=found.low, high=found.high)
+
+
+def _recall(
+    rows: npt.NDArray[np.bool_], before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_], known: bool
+) -> RecallChange:
+    n = int(rows.sum())
+    if not n:
+        return RecallChange(before=None, after=None, rows=0)
+    return RecallChange(before=float(before[rows].mean()) if known else None, after=float(after[rows].mean()), rows=n)
+
+
+def _in_words(spec: TaskSpec, found: Incumbent) -> str:
+    text = (
+        f"Against version {found.version}, which serves: {wording.difference(found.delta)} in {spec.target.label} on "
+        f"the whole test split"
+    )
+    if found.forgetting is not None:
+        text += f", {wording.difference(found.forgetting)} on the {wording.size(found.old_rows)} that it was tested on"
+    if found.on_new is not None:
+        text += f", {wording.difference(found.on_new)} on the {wording.size(found.new_rows)} that are new"
+    fresh = [label for label, change in found.recall.items() if change.before is None and change.rows]
+    if fresh:
+        named = [f"{label} (recall {wording.percent(found.recall[label].after or 0.0)})" for label in fresh]
+        text += f". New classes: {wording.listing(named)}"
+    return text + "."

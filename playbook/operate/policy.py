@@ -1,0 +1,134 @@
+"""The retraining policy (6.5): whether a day's findings send the task back to its data, and why or why not.
+
+Every trigger is looked at every day and what was found is kept, fired or not. A trigger that holds asks for a round
+unless something holds it back: a round that was asked for already, the cool-down, or too few new labels to learn from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from playbook.artifacts import Drift, RetrainDecision, Trigger
+from playbook.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known at the end of a day."""
+
+    day: date
+    version: str  # that serves; empty where none does
+    windows: Sequence[Drift] = ()  # of the last days, oldest first; those of another version do not count
+    new_rows: Sequence[date] = ()  # days of the labelled rows that no dataset version has
+    new_classes: Mapping[str, int] = field(default_factory=dict)  # labels that are no class of the task -> rows
+    classes_may_grow: bool = False  # data.accumulated.classes is named
+    task_changed: str = ""  # what is no longer as the model that serves has it
+    better_base: str = ""  # the base that the bake-off prefers
+    last_round: date | None = None
+    asked_already: str = ""  # since when a round is asked for that has not begun
+
+
+def decide_retraining(spec: TaskSpec, facts: Facts) -> RetrainDecision:
+    """Look at every trigger of the task's policy, and fire or say what holds it back."""
+    rules = spec.retraining
+    if not facts.version:
+        why = "no model serves yet: there is nothing to retrain"
+        return RetrainDecision(task=spec.task, day=facts.day.isoformat(), reason=why)
+    looked: dict[Trigger, tuple[bool, str]] = {
+        "metric": _metric(spec, facts),
+        "drift": _drift(spec, facts),
+        "new_labels": _new_labels(spec, facts),
+        "new_class": _new_class(spec, facts),
+        "task_changed": (bool(rules.task_changed and facts.task_changed), facts.task_changed or "as it was"),
+        "better_base": (bool(rules.better_base and facts.better_base), facts.better_base or "none"),
+    }
+    triggers = {name: found for name, (holds, found) in looked.items() if holds}
+    held_back = _held_back(spec, facts, triggers) if triggers else ""
+    fired = bool(triggers) and not held_back
+    return RetrainDecision(
+        task=spec.task,
+        day=facts.day.isoformat(),
+        fired=fired,
+        triggers=triggers,
+        held_back=held_back,
+        checked={name: found for name, (_, found) in looked.items()},
+        new_labels=len(facts.new_rows),
+        reason=_in_words(triggers, held_back),
+    )
+
+
+def drift_began(spec: TaskSpec, facts: Facts) -> date | None:
+    """First day of the first window that raised the alarm, among those that the trigger looks at."""
+    alarms = [drift for drift in _looked_at(spec, facts) if drift.alarm]
+    return date.fromisoformat(alarms[0].day) - timedelta(spec.monitoring.window_days - 1) if alarms else None
+
+
+def _looked_at(spec: TaskSpec, facts: Facts) -> list[Drift]:
+    rule = spec.retraining.drift
+    if rule is None:
+        return []
+    first = facts.day - timedelta(rule.windows - 1)
+    mine = [drift for drift in facts.windows if drift.model_version == facts.version]
+    return [drift for drift in mine if first <= date.fromisoformat(drift.day) <= facts.day]
+
+
+def _drift(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
+    rule = spec.retraining.drift
+    if rule is None:
+        return False, "not asked for"
+    alarms = sum(drift.alarm for drift in _looked_at(spec, facts))
+    return alarms >= rule.alarms, f"alarm in {alarms} of the last {rule.windows} windows, {rule.alarms} count"
+
+
+def _metric(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
+    rules, today = spec.retraining, facts.windows[-1] if facts.windows else None
+    threshold = rules.metric_below if rules.metric_below is not None else spec.target.at_least
+    score = today.live if today is not None and today.day == facts.day.isoformat() else None
+    if score is None:
+        return False, "too few outcomes"
+    found = f"{score.metric} {score.value:.3f} ({score.low:.3f} to {score.high:.3f}) on {score.n} outcomes"
+    return score.high < threshold, f"{found}, threshold {threshold:g}"
+
+
+def _new_labels(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
+    wanted, there = spec.retraining.new_labels, len(facts.new_rows)
+    if wanted is None:
+        return False, f"{there} labelled rows are new; not asked for"
+    return there >= wanted, f"{there} labelled rows are new, {wanted} count"
+
+
+def _new_class(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
+    if not facts.new_classes:
+        return False, "none"
+    wanted = spec.retraining.new_class_rows
+    named = ", ".join(f"{label} ({n} rows)" for label, n in sorted(facts.new_classes.items()))
+    if not facts.classes_may_grow:
+        return False, f"{named}; data.accumulated.classes is not named, so the label set does not grow"
+    return max(facts.new_classes.values()) >= wanted, f"{named}, {wanted} count"
+
+
+def _held_back(spec: TaskSpec, facts: Facts, triggers: Mapping[Trigger, str]) -> str:
+    if facts.asked_already:
+        return f"a round was asked for on {facts.asked_already} and has not begun"
+    rules = spec.retraining
+    if facts.last_round is not None:
+        over = facts.last_round + timedelta(rules.cool_down_days)
+        if facts.day < over:
+            return f"cool-down after the round of {facts.last_round.isoformat()}, until {over.isoformat()}"
+    if set(triggers) <= {"task_changed", "better_base"}:
+        return ""  # nothing that happened outside is to be learnt from
+    began = drift_began(spec, facts) if set(triggers) == {"drift"} else None
+    usable = [day for day in facts.new_rows if began is None or day >= began]
+    if len(usable) < rules.min_new_labels:
+        since = f" since {began.isoformat()}" if began else ""
+        return f"{len(usable)} new labelled rows{since}, a round waits for {rules.min_new_labels}"
+    return ""
+
+
+def _in_words(triggers: Mapping[Trigger, str], held_back: str) -> str:
+    if not triggers:
+        return "not fired: no trigger holds"
+    named = "; ".join(f"{name} ({found})" for name, found in triggers.items())
+    return f"held back: {named}; {held_back}" if held_back else f"fired: {named}"

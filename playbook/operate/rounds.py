@@ -1,0 +1,74 @@
+"""Retraining rounds on record: who or what asked for one, and which round took it up.
+
+Whatever asks for a round (the policy, a schedule, a button) writes a `trigger` entry to the decision log; one sensor
+launches the run, whose first play takes up every trigger that waits and says so in a `round` entry. So a trigger is
+never lost with the process that saw it, and triggers that come together make one round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from playbook.artifacts import Trigger
+from playbook.decide.log import DecisionLog, Entry
+
+
+def pending_triggers(entries: Sequence[Entry]) -> list[Entry]:
+    """Triggers that no round has taken up, oldest first."""
+    taken = {str(sha) for entry in entries if entry.kind == "round" for sha in _list(entry.inputs.get("triggers"))}
+    return [entry for entry in entries if entry.kind == "trigger" and entry.sha256 not in taken]
+
+
+def last_round(entries: Sequence[Entry]) -> Entry | None:
+    """The latest round, or None."""
+    return next((entry for entry in reversed(entries) if entry.kind == "round"), None)
+
+
+def day_of(entry: Entry) -> date:
+    """The day that an entry is about: the one in its body, else the one on which it was written."""
+    said = entry.body.get("day")
+    return date.fromisoformat(said) if isinstance(said, str) else datetime.fromisoformat(entry.time).date()
+
+
+def ask_for_round(
+    log: DecisionLog,
+    task: str,
+    triggers: Mapping[Trigger, str],
+    *,
+    by: str,
+    day: date | None = None,
+    inputs: Mapping[str, Any] | None = None,
+) -> Entry:
+    """Put a request for a round on record.
+
+    Args:
+        log: the task's decision log.
+        task: its name.
+        triggers: what asks, each with what was found.
+        by: a person, or `playbook`.
+        day: the day that it is about; today where it is not given.
+        inputs: hashes and figures that it stands on.
+    """
+    day = day or datetime.now(UTC).date()
+    said = "; ".join(f"{kind}: {found}" for kind, found in triggers.items())
+    body = {"day": day.isoformat(), "triggers": dict(triggers)}
+    return log.append("trigger", f"a retraining round is asked for ({said})", by=by, inputs=inputs, body=body, key=task)
+
+
+def take_up(log: DecisionLog, task: str, waiting: Sequence[Entry], said: str, body: Mapping[str, Any]) -> Entry:
+    """Record that a round takes up these triggers."""
+    day = max(day_of(entry) for entry in waiting)
+    inputs = {"triggers": [entry.sha256 for entry in waiting]}
+    return log.append("round", said, by="playbook", inputs=inputs, body={"day": day.isoformat(), **body}, key=task)
+
+
+def kinds_of(entry: Entry) -> list[str]:
+    """What asked for a round in a trigger entry: names of `playbook.artifacts.Trigger`."""
+    found = entry.body.get("triggers")
+    return sorted(found) if isinstance(found, dict) else []
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,56 @@
+"""The model that is to be replaced on the same rows: gain, forgetting, new classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from report_samples import ORDINARY, spec_for
+
+from playbook.evaluate.incumbent import answers_under, compare_incumbent
+
+SPEC = spec_for(ORDINARY)
+CLASSES = len(SPEC.labels)
+TRUTH = np.tile(np.arange(CLASSES), 60)
+OLD = np.arange(len(TRUTH)) < len(TRUTH) // 2
+
+
+def wrong(rows: np.ndarray, every: int) -> np.ndarray:
+    """The truth, but wrong in every n-th of some rows."""
+    answers = TRUTH.copy()
+    chosen = np.flatnonzero(rows)[::every]
+    answers[chosen] = (answers[chosen] + 1) % CLASSES
+    return answers
+
+
+def test_gain_on_new_rows_and_forgetting_on_old_ones_are_told_apart() -> None:
+    incumbent, refreshed = wrong(~OLD, 2), wrong(OLD, 10)
+    found = compare_incumbent(SPEC, "1.2.0", TRUTH, incumbent, refreshed, OLD, SPEC.labels)
+    assert found.score.value == pytest.approx(0.75)
+    assert found.delta.value == pytest.approx(0.20)
+    assert found.forgetting is not None
+    assert found.on_new is not None
+    assert (found.forgetting.value, found.on_new.value) == (pytest.approx(-0.10), pytest.approx(0.50))
+    assert found.forgetting.high < 0 < found.on_new.low
+    assert (found.old_rows, found.new_rows) == (150, 150)
+    assert found.text.startswith("Against version 1.2.0, which serves: +20.0 points")
+
+
+def test_without_old_rows_there_is_no_forgetting() -> None:
+    found = compare_incumbent(SPEC, "1.0.0", TRUTH, TRUTH, TRUTH, None, SPEC.labels)
+    assert (found.forgetting, found.on_new, found.delta.value) == (None, None, 0.0)
+    few = np.arange(len(TRUTH)) < 19
+    assert compare_incumbent(SPEC, "1.0.0", TRUTH, TRUTH, TRUTH, few, SPEC.labels).forgetting is None
+
+
+def test_a_class_that_the_incumbent_does_not_know_has_no_recall_before() -> None:
+    known, new = SPEC.labels[1:], SPEC.labels[0]
+    found = compare_incumbent(SPEC, "1.0.0", TRUTH, wrong(TRUTH == 0, 1), TRUTH, None, known)
+    assert (found.recall[new].before, found.recall[new].after, found.recall[new].rows) == (None, 1.0, 60)
+    assert all(found.recall[label].before == 1.0 for label in known)
+    assert f"New classes: {new} (recall 100.0 %)" in found.text
+
+
+def test_answers_of_a_model_with_other_classes_are_put_in_order() -> None:
+    table = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    out = answers_under(table, ("b", "gone", "a"), ("a", "b", "new"))
+    np.testing.assert_array_equal(out, [[0.1, 0.7, 0.0], [0.6, 0.1, 0.0]])

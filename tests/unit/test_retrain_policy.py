@@ -1,0 +1,117 @@
+"""The retraining policy: each trigger both ways, and everything that holds a round back."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from report_samples import ORDINARY, spec_for
+
+from playbook.artifacts import Drift, Score
+from playbook.operate.policy import Facts, decide_retraining, drift_began
+from playbook.spec import TaskSpec
+
+DAY = date(2025, 10, 10)
+
+
+def spec_with(**retraining: Any) -> TaskSpec:
+    document = spec_for(ORDINARY).model_dump(mode="json")
+    document["retraining"] = {"drift": {"alarms": 2, "windows": 3}, "min_new_labels": 10, **retraining}
+    document["monitoring"] = {"window_days": 3}
+    document["target"]["at_least"] = 0.85
+    return TaskSpec.model_validate(document)
+
+
+def windows(*alarms: bool, version: str = "1.0.0", live: Score | None = None) -> list[Drift]:
+    days = [DAY - timedelta(back) for back in range(len(alarms) - 1, -1, -1)]
+    found = [
+        Drift(task="tickets", day=day.isoformat(), judged=True, alarm=alarm, model_version=version)
+        for day, alarm in zip(days, alarms, strict=True)
+    ]
+    return [*found[:-1], found[-1].model_copy(update={"live": live})]
+
+
+def facts(**more: Any) -> Facts:
+    given = {"day": DAY, "version": "1.0.0", "windows": windows(False, False, False), "new_rows": [DAY] * 20}
+    return Facts(**{**given, **more})
+
+
+def score(value: float, low: float, high: float) -> Score:
+    return Score(metric="accuracy", value=value, low=low, high=high, n=80)
+
+
+def test_nothing_holds_so_nothing_fires_and_all_that_was_looked_at_is_kept() -> None:
+    found = decide_retraining(spec_with(), facts())
+    assert (found.fired, found.triggers, found.reason) == (False, {}, "not fired: no trigger holds")
+    assert set(found.checked) == {"metric", "drift", "new_labels", "new_class", "task_changed", "better_base"}
+    assert found.checked["drift"] == "alarm in 0 of the last 3 windows, 2 count"
+
+
+def test_drift_fires_in_k_of_n_windows_of_the_version_that_serves() -> None:
+    assert not decide_retraining(spec_with(), facts(windows=windows(False, False, True))).fired
+    found = decide_retraining(spec_with(), facts(windows=windows(True, False, True)))
+    assert found.fired
+    assert found.triggers == {"drift": "alarm in 2 of the last 3 windows, 2 count"}
+    older = decide_retraining(spec_with(), facts(windows=windows(True, True, True, version="0.9.0")))
+    assert not older.fired
+    assert not decide_retraining(spec_with(drift=None), facts(windows=windows(True, True, True))).fired
+
+
+def test_alarms_before_the_windows_that_count_do_not_count() -> None:
+    found = decide_retraining(spec_with(), facts(windows=windows(True, True, False, False, True)))
+    assert not found.fired
+
+
+@pytest.mark.parametrize(
+    ("live", "fires"), [(score(0.80, 0.76, 0.84), True), (score(0.80, 0.70, 0.86), False), (None, False)]
+)
+def test_the_metric_fires_by_its_interval_not_by_its_point(live: Score | None, fires: bool) -> None:
+    found = decide_retraining(spec_with(), facts(windows=windows(False, False, False, live=live)))
+    assert found.fired is fires
+    assert ("metric" in found.triggers) is fires
+
+
+def test_a_threshold_of_its_own_for_the_metric() -> None:
+    low = facts(windows=windows(False, False, False, live=score(0.80, 0.76, 0.84)))
+    assert not decide_retraining(spec_with(metric_below=0.75), low).fired
+
+
+def test_new_labels_a_new_class_a_changed_task_and_a_better_base() -> None:
+    assert decide_retraining(spec_with(new_labels=20), facts()).triggers.keys() == {"new_labels"}
+    assert not decide_retraining(spec_with(new_labels=21), facts()).fired
+    strange = {"new_classes": {"returns": 50}, "classes_may_grow": True}
+    assert decide_retraining(spec_with(), facts(**strange)).triggers.keys() == {"new_class"}
+    assert not decide_retraining(spec_with(new_class_rows=51), facts(**strange)).fired
+    alone = decide_retraining(spec_with(), facts(new_classes={"returns": 50}))
+    assert not alone.fired
+    assert "the label set does not grow" in alone.checked["new_class"]
+    for name, text in (("task_changed", "another target"), ("better_base", "B instead of A")):
+        found = decide_retraining(spec_with(), facts(**{name: text, "new_rows": []}))
+        assert (found.fired, found.triggers) == (True, {name: text})  # no new label is needed for these
+        assert not decide_retraining(spec_with(**{name: False}), facts(**{name: text})).fired
+
+
+def test_a_round_waits_for_labels_since_the_drift_began() -> None:
+    seen = windows(True, False, True)
+    before = [DAY - timedelta(30)] * 500
+    waits = decide_retraining(spec_with(), facts(windows=seen, new_rows=[*before, *[DAY] * 9]))
+    assert not waits.fired
+    assert waits.held_back == "9 new labelled rows since 2025-10-06, a round waits for 10"
+    assert decide_retraining(spec_with(), facts(windows=seen, new_rows=[*before, *[DAY] * 10])).fired
+    assert drift_began(spec_with(), facts(windows=seen)) == date(2025, 10, 6)  # the window of the 8th began there
+
+
+def test_cool_down_and_a_round_that_was_asked_for_hold_back() -> None:
+    seen = {"windows": windows(True, True, True)}
+    cool = decide_retraining(spec_with(cool_down_days=14), facts(**seen, last_round=DAY - timedelta(13)))
+    assert (cool.fired, cool.held_back) == (False, "cool-down after the round of 2025-09-27, until 2025-10-11")
+    assert decide_retraining(spec_with(cool_down_days=14), facts(**seen, last_round=DAY - timedelta(14))).fired
+    asked = decide_retraining(spec_with(), facts(**seen, asked_already="2025-10-09"))
+    assert asked.held_back == "a round was asked for on 2025-10-09 and has not begun"
+    assert asked.reason.startswith("held back: drift (alarm in 3 of the last 3 windows, 2 count)")
+
+
+def test_without_a_model_there_is_nothing_to_retrain() -> None:
+    found = decide_retraining(spec_with(), facts(version=""))
+    assert (found.fired, found.reason) == (False, "no model serves yet: there is nothing to retrain")

@@ -1,0 +1,106 @@
+"""Triggers and rounds on record, and the run that the sensor launches for them."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pipelines.retraining import MOST_ATTEMPTS, next_round
+from pipelines.tags import ROUND_TAG, TASK_TAG, TRIGGER_TAG
+from playbook.artifacts import Trigger
+from playbook.decide.log import DecisionLog
+from playbook.operate.rounds import ask_for_round, day_of, last_round, pending_triggers, take_up
+
+TASK = "sample"
+JOB = f"{TASK}_retrain_job"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> DecisionLog:
+    return DecisionLog(tmp_path / "decisions.jsonl")
+
+
+def ask(log: DecisionLog, kind: Trigger, day: int = 1) -> Any:
+    return ask_for_round(log, TASK, {kind: "found something"}, by="playbook", day=date(2025, 10, day))
+
+
+def run(instance: dg.DagsterInstance, trigger: str, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+    made = instance.create_run_for_job(
+        dg.job(name=JOB)(lambda: None), tags={ROUND_TAG: trigger, TRIGGER_TAG: "drift"}, status=status
+    )
+    return made
+
+
+def asked(found: dg.SensorResult | dg.SkipReason) -> dg.RunRequest:
+    assert isinstance(found, dg.SensorResult), found
+    assert found.run_requests is not None
+    (request,) = found.run_requests
+    return request
+
+
+def test_a_round_takes_up_every_trigger_that_waits(log: DecisionLog) -> None:
+    first, second = ask(log, "drift", 3), ask(log, "metric", 4)
+    assert [entry.sha256 for entry in pending_triggers(log.entries())] == [first.sha256, second.sha256]
+    done = take_up(log, TASK, pending_triggers(log.entries()), "a round", {"run_id": "r"})
+    later = ask(log, "button", 9)
+    assert [entry.sha256 for entry in pending_triggers(log.entries())] == [later.sha256]
+    assert last_round(log.entries()) == done
+    assert day_of(done) == date(2025, 10, 4)
+
+
+def test_triggers_that_come_together_make_one_run(log: DecisionLog) -> None:
+    first = ask(log, "drift")
+    ask(log, "schedule")
+    with dg.DagsterInstance.ephemeral() as instance:
+        request = asked(next_round(TASK, log.entries(), instance))
+        assert request.run_key == f"retrain-{TASK}-{first.sha256}-0"
+        assert request.tags == {TASK_TAG: TASK, ROUND_TAG: first.sha256, TRIGGER_TAG: "drift,schedule"}
+        run(instance, first.sha256, dg.DagsterRunStatus.STARTED)
+        ask(log, "button")
+        waits = next_round(TASK, log.entries(), instance)
+        assert isinstance(waits, dg.SkipReason)
+        assert "is under way" in str(waits.skip_message)
+
+
+def test_nothing_is_launched_where_nothing_asks(log: DecisionLog) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert isinstance(next_round(TASK, log.entries(), instance), dg.SkipReason)
+        trigger = ask(log, "drift")
+        made = run(instance, trigger.sha256, dg.DagsterRunStatus.SUCCESS)
+        take_up(log, TASK, [trigger], "a round", {"run_id": made.run_id})
+        assert isinstance(next_round(TASK, log.entries(), instance), dg.SkipReason)
+
+
+def test_a_round_whose_run_failed_is_launched_again_but_not_for_ever(log: DecisionLog) -> None:
+    trigger = ask(log, "drift")
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = run(instance, trigger.sha256, dg.DagsterRunStatus.FAILURE)
+        take_up(log, TASK, [trigger], "a round", {"run_id": made.run_id})
+        again = asked(next_round(TASK, log.entries(), instance))
+        assert again.run_key == f"retrain-{TASK}-{trigger.sha256}-1"
+        assert again.tags[ROUND_TAG] == trigger.sha256
+        for _ in range(MOST_ATTEMPTS - 1):
+            run(instance, trigger.sha256, dg.DagsterRunStatus.FAILURE)
+        gives_up = next_round(TASK, log.entries(), instance)
+        assert isinstance(gives_up, dg.SkipReason)
+        assert "3 runs of the round" in str(gives_up.skip_message)
+
+
+def test_a_new_trigger_gets_its_run_after_one_that_was_given_up(log: DecisionLog) -> None:
+    first = ask(log, "drift")
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = [run(instance, first.sha256, dg.DagsterRunStatus.FAILURE) for _ in range(MOST_ATTEMPTS)]
+        take_up(log, TASK, [first], "a round", {"run_id": made[0].run_id})
+        second = ask(log, "button")
+        assert asked(next_round(TASK, log.entries(), instance)).tags[ROUND_TAG] == second.sha256
+
+
+def test_a_run_that_failed_before_it_took_anything_up_is_launched_again(log: DecisionLog) -> None:
+    trigger = ask(log, "drift")
+    with dg.DagsterInstance.ephemeral() as instance:
+        run(instance, trigger.sha256, dg.DagsterRunStatus.FAILURE)
+        assert asked(next_round(TASK, log.entries(), instance)).run_key.endswith("-1")
