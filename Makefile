@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test proofs check format ui clean lock schema
+.PHONY: help install demo year test proofs check format ui clean lock schema
 
 help: ## Show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## Run the sample task: from data to a registered model
 	$(BIN)/playbook run tickets
+
+year: $(READY) ## Replay the sample task in production: drift, retraining, promotion
+	$(BIN)/python -m pipelines.year
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest

@@ -63,7 +63,12 @@ def _predict_job(task: Task, places: Settings) -> dg.JobDefinition:
         counted = {"logged": count.logged, "repeated": count.repeated, "lost": count.lost}
         context.add_output_metadata({**metadata, **counted, "not_chosen": count.not_chosen})
 
-    @dg.job(name=predict_job_name(name), tags={TASK_TAG: name}, executor_def=dg.in_process_executor)
+    @dg.job(
+        name=predict_job_name(name),
+        description="Score a file with the champion and log the predictions.",
+        tags={TASK_TAG: name},
+        executor_def=dg.in_process_executor,
+    )
     def score() -> None:
         predict()
 
@@ -84,7 +89,12 @@ def _retention_job(task: Task, places: Settings) -> dg.JobDefinition:
             log.close()
         context.add_output_metadata({"predictions": gone.predictions, "outcomes": gone.outcomes})
 
-    @dg.job(name=retention_job_name(name), tags={TASK_TAG: name}, executor_def=dg.in_process_executor)
+    @dg.job(
+        name=retention_job_name(name),
+        description=f"Delete predictions that were logged more than {days} days ago.",
+        tags={TASK_TAG: name},
+        executor_def=dg.in_process_executor,
+    )
     def retain() -> None:
         purge()
 

@@ -1,7 +1,8 @@
-"""What all tests share: telemetry off, unpickling refused."""
+"""What all tests share: telemetry off, unpickling refused, one thread for each of several workers."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from playbook.settings import quiet_environment
 
 quiet_environment()
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; torch and BLAS would each take all of them
+    for name in ("PLAYBOOK_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 @pytest.fixture(scope="session")

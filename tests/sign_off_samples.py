@@ -22,13 +22,14 @@ from playbook.artifacts import (
     Evaluation,
     FrozenBaseline,
     GateVerdict,
+    Refresh,
     Rung,
 )
 from playbook.decide.log import DecisionLog
 from playbook.evaluate.approval import Case, open_case
 from playbook.evaluate.sign_off_state import NAMESPACE
 from playbook.evaluate.ssh_signature import sign
-from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN
+from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, REFRESH
 from playbook.settings import Settings, settings
 from playbook.store import Store, file_sha256
 from playbook.taskfile import Task, load_task
@@ -125,6 +126,7 @@ class Waiting:
         self.put(BASE, BaseSelection(task="demo", pin=pin, play_key="k"))
         frozen = self.put(FROZEN, FrozenBaseline(task="demo", pin=pin, play_key="k"), weights=b"frozen")
         rung = self.put("rung_1", Rung(task="demo", pin=pin, index=1, kept=True, play_key="k"), weights=weights)
+        self.put(REFRESH, Refresh(task="demo", status="skipped", reason="nothing serves yet", play_key="k"))
         self.put(CANDIDATE, Candidate(task="demo", source="rung_1", model=rung.digest, play_key="k"))
         given = {
             "task": "demo", "play_key": "k", "metric": "accuracy", "target": 0.85, "margin": 0.02,

@@ -267,5 +267,10 @@ def _in_words(rules: CurveRules, now: int, score: float, gain: Figure, verdict: 
         f"With {now} training rows the head on frozen features reaches {rules.metric.label} {score:.3f} on validation. "
         f"Twice the rows would add about {100 * gain.value:.1f} points "
         f"({100 * gain.low:.1f} to {100 * gain.high:.1f}); "
-        f"{100 * rules.worth:.3g} points count as worth it, so {meaning}."
+        f"{_points(rules.worth)} worth it, so {meaning}."
     )
+
+
+def _points(worth: float) -> str:
+    count = f"{100 * worth:.3g}"
+    return f"{count} point counts as" if count == "1" else f"{count} points count as"

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from playbook.artifacts import Drift, DriftFigure, ProductionWindow, RetrainDecision
 from playbook.evaluate import wording
-from playbook.operate.drift import ROWS_PER_DAY
+from playbook.operate.drift import FIGURES, ROWS_PER_DAY
 from playbook.operate.watch import FIGURE_WORDS, SHORT_WORDS, alarming
 from playbook.spec import TaskSpec
 
@@ -189,9 +189,7 @@ def last_windows(content: MonitoringContent) -> list[Day]:
     """The last windows, newest first."""
     rows = []
     for drift in reversed(content.days[-SHOWN_WINDOWS:]):
-        p_values = [
-            figure.p_value for figure in drift.figures if figure.p_value is not None and figure.name in SHORT_WORDS
-        ]
+        p_values = [figure.p_value for figure in drift.figures if figure.p_value is not None and figure.name in FIGURES]
         loud = wording.listing([short_words(figure.name) for figure in alarming(drift.figures)])
         verdict = "alarm" if drift.alarm else "no alarm" if drift.judged else "not judged"
         least = min(p_values) if p_values and drift.judged else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 import pytest
@@ -14,65 +15,62 @@ from data_samples import sample
 
 from assets.data import check_name
 from pipelines.definitions import defs
+from pipelines.tags import TASK_TAG
 from playbook.data.rules import rules
+from playbook.plays import asset_kinds
 from playbook.settings import settings
 from playbook.taskfile import Task, load_task
 
 ROOT = settings().root
-RUNGS = "rungs"  # as many as the task file allows
-PLAYS = {
-    "problem_statement": "1",
-    "dataset_version": "3",
-    "reference_baselines": "1",
-    "decision": "1",
-    "base_selection": "2",
-    "frozen_baseline": "4",
-    "label_audit": "3",
-    RUNGS: "4",
-    "candidate": "5",
-    "controls": "4",
-    "evaluation": "5",
-    "sign_off": "5",
-    "packaged_model": "6",
-}
-KINDS = {
-    "problem_statement": {"yaml"},
-    "dataset_version": {"dvc", "parquet"},
-    "reference_baselines": {"scikitlearn", "pytorch"},
-    "decision": {"pytorch"},
-    "base_selection": {"huggingface", "pytorch"},
-    "frozen_baseline": {"pytorch"},
-    "label_audit": {"scikitlearn"},
-    RUNGS: {"pytorch", "lightning"},
-    "candidate": {"pytorch"},
-    "controls": {"pytorch", "lightning"},
-    "evaluation": {"html"},
-    "sign_off": {"json"},
-    "packaged_model": {"mlflow"},
-}
-UPSTREAM = {
-    "problem_statement": set(),
-    "dataset_version": {"problem_statement"},
-    "reference_baselines": {"problem_statement", "dataset_version"},
-    "decision": {"problem_statement", "dataset_version", "reference_baselines"},
-    "base_selection": {"problem_statement", "dataset_version", "reference_baselines", "decision"},
-    "frozen_baseline": {"dataset_version", "base_selection"},
-    "label_audit": {"dataset_version", "base_selection", "frozen_baseline"},
-    "rung_1": {"dataset_version", "base_selection", "frozen_baseline"},
-    "rung_2": {"dataset_version", "base_selection", "frozen_baseline", "rung_1"},
-    "rung_3": {"dataset_version", "base_selection", "frozen_baseline", "rung_2"},
-}
-LATER = {  # beside the rungs
-    "candidate": {"dataset_version", "frozen_baseline"},
-    "controls": {"dataset_version", "base_selection", "frozen_baseline", "candidate"},
-    "evaluation": {
-        "dataset_version", "reference_baselines", "decision", "base_selection", "frozen_baseline", "label_audit",
-        "candidate", "controls",
-    },
-    "sign_off": {"dataset_version", "base_selection", "frozen_baseline", "candidate", "evaluation"},
-    "packaged_model": {"dataset_version", "base_selection", "frozen_baseline", "candidate", "evaluation", "sign_off"},
+RUNGS = "rungs"  # as many as the task file allows, and what refreshes the model that they made
+
+
+class Row(NamedTuple):
+    """One asset: its play, whose it is, what it is made with, and what it reads; the rungs stand for all of them."""
+
+    play: str
+    owner: str
+    kinds: set[str]
+    upstream: set[str]
+
+
+MODEL = {"dataset_version", "base_selection", "frozen_baseline"}
+JUDGED = {*MODEL, RUNGS, "candidate", "evaluation"}
+GRAPH = {
+    "accumulated_rows": Row("3", "data", {"csv"}, set()),
+    "problem_statement": Row("1", "model", {"yaml"}, {"accumulated_rows"}),
+    "dataset_version": Row("3", "data", {"dvc", "parquet"}, {"accumulated_rows", "problem_statement"}),
+    "reference_baselines": Row("1", "model", {"scikitlearn", "pytorch"}, {"problem_statement", "dataset_version"}),
+    "decision": Row("1", "model", {"pytorch"}, {"problem_statement", "dataset_version", "reference_baselines"}),
+    "base_selection": Row(
+        "2", "model", {"huggingface", "pytorch"},
+        {"problem_statement", "dataset_version", "reference_baselines", "decision"},
+    ),
+    "frozen_baseline": Row("4", "model", {"pytorch"}, MODEL - {"frozen_baseline"}),
+    "label_audit": Row("3", "data", {"scikitlearn"}, MODEL),
+    "rung_1": Row("4", "model", {"pytorch", "lightning"}, MODEL),
+    "rung_2": Row("4", "model", {"pytorch", "lightning"}, {*MODEL, "rung_1"}),
+    "rung_3": Row("4", "model", {"pytorch", "lightning"}, {*MODEL, "rung_2"}),
+    "refresh": Row("4", "model", {"pytorch", "lightning"}, MODEL),
+    "candidate": Row("5", "model", {"pytorch"}, {"dataset_version", "frozen_baseline", RUNGS}),
+    "controls": Row("4", "model", {"pytorch", "lightning"}, {*MODEL, RUNGS, "candidate"}),
+    "evaluation": Row(
+        "5", "sign_off", {"html"},
+        {*MODEL, RUNGS, "reference_baselines", "decision", "label_audit", "candidate", "controls"},
+    ),
+    "sign_off": Row("5", "sign_off", {"json"}, JUDGED),
+    "packaged_model": Row("6", "model", {"mlflow"}, {*JUDGED, "sign_off"}),
+    "handoff": Row(
+        "6", "model", {"markdown"},
+        {"dataset_version", "frozen_baseline", RUNGS, "label_audit", "evaluation", "sign_off", "packaged_model"},
+    ),
+    "production_window": Row("6", "data", {"sql", "parquet"}, set()),
+    "drift": Row("6", "data", {"numpy"}, {"production_window"}),
+    "retrain_decision": Row("6", "model", {"json"}, {"drift"}),
 }  # fmt: skip
-NOT_BUILT = {"adapter", "handoff", "production_window", "drift", "retrain_decision"}
+DAILY = {"production_window", "drift", "retrain_decision"}
+WHOLE = {"job", "retrain_job"}  # jobs that run the whole task
+JOBS = {*WHOLE, "package_job", "predict_job", "retention_job", "rollback_job", "monitor_job", "request_retrain_job"}
 
 
 def rungs_of(task: Task) -> list[str]:
@@ -81,16 +79,24 @@ def rungs_of(task: Task) -> list[str]:
 
 def names_of(task: Task) -> list[str]:
     """Every asset of a task in the order of the plays."""
-    return [name for play in PLAYS for name in (rungs_of(task) if play == RUNGS else [play])]
+    return [name for name in GRAPH if not name.startswith("rung_") or name in rungs_of(task)]
 
 
-def play_of(name: str) -> str:
-    return RUNGS if name.startswith("rung_") else name
+def runs_of(loaded: dg.Definitions, job: str) -> set[str]:
+    """Names of the assets that a job materialises."""
+    return {key.path[1] for key in loaded.resolve_job_def(job).asset_layer.executable_asset_keys}
 
 
 def set_places(monkeypatch: pytest.MonkeyPatch, folder: Path, tasks: Path | None = None) -> None:
     """State under `folder`; task files of the project and of `tasks`."""
-    for name in ("DAGSTER_HOME", "MLFLOW_TRACKING_URI", "PLAYBOOK_STORE", "PLAYBOOK_ROOT", "PLAYBOOK_TASKS"):
+    for name in (
+        "DAGSTER_HOME",
+        "MLFLOW_TRACKING_URI",
+        "PLAYBOOK_STORE",
+        "PLAYBOOK_ROOT",
+        "PLAYBOOK_TASKS",
+        "PLAYBOOK_WEBHOOK",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PLAYBOOK_HOME", str(folder / "home"))
     if tasks is not None:
@@ -126,57 +132,74 @@ def assets_of(loaded: dg.Definitions, task: Task) -> dict[str, AssetsDefinition]
     return {asset.key.path[1]: asset for asset in mine if asset.keys and asset.key.path[0] == task.spec.task}
 
 
-def test_every_play_that_is_built_and_no_other(loaded: dg.Definitions, task: Task) -> None:
+def test_every_play_and_no_other(loaded: dg.Definitions, task: Task) -> None:
     found = assets_of(loaded, task)
     assert list(found) == names_of(task)
-    assert not NOT_BUILT & set(found)
+    assert list(asset_kinds(task.spec)) == [name for name in found if name not in DAILY]
 
 
 def test_nothing_but_tasks_in_the_code_location(loaded: dg.Definitions) -> None:
     graph = loaded.resolve_asset_graph()
     assert {key.path[0] for key in graph.get_all_asset_keys()} == {"tickets", "sample"}
     assert {job.name for job in loaded.resolve_all_job_defs()} - {"__ASSET_JOB"} == {
-        f"{task}_{job}" for task in ("tickets", "sample") for job in ("job", "package_job")
+        f"{task}_{job}" for task in ("tickets", "sample") for job in JOBS
     }
-    assert not loaded.schedules
-    assert [sensor.name for sensor in loaded.sensors or ()] == ["sample_sign_off"], "tickets signs off by rule"
+    dg.Definitions.validate_loadable(loaded)
+
+
+def test_what_runs_by_itself_is_switched_on(loaded: dg.Definitions) -> None:
+    sensors = {sensor.name: sensor.default_status.value for sensor in loaded.sensors or ()}
+    assert sensors == dict.fromkeys(("sample_sign_off", "sample_retrain", "tickets_retrain"), "RUNNING")
+    schedules = {schedule.name: schedule.default_status.value for schedule in loaded.schedules or ()}  # type: ignore[union-attr]
+    daily = (f"{task}_{name}" for task in ("tickets", "sample") for name in ("retention", "monitor_schedule"))
+    assert schedules == dict.fromkeys(daily, "RUNNING"), "no task file asks for rounds at fixed times"
+
+
+def test_a_schedule_of_rounds_and_a_webhook_add_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = sample(tmp_path / "tasks")
+    document = yaml.safe_load(few.path.read_text())
+    few.path.write_text(yaml.safe_dump({**document, "retraining": {"schedule": "0 4 * * 1"}}))
+    set_places(monkeypatch, tmp_path, tmp_path / "tasks")
+    monkeypatch.setenv("PLAYBOOK_WEBHOOK", "http://127.0.0.1:9/alerts")
+    loaded = defs()
+    asked = loaded.resolve_schedule_def("sample_retrain_schedule")
+    assert (asked.cron_schedule, asked.job_name) == ("0 4 * * 1", "sample_request_retrain_job")
+    alerts = {sensor.name for sensor in loaded.sensors or () if sensor.name.endswith("_alerts")}
+    assert alerts == {"sample_alerts", "tickets_alerts"}
     dg.Definitions.validate_loadable(loaded)
 
 
 def test_attributes(loaded: dg.Definitions, task: Task) -> None:
     for name, asset in assets_of(loaded, task).items():
-        spec = asset.specs_by_key[asset.key]
-        owners = task.spec.owners
-        others = {"dataset_version": owners.data, "label_audit": owners.data}
-        others |= {"evaluation": owners.sign_off, "sign_off": owners.sign_off}
-        owner = others.get(name, owners.model)
+        spec, row = asset.specs_by_key[asset.key], GRAPH[name]
         assert spec.group_name == task.spec.task, name
-        assert list(spec.owners) == [owner], name
-        assert spec.kinds == {"python", *KINDS[play_of(name)]}, name
-        assert {key: value for key, value in spec.tags.items() if not key.startswith("dagster/")} == {
-            "play": PLAYS[play_of(name)]
-        }
+        assert list(spec.owners) == [getattr(task.spec.owners, row.owner)], name
+        assert spec.kinds == {"python", *row.kinds}, name
+        assert {key: value for key, value in spec.tags.items() if not key.startswith("dagster/")} == {"play": row.play}
         assert spec.code_version, name
         assert spec.description, name
         assert not spec.skippable, name  # a play with nothing to do says so instead of vanishing
+        assert (spec.partitions_def is not None) == (name in DAILY), name
 
 
 def test_order_of_the_plays(loaded: dg.Definitions, task: Task) -> None:
     for name, asset in assets_of(loaded, task).items():
         upstream = {key.path[1] for key in asset.asset_deps[asset.key]}
         assert all(key.path[0] == task.spec.task for key in asset.asset_deps[asset.key])
-        expected = UPSTREAM[name] if name in UPSTREAM else LATER[name] | set(rungs_of(task))
-        assert upstream == expected, name
+        rungs = {*rungs_of(task), "refresh"} if RUNGS in GRAPH[name].upstream else set()
+        assert upstream == (GRAPH[name].upstream - {RUNGS}) | rungs, name
 
 
 def test_the_gate_blocks(loaded: dg.Definitions, task: Task) -> None:
-    checks = [spec for item in loaded.asset_checks or () for spec in item.check_specs]  # type: ignore[union-attr]
-    mine = [spec for spec in checks if spec.asset_key.path[0] == task.spec.task]
-    assert {spec.asset_key.path[1] for spec in mine} == {"dataset_version"}
-    assert all(spec.blocking for spec in mine)
+    graph = loaded.resolve_asset_graph()
+    mine = [graph.get_check_spec(key) for key in graph.asset_check_keys if key.asset_key.path[0] == task.spec.task]
+    gate = [spec for spec in mine if spec.asset_key.path[1] == "dataset_version"]
+    assert all(spec.blocking for spec in gate)
     names = {check_name(rule.name) for rule in rules(task)}
-    assert {spec.name for spec in mine} == names | {"source_readable", "every_expectation_evaluated"}
-    assert len(mine) == len(names) + 2
+    assert {spec.name for spec in gate} == names | {"source_readable", "every_expectation_evaluated"}
+    assert len(gate) == len(names) + 2
+    (other,) = [spec for spec in mine if spec not in gate]
+    assert (other.asset_key.path[1], other.name, other.blocking) == ("drift", "no_drift", False)
 
 
 def test_no_pools(loaded: dg.Definitions, task: Task) -> None:
@@ -184,14 +207,26 @@ def test_no_pools(loaded: dg.Definitions, task: Task) -> None:
     assert {asset.op.pool for asset in assets_of(loaded, task).values()} == {None}
 
 
-def test_job_takes_the_whole_task_in_one_process(loaded: dg.Definitions, task: Task) -> None:
-    job = loaded.resolve_job_def(f"{task.spec.task}_job")
-    names = {key.path[1] for key in job.asset_layer.executable_asset_keys}
-    assert names == set(names_of(task))
-    assert {key.asset_key.path[0] for key in job.asset_layer.asset_graph.asset_check_keys} == {task.spec.task}
-    assert job.executor_def.name == "in_process"
-    assert job.tags["playbook/task"] == task.spec.task
-    assert job.description == task.spec.question
+def test_each_job_takes_its_part_in_one_process(loaded: dg.Definitions, task: Task) -> None:
+    name = task.spec.task
+    for kind in WHOLE:
+        assert runs_of(loaded, f"{name}_{kind}") == set(asset_kinds(task.spec))
+    assert runs_of(loaded, f"{name}_package_job") == {"sign_off", "packaged_model", "handoff"}
+    assert runs_of(loaded, f"{name}_monitor_job") == DAILY
+    for kind in JOBS:
+        job = loaded.resolve_job_def(f"{name}_{kind}")
+        assert job.executor_def.name == "in_process", kind
+        assert job.description, kind
+    main = loaded.resolve_job_def(f"{name}_job")
+    assert {key.asset_key.path[0] for key in main.asset_layer.asset_graph.asset_check_keys} == {name}
+    assert main.description == task.spec.question
+
+
+def test_what_changes_a_task_runs_once_at_a_time(loaded: dg.Definitions, task: Task) -> None:
+    """By the tag that dagster.yaml limits; asking for a round, looking at a day and rolling back never wait."""
+    name = task.spec.task
+    tagged = {kind for kind in JOBS if loaded.resolve_job_def(f"{name}_{kind}").tags.get(TASK_TAG) == name}
+    assert JOBS - tagged == {"monitor_job", "request_retrain_job", "rollback_job"}
 
 
 def test_rungs_follow_the_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

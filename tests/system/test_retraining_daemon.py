@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from play_runs import make_place
 from retraining_samples import PLAN
 from services import Dagster, dagster, environment, wait_for
 
-from playbook.operate.rounds import ask_for_round, last_round, pending_triggers
+from playbook.decide.log import Entry
+from playbook.operate.rounds import ask_for_round
 from playbook.settings import Settings
 from resources.world import World
 
@@ -57,7 +57,7 @@ class Installation:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Installation]:
-    """A task whose frozen baseline ends a run in seconds, with a schedule of every minute."""
+    """A task whose frozen baseline ends a run in seconds; no schedule yet."""
     folder = tmp_path_factory.mktemp("daemon")
     with pytest.MonkeyPatch.context() as patch, environment(folder, patch) as places:
         made = make_place(folder / "made", database, **{**PLAN, "max_rungs": 0, "epochs": 1})
@@ -70,69 +70,120 @@ def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[
         yield Installation(folder, places)
 
 
-def test_triggers_from_everywhere_make_one_run_each_time(place: Installation) -> None:
+@dataclass
+class First:
+    """What a daemon did until it was killed in the middle of a round."""
+
+    together: Any  # the run after two triggers at once
+    pressed: Any  # the run after the button
+    counted: int  # runs that were there one tick of the sensor later
+    killed: Any  # the run that was under way
+
+
+@pytest.fixture(scope="module")
+def first(place: Installation) -> First:
+    """A daemon with two triggers at once, then the button, then a trigger whose run dies with the daemon."""
     with dagster(place.places) as service:
         ask_for_round(place.log, TASK, {"drift": "alarm in 3 of 5 windows"}, by="playbook")
         ask_for_round(place.log, TASK, {"metric": "below its threshold"}, by="playbook")
-        (both,) = place.ended(service, 1)
-        assert both.status.value == "SUCCESS"
-        assert both.tags["playbook/trigger"] == "drift,metric"
-        assert both.tags["dagster/sensor_name"] == "pairs_retrain"
+        (together,) = place.ended(service, 1)
         config = {"ops": {"pairs_ask_for_a_round": {"config": {"by": "ops@example.com", "reason": "pressed"}}}}
-        pressed = service.ask(LAUNCH, job="pairs_request_retrain_job", config=config)["launchRun"]
-        assert pressed["__typename"] == "LaunchRunSuccess", pressed
-        _, button = place.ended(service, 2)
-        assert (button.status.value, button.tags["playbook/trigger"]) == ("SUCCESS", "button")
-        time.sleep(20)  # more than a tick of the sensor
-        assert len(place.runs(service)) == 2
-    entries = place.log.entries()
-    assert pending_triggers(entries) == []
-    asked = next(entry for entry in reversed(entries) if entry.kind == "trigger")
-    assert (asked.by, asked.body["triggers"]) == ("ops@example.com", {"button": "pressed"})
-    assert [entry.body["kinds"] for entry in entries if entry.kind == "round"] == [["drift", "metric"], ["button"]]
-
-
-def test_the_schedule_asks_for_rounds(place: Installation) -> None:
-    file = place.folder / "tasks" / "pairs.yaml"
-    document = file.read_text("utf-8")
-    file.write_text(document.replace("min_new_labels: 0", "min_new_labels: 0\n  schedule: '* * * * *'"), "utf-8")
-    try:
-        with dagster(place.places) as service:
-            before = len(place.runs(service))
-            run = place.ended(service, before + 1, seconds=200)[before]
-            assert (run.status.value, run.tags["playbook/trigger"]) == ("SUCCESS", "schedule")
-    finally:
-        file.write_text(document, "utf-8")
-    asked = next(entry for entry in reversed(place.log.entries()) if entry.kind == "trigger")
-    assert (asked.by, asked.body["triggers"]) == ("schedule", {"schedule": "every * * * * *"})
-
-
-def test_what_comes_while_no_daemon_runs_and_what_dies_with_one_is_made_up_for(place: Installation) -> None:
-    waiting = [entry.sha256 for entry in pending_triggers(place.log.entries())]  # the schedule may have asked again
-    asked = ask_for_round(place.log, TASK, {"drift": "while nobody looked"}, by="playbook")
-    with dagster(place.places) as service:
-        before = {run.run_id for run in place.runs(service) if run.is_finished}
+        answer = service.ask(LAUNCH, job="pairs_request_retrain_job", config=config)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        _, pressed = place.ended(service, 2)
+        wait_for_a_look(service, pressed)
+        counted = len(place.runs(service))
+        asked = ask_for_round(place.log, TASK, {"new_labels": "500 rows"}, by="playbook")
 
         def begun() -> Any:
-            return next(
-                (run for run in place.runs(service) if run.run_id not in before and run.status.value == "STARTED"), None
-            )
+            runs = [run for run in place.runs(service) if run.tags["playbook/round"] == asked.sha256]
+            return next((run for run in runs if run.status.value == "STARTED"), None)
 
         killed = wait_for("the run to begin", 90, begun)
-        assert killed.tags["playbook/round"] in (asked.sha256, *waiting)
         kill_everything(place.folder)
+    return First(together, pressed, counted, killed)
+
+
+@dataclass
+class Second:
+    """What the next daemon made of it, with a schedule of every minute in the task file."""
+
+    while_dead: Entry  # the trigger that came while no daemon ran
+    runs: list[Any]
+
+
+@pytest.fixture(scope="module")
+def second(place: Installation, first: First) -> Second:
+    """Another trigger and a schedule while no daemon runs, then a daemon until both have had their rounds."""
+    while_dead = ask_for_round(place.log, TASK, {"drift": "while nobody looked"}, by="playbook")
+    file = place.folder / "tasks" / "pairs.yaml"
+    file.write_text(file.read_text("utf-8").replace("labels: 0", "labels: 0\n  schedule: '* * * * *'"), "utf-8")
     with dagster(place.places) as service:
 
         def finished() -> Any:
-            done = last_round(place.log.entries())
-            runs = [run for run in place.runs(service) if run.run_id not in before]
-            return done is not None and any(run.status.value == "SUCCESS" for run in runs) and runs
+            done = [run for run in place.runs(service) if run.status.value == "SUCCESS"][2:]
+            over = {run.run_id for run in done}
+            rounds = [entry for entry in place.log.entries() if entry.kind == "round"]
+            ended = {sha for entry in rounds if entry.body["run_id"] in over for sha in entry.inputs["triggers"]}
+            made_up = any(run.tags["playbook/round"] == first.killed.tags["playbook/round"] for run in done)
+            return made_up and while_dead.sha256 in ended and any("schedule" in kinds_of_run(run) for run in done)
 
-        runs = wait_for("the round to be brought to its end", 240, finished, every=1.0)
-        assert next(run for run in runs if run.run_id == killed.run_id).status.value == "FAILURE"
-    assert asked.sha256 in [
-        sha for entry in place.log.entries() if entry.kind == "round" for sha in entry.inputs["triggers"]
-    ]
+        wait_for("the rounds to be brought to their end", 300, finished, every=1.0)
+        return Second(while_dead, place.runs(service))
+
+
+def kinds_of_run(run: Any) -> set[str]:
+    return set(run.tags["playbook/trigger"].split(","))
+
+
+def wait_for_a_look(service: Dagster, run: Any) -> None:
+    """Wait until the sensor has looked at the log after a run had ended."""
+    from dagster import DagsterInstance
+
+    instance: DagsterInstance = service.instance
+    ended = instance.get_run_stats(run.run_id).end_time
+    (state,) = [state for state in instance.all_instigator_state() if state.instigator_name == "pairs_retrain"]
+
+    def looked() -> bool:
+        (tick,) = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        return ended is not None and tick.timestamp > ended and tick.status.value == "SKIPPED"
+
+    wait_for("the sensor's next look", 60, looked, every=0.5)
+
+
+def test_two_triggers_at_once_make_one_run(first: First) -> None:
+    assert first.together.status.value == "SUCCESS"
+    assert kinds_of_run(first.together) == {"drift", "metric"}
+    assert first.together.tags["dagster/sensor_name"] == "pairs_retrain"
+
+
+def test_the_button_makes_one_run_with_its_reason_on_record(place: Installation, first: First) -> None:
+    assert (first.pressed.status.value, kinds_of_run(first.pressed)) == ("SUCCESS", {"button"})
+    assert first.counted == 2
+    asked = next(entry for entry in place.log.entries() if entry.kind == "trigger" and entry.by == "ops@example.com")
+    assert asked.body["triggers"] == {"button": "pressed"}
+    rounds = [entry.body["kinds"] for entry in place.log.entries() if entry.kind == "round"]
+    assert rounds[:2] == [["drift", "metric"], ["button"]]
+
+
+def test_a_round_that_dies_with_the_daemon_is_made_up_for(place: Installation, first: First, second: Second) -> None:
+    mine = [run for run in second.runs if run.tags["playbook/round"] == first.killed.tags["playbook/round"]]
+    assert mine[0].run_id == first.killed.run_id and mine[0].status.value == "FAILURE"
+    assert [run.status.value for run in mine[1:]] == ["SUCCESS"]
+
+
+def test_every_trigger_has_one_round(place: Installation, second: Second) -> None:
+    entries = place.log.entries()
+    taken = [sha for entry in entries if entry.kind == "round" for sha in entry.inputs["triggers"]]
+    assert len(taken) == len(set(taken))
+    asked = [entry.sha256 for entry in entries if entry.kind == "trigger"]
+    assert asked[: asked.index(second.while_dead.sha256) + 1] == taken[: asked.index(second.while_dead.sha256) + 1]
+
+
+def test_the_schedule_makes_runs(place: Installation, second: Second) -> None:
+    assert any(run.status.value == "SUCCESS" and "schedule" in kinds_of_run(run) for run in second.runs)
+    asked = next(entry for entry in place.log.entries() if entry.kind == "trigger" and entry.by == "schedule")
+    assert asked.body["triggers"] == {"schedule": "every * * * * *"}
 
 
 def kill_everything(folder: Path) -> None:

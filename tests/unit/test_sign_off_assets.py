@@ -16,12 +16,11 @@ from pipelines.sensors import package_job, sign_off_sensor
 from playbook.artifacts import PackagedModel, SignOff
 from playbook.errors import LogTampered
 from playbook.evaluate.approval import approve, current_state, reject
-from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, PACKAGED, SIGN_OFF
+from playbook.plays import PACKAGED, SIGN_OFF
 from resources.artifact_io import ArtifactIOManager
 from resources.world import World
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
-BEFORE = (DATASET, BASE, FROZEN, "rung_1", CANDIDATE, EVALUATION)
 
 
 @pytest.fixture
@@ -34,14 +33,16 @@ def definitions(place: Waiting) -> tuple[dg.Definitions, list[Any]]:
     world = World(place.places)
     maker = AssetMaker(place.task, world)
 
-    def there(name: str) -> dg.AssetsDefinition:
-        @dg.asset(key=maker.key(name), io_manager_key="artifacts")
+    def there(key: dg.AssetKey) -> dg.AssetsDefinition:
+        @dg.asset(key=key, io_manager_key="artifacts")
         def before() -> None:
             raise AssertionError("this is never run")
 
         return before
 
-    assets = [*(there(name) for name in BEFORE), sign_off(maker), packaged_model(maker)]
+    mine = [sign_off(maker), packaged_model(maker)]
+    read = {key for asset in mine for key in asset.asset_deps[asset.key]} - {asset.key for asset in mine}
+    assets = [*(there(key) for key in sorted(read)), *mine]
     job = package_job(place.task, assets)
     sensor = sign_off_sensor(place.task, place.places, job)
     resources = {"artifacts": ArtifactIOManager(world)}

@@ -210,7 +210,7 @@ def test_bad_arguments_end_with_status_two(tmp_path: Path, verb: str) -> None:
 def test_an_unknown_asset_ends_with_status_two(tmp_path: Path) -> None:
     path = write(tmp_path / "sample.yaml", task_document({"path": "rows.csv"}))
     done = command("run", str(path), "--until", "rung_9")
-    assert done.exit_code == 2 and "found 'rung_9'; allowed: problem_statement, dataset_version" in done.stderr
+    assert done.exit_code == 2 and "found 'rung_9'; allowed: accumulated_rows, problem_statement" in done.stderr
     assert not (tmp_path / "home").exists()
     assert command("run").exit_code == 2 and command("sing").exit_code == 2
 
