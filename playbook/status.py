@@ -39,6 +39,7 @@ from playbook.plays import (
     asset_kinds,
     rung_name,
 )
+from playbook.production_status import read_production
 from playbook.settings import Settings
 from playbook.store import Store
 from playbook.taskfile import Task
@@ -89,6 +90,7 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
         "cost": evaluation.cost.model_dump() if evaluation and evaluation.cost else None,
         "sign_off": _sign_off(found),
         "model": _model(task, places, found),
+        "production": read_production(store, task.spec.task, places),
         "seconds": _seconds(found),
         "report": str(report) if dataset is not None and report.exists() else None,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from playbook.production_status import production_lines
+
 HEADLINES = {
     "shipped": "SHIPPED: the adapted model",
     "baseline_shipped": "SHIPPED: the frozen baseline; the gain of adapting it does not earn its complexity",
@@ -61,6 +63,7 @@ def _numbers(status: dict[str, Any]) -> list[str]:
     if status["model"]:
         model = status["model"]
         rows.append(("model", f"models:/{model['name']}@{model['alias']}, version {model['version']}"))
+    rows += production_lines(status.get("production"))
     seconds = status["seconds"]
     rows.append(("seconds", f"{seconds['total']:.0f} for all plays, {seconds['training']:.0f} of them training"))
     width = max(len(name) for name, _ in rows)
