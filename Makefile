@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that share the tests, a file at a time in the order of the folders: long files first, quick ones fill up.
+WORKERS ?= 2
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -27,10 +30,10 @@ year: $(READY) ## Replay the sample task in production: drift, retraining, promo
 	$(BIN)/python -m pipelines.year
 
 test: $(READY) ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 proofs: $(READY) ## Run the slow proofs, on real data
-	$(BIN)/python -m pytest -m proof
+	PLAYBOOK_THREADS=$(WORKERS) OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest -m proof
 
 check: $(READY) ## Lint, types, import rules, task file schema
 	$(BIN)/ruff check .

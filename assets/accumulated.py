@@ -46,6 +46,8 @@ def _accumulate(play: Play) -> Accumulation:
         return Accumulation(task=name, reason="no retraining round is asked for: the data stays as it is")
     grown = _grow(play)
     what = f"{grown.added} labelled rows added ({grown.rows} from production in all)" if grown else NO_PLACE
+    if grown and grown.left_out:
+        what += f"; left out: {', '.join(f'{n} with {why}' for why, n in grown.left_out.items())}"
     if grown and grown.new_classes:
         what += f"; new classes: {', '.join(f'{label} ({n} rows)' for label, n in grown.new_classes.items())}"
     kinds = sorted({kind for entry in waiting for kind in kinds_of(entry)})
@@ -64,6 +66,7 @@ def _accumulate(play: Play) -> Accumulation:
         by_class=grown.by_class,
         new_classes=grown.new_classes,
         unknown=grown.unknown,
+        left_out=grown.left_out,
         triggers=triggers,
         reason=said,
     )
@@ -90,6 +93,7 @@ def _shown(done: Accumulation) -> dict[str, Any]:
         "added": done.added,
         "by_class": dg.MetadataValue.json(done.by_class),
         "new_classes": dg.MetadataValue.json(done.new_classes),
+        "left_out": dg.MetadataValue.json(done.left_out),
         "unknown_labels": dg.MetadataValue.json(done.unknown),
         "triggers": dg.MetadataValue.json(list(done.triggers)),
     }

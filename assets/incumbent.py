@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from resources.registry import Registered
 
 DATASET_TAG = "playbook/dataset_hash"  # of a model version: the data that it was made from
+WEIGHTS_TAG = "playbook/weights_sha256"  # of a model version: its trained tensors
 INCUMBENT_TAG = "playbook/incumbent"  # of a model version: the version that served when it was made
 
 

@@ -10,11 +10,13 @@ from assets.incumbent import task_sha256
 from assets.play import Play
 from assets.watching import champion_of, window_of
 from playbook.artifacts import BaseSelection, Drift, RetrainDecision
-from playbook.operate.accumulate import Labelled, not_yet_accumulated
+from playbook.operate.accumulate import usable_rows
 from playbook.operate.policy import Facts, decide_retraining
 from playbook.operate.rounds import ask_for_round, day_of, last_round, pending_triggers
 from playbook.plays import BASE, DRIFT
 from playbook.taskfile import Task
+
+MOST_DAYS = 92  # that alarms without a pause are followed back
 
 if TYPE_CHECKING:
     from assets.watching import Champion
@@ -54,16 +56,17 @@ def facts_of(play: Play, drifted: Drift, day: date, entries: tuple[Entry, ...]) 
     if champion is None:
         return Facts(day=day, version="")
     rows = labelled_rows(play.world.prediction_log(spec.task).labelled(known_by=window_of(play, drifted.day).known_by))
-    new = not_yet_accumulated(play.task, rows)
-    strange = [row for row in new if row.label not in spec.data.classes]
+    found = usable_rows(play.task, rows)
     waiting, done = pending_triggers(entries), last_round(entries)
     named = spec.data.accumulated
     return Facts(
         day=day,
         version=champion.registered.version,
         windows=_windows(play, drifted, day),
-        new_rows=[date.fromisoformat(row.time[:10]) for row in new],
-        new_classes=_counted(strange),
+        new_rows=[date.fromisoformat(row.time[:10]) for row in found.rows] if named is not None else (),
+        rows_may_grow=named is not None,
+        new_classes=found.new_classes,
+        strange=found.unknown,
         classes_may_grow=named is not None and named.classes is not None,
         task_changed=_task_changed(play.task, champion),
         better_base=_better_base(play, champion, done),
@@ -72,19 +75,11 @@ def facts_of(play: Play, drifted: Drift, day: date, entries: tuple[Entry, ...]) 
     )
 
 
-def _counted(rows: list[Labelled]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.label] = counts.get(row.label, 0) + 1
-    return counts
-
-
 def _windows(play: Play, drifted: Drift, day: date) -> list[Drift]:
-    """Drift of the days that the trigger looks at, oldest first, this day's last."""
-    rule = play.task.spec.retraining.drift
-    days = [day - timedelta(back) for back in range((rule.windows if rule else 1) - 1, 0, -1)]
-    store, name = play.world.store, play.task.spec.task
-    earlier = (store.current(name, DRIFT, Drift, one.isoformat()) for one in days)
+    """Drift of the days up to this one, oldest first, this day's last: as many as alarms may go back to."""
+    store, name, first = play.world.store, play.task.spec.task, (day - timedelta(MOST_DAYS)).isoformat()
+    days = [one for one in store.partitions(name, DRIFT) if first <= one < drifted.day]
+    earlier = (store.current(name, DRIFT, Drift, one) for one in days)
     return [*(one for one in earlier if one is not None), drifted]
 
 

@@ -85,7 +85,7 @@ def reference_baselines(maker: AssetMaker) -> dg.AssetsDefinition:
         play = maker.play(context, REFERENCES)
         require_green(dataset)
         base = first_base(maker.task)
-        inputs = reference_inputs(maker.task, dataset, base)
+        inputs = reference_inputs(play.task, dataset, base)
         done = remembered(play, ReferenceBaselines, inputs, lambda key: _score(play, dataset, base))
         shown = {name: score.value for name, score in done.validation.items()}
         left_out = {f"{name}_left_out": why for name, why in done.left_out.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assets.candidate import asset_of, bundle_with, write_bundle
-from assets.incumbent import incumbent_of
+from assets.incumbent import WEIGHTS_TAG, incumbent_of
 from assets.play import Play
 from assets.steps import Steps
 from playbook.data.tables import TEXT
@@ -104,9 +104,13 @@ def _champion(play: Play, steps: Steps, texts: list[str], work: Path) -> tuple[s
     from playbook.evaluate.incumbent import answers_under
 
     spec, registry = play.task.spec, play.world.registry
-    at = incumbent_of(play, steps.dataset.dataset_hash) or registry.at_alias(spec.task, spec.package.alias)
+    at = registry.at_alias(spec.task, spec.package.alias)
     if at is None:
         return None
+    if any(at.tags.get(WEIGHTS_TAG) == model.files["weights"].sha256 for model in (steps.model, steps.frozen)):
+        at = incumbent_of(play, steps.dataset.dataset_hash)  # it serves already: a run that is repeated
+        if at is None:
+            return None
     champion = _load(play, registry.fetch_bundle(at, work / CHAMPION))
     play.report(f"test split: champion {at.version}")
     return at.version, answers_under(champion.predict_proba(texts), champion.labels, spec.labels), champion.labels

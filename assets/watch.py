@@ -9,8 +9,8 @@ import dagster as dg
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, png, remembered, result
 from assets.retrain import evaluate_policy
-from assets.watching import arrived_in, champion_of, flat, window_of
-from assets.window_figures import judge_window
+from assets.watching import answering, arrived_in, flat, window_of
+from assets.window_figures import judge_window, rows_of, write_figures
 from playbook.artifacts import Drift, ProductionWindow, RetrainDecision, canonical_hash
 from playbook.plays import DRIFT, RETRAIN, WINDOW
 
@@ -44,29 +44,33 @@ def take_window(play: Play, day: str) -> ProductionWindow:
 
     span = window_of(play, day)
     log = play.world.prediction_log(play.task.spec.task)
-    rows = flat(log.window(span.first, span.last, known_by=span.known_by))
-    arrived = flat(arrived_in(span, log.labelled(known_by=span.known_by)))
-    champion = champion_of(play)
-    versions = {str(name): int(n) for name, n in rows["version"].value_counts().sort_index().items()}
-    content = [int(pd.util.hash_pandas_object(table, index=False).sum()) for table in (rows, arrived)]
+    logged = log.window(span.first, span.last, known_by=span.known_by)
+    tables = {"rows": flat(logged), "outcomes": flat(arrived_in(span, log.labelled(known_by=span.known_by)))}
+    served = answering(play, logged)
+    version = served.registered.version if served else ""
+    versions = {str(name): int(n) for name, n in logged["version"].value_counts().sort_index().items()}
+    texts = pd.DataFrame({"text": logged["text"]})
+    hashed = [int(pd.util.hash_pandas_object(table, index=False).sum()) for table in (*tables.values(), texts)]
     facts = ProductionWindow(
         task=play.task.spec.task,
         day=day,
         first_day=span.first.isoformat(),
-        rows=len(rows),
-        outcomes=len(arrived),
+        rows=len(logged),
+        outcomes=len(tables["outcomes"]),
         lost=log.lost(),
-        model_version=champion.registered.version if champion else "",
+        model_version=version,
         versions=versions,
-        reason="" if len(rows) else "nothing was logged on these days",
+        reason="" if len(logged) else "nothing was logged on these days",
     )
-    inputs = {"facts": facts.model_dump(mode="json"), "rows": content, "code": version_of("watch")}
+    inputs = {"facts": facts.model_dump(mode="json"), "rows": hashed, "code": version_of("watch")}
 
     def make(key: str) -> Made:
         folder = play.work(key)
-        files = {name: folder / f"{name}.parquet" for name in ("rows", "outcomes")}
-        rows.to_parquet(files["rows"], index=False)
-        arrived.to_parquet(files["outcomes"], index=False)
+        files = {name: folder / f"{name}.parquet" for name in tables}
+        for name, table in tables.items():
+            table.to_parquet(files[name], index=False)
+        if served is not None:
+            files |= write_figures(play, served, logged[logged["version"] == version], folder)
         return Made(facts, files)
 
     return remembered(play, ProductionWindow, inputs, make)
@@ -85,15 +89,15 @@ def _drift(maker: AssetMaker, days: dg.DailyPartitionsDefinition) -> dg.AssetsDe
     )
     def drift(context: dg.AssetExecutionContext, window: ProductionWindow) -> Iterator[Any]:
         play = maker.play(context, DRIFT)
-        champion = champion_of(play)
+        served = answering(play, rows_of(play, window))
         inputs = {
             "window": window.digest,
-            "champion": champion.registered.bundle_sha256 if champion else "",
+            "champion": served.registered.bundle_sha256 if served else "",
             "monitoring": play.task.spec.monitoring.model_dump(mode="json"),
             "target": play.task.spec.target.model_dump(mode="json"),
             "code": version_of("watch"),
         }
-        done = remembered(play, Drift, inputs, lambda key: Made(judge_window(play, window, champion)))
+        done = remembered(play, Drift, inputs, lambda key: Made(judge_window(play, window, served)))
         track(play, done)
         yield result(play, done, _drift_shown(done))
         yield dg.AssetCheckResult(

@@ -35,10 +35,22 @@ def champion_of(play: Play) -> Champion | None:
     """The version at the task's alias; None where nothing serves yet. Kept between the days of one process."""
     spec = play.task.spec
     at = play.world.registry.at_alias(spec.task, spec.package.alias)
-    if at is None:
-        return None
-    monitoring = spec.monitoring.model_dump_json()
-    return _champion(_Asked(play, at), at.bundle_sha256, monitoring)
+    return _loaded(play, at) if at is not None else None
+
+
+def answering(play: Play, rows: pd.DataFrame) -> Champion | None:
+    """The version that answered a window's newest row, so that a day that is looked at again is judged as it was.
+
+    The champion where there is no row, or where the registry no longer has that version.
+    """
+    version = str(rows["version"].iloc[-1]) if len(rows) else ""
+    known = play.world.registry.versions(play.task.spec.task) if version else []
+    at = next((one for one in known if one.version == version), None)
+    return _loaded(play, at) if at is not None else champion_of(play)
+
+
+def _loaded(play: Play, at: Registered) -> Champion:
+    return _champion(_Asked(play, at), at.bundle_sha256, play.task.spec.monitoring.model_dump_json())
 
 
 class _Asked:
@@ -115,10 +127,13 @@ def arrived_in(window: Window, labelled: pd.DataFrame) -> pd.DataFrame:
 
 
 def flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """A window's rows as a table of plain columns, for Parquet: no dictionaries, no time zones."""
+    """A window's rows as a table of plain columns, for Parquet: no dictionaries, no time zones, and no texts.
+
+    Texts stay in the prediction log, where retention finds them.
+    """
     import pandas as pd
 
-    out = frame.drop(columns=["columns"])
+    out = frame.drop(columns=["columns", "text"])
     for name in ("time", "outcome_at"):
         out[name] = ["" if pd.isna(value) else value.isoformat() for value in out[name]]
     return out.reset_index(drop=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,40 +16,82 @@ from playbook.plays import WINDOW
 if TYPE_CHECKING:
     import pandas as pd
 
+    from playbook.operate.figures import RowFigures
+
+FIGURES = ("features", "words", "unknown", "letters")  # of `RowFigures`, in its order
 VOLUME_DAYS = 60  # earlier days that rows per day are held against
 
 
-def judge_window(play: Play, window: ProductionWindow, champion: Champion | None) -> Drift:
-    """Figures of a window; rows that another version answered are left out, because its answers say nothing of this."""
+def rows_of(play: Play, window: ProductionWindow, role: str = "rows") -> pd.DataFrame:
+    """A window's rows (or `outcomes`), oldest first, without texts."""
     import pandas as pd
 
+    return pd.read_parquet(play.world.store.path(window, WINDOW, role))
+
+
+def write_figures(play: Play, served: Champion, rows: pd.DataFrame, folder: Path) -> dict[str, Path]:
+    """Figures of the rows that one version answered, in place of their texts; none where the log keeps no texts."""
+    from safetensors.numpy import save_file
+
     from playbook.operate.figures import row_figures
+
+    if rows.empty or not _keeps_texts(play):
+        return {}
+    found = row_figures(rows["text"].tolist(), extractor_of(play, served))
+    path = folder / "figures.safetensors"
+    save_file({name: np.ascontiguousarray(getattr(found, name)) for name in FIGURES}, str(path))
+    return {"figures": path}
+
+
+def judge_window(play: Play, window: ProductionWindow, served: Champion | None) -> Drift:
+    """Figures of a window; rows that another version answered are left out, because its answers say nothing of this."""
     from playbook.operate.watch import window_drift
 
     spec = play.task.spec
     found: dict[str, Any] = {"task": spec.task, "day": window.day}
-    if champion is None:
+    if served is None:
         return Drift(**found, reason="no model serves yet")
-    version = champion.registered.version
-    found |= {"model_version": version, "false_alarm_rate": spec.monitoring.false_alarm_rate}
-    if champion.judge is None:
-        return Drift(**found, reason=f"version {version} carries no reference: package it again")
-    if {"text", spec.data.columns.text} & set(spec.serving.redact.columns):
-        return Drift(**found, reason="the log keeps no texts (serving.redact), so inputs cannot be compared")
-    tables = {name: pd.read_parquet(play.world.store.path(window, WINDOW, name)) for name in ("rows", "outcomes")}
-    rows, outcomes = (table[table["version"] == version] for table in (tables["rows"], tables["outcomes"]))
+    version = served.registered.version
+    if served.judge is None:
+        return Drift(**found, model_version=version, reason=f"version {version} carries no reference: package it again")
+    rows, outcomes = (table[table["version"] == version] for table in _tables(play, window))
     enough = len(outcomes) >= spec.monitoring.min_outcomes
-    return window_drift(
+    figures = _figures(play, window)
+    drift = window_drift(
         spec,
-        champion.judge,
+        served.judge,
         window.day,
-        row_figures(rows["text"].tolist(), extractor_of(play, champion)) if len(rows) else None,
-        _probabilities(rows, champion.labels) if len(rows) else None,
+        figures,
+        _probabilities(rows, served.labels) if figures is not None else None,
         truth=outcomes["outcome"].tolist() if enough else (),
         predicted=outcomes["label"].tolist() if enough else (),
         counts=_counts(play, window),
         model_version=version,
     )
+    if figures is None and len(rows) and not _keeps_texts(play):
+        why = "the log keeps no texts (serving.redact), so inputs are not compared"
+        return drift.model_copy(update={"rows": len(rows), "reason": why, "text": f"Not judged: {why}."})
+    return drift
+
+
+def _keeps_texts(play: Play) -> bool:
+    spec = play.task.spec
+    return not {"text", spec.data.columns.text} & set(spec.serving.redact.columns)
+
+
+def _tables(play: Play, window: ProductionWindow) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return rows_of(play, window), rows_of(play, window, "outcomes")
+
+
+def _figures(play: Play, window: ProductionWindow) -> RowFigures | None:
+    from safetensors.numpy import load_file
+
+    from playbook.operate.figures import RowFigures
+
+    if "figures" not in window.files:
+        return None
+    arrays = load_file(str(play.world.store.path(window, WINDOW, "figures")))
+    return RowFigures(*(arrays[name] for name in FIGURES))
 
 
 def _probabilities(rows: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:

@@ -1,10 +1,12 @@
 """The button: a job that asks for a retraining round (6.5)."""
 
 # Annotations are real types here: Dagster reads those of the op's configuration.
+from datetime import UTC, datetime
+
 import dagster as dg
 
 from playbook.artifacts import Trigger
-from playbook.operate.rounds import ask_for_round
+from playbook.operate.rounds import ask_for_round, cool_down_until
 from playbook.settings import Settings
 from playbook.taskfile import Task
 from resources.world import World
@@ -35,7 +37,13 @@ def request_job(task: Task, places: Settings) -> dg.JobDefinition:
     @dg.op(name=request_op_name(name))
     def ask(context: dg.OpExecutionContext, config: Request) -> None:
         kind: Trigger = "schedule" if config.kind == "schedule" else "button"
-        entry = ask_for_round(World(places).decision_log(name), name, {kind: config.reason}, by=config.by)
+        log = World(places).decision_log(name)
+        over = cool_down_until(log.entries(), task.spec.retraining.cool_down_days)
+        today = datetime.now(UTC).date()
+        if kind == "schedule" and over is not None and today < over:
+            context.log.info(f"not asked for: cool-down until {over.isoformat()}")
+            return
+        entry = ask_for_round(log, name, {kind: config.reason}, by=config.by)
         context.log.info(f"{entry.title}; entry {entry.index}, {entry.sha256[:12]}, of the decision log")
 
     @dg.job(

@@ -128,45 +128,62 @@ def _retrain_sensor(task: Task, places: Settings, job: dg.UnresolvedAssetJobDefi
 def next_round(task: str, entries: tuple[Entry, ...], instance: DagsterInstance) -> dg.SensorResult | dg.SkipReason:
     """The run that the decision log asks for, or why none is launched.
 
-    A round is known by the first trigger that it takes up; its runs carry that as a tag, retries of Dagster's too. A
-    round whose runs all failed is launched again, up to three times.
+    A round's runs carry, as a tag, the newest trigger that waited when they were launched; retries of Dagster's carry
+    it, too. A round whose process died is launched again, up to three times. One whose step failed, or that somebody
+    cancelled, is not: it would end the same way, and whoever mended what it says asks again.
     """
     waiting = pending_triggers(entries)
-    unfinished = _unfinished_round(task, entries, instance)
-    if not waiting and unfinished is None:
+    unfinished = [] if waiting else _unfinished_round(task, entries, instance)
+    if not waiting and not unfinished:
         return dg.SkipReason("nothing asks for a round")
     going_on = instance.get_runs(dg.RunsFilter(job_name=retrain_job_name(task), statuses=UNDER_WAY))
     if going_on:
         return dg.SkipReason(f"run {going_on[0].run_id[:8]} of a round is under way")
-    first = waiting[0] if waiting else unfinished
-    assert first is not None
-    failed = len(_runs(task, first.sha256, instance))
-    if failed >= MOST_ATTEMPTS:
+    asked = waiting or unfinished
+    newest = asked[-1]
+    runs = [run for entry in asked for run in _runs(task, entry.sha256, instance)]
+    ended = next((run for run in runs if _is_final(run, instance)), None) if newest in _tagged(asked, runs) else None
+    attempts = len([run for run in runs if run.tags.get(ROUND_TAG) == newest.sha256])
+    if ended is not None or attempts >= MOST_ATTEMPTS:
+        last = ended or runs[0]
         return dg.SkipReason(
-            f"{failed} runs of the round that {first.sha256[:12]} asked for failed; look at the last one, mend what it "
-            f"says, then ask again: playbook retrain {task}"
+            f"run {last.run_id[:8]} of the round ended as {last.status.value}; see why, mend it, then ask again: "
+            f"playbook retrain {task}"
         )
-    kinds = sorted({kind for entry in (first, *waiting) for kind in kinds_of(entry)})
+    kinds = sorted({kind for entry in asked for kind in kinds_of(entry)})
     request = dg.RunRequest(
-        run_key=f"retrain-{task}-{first.sha256}-{failed}",
-        tags={TASK_TAG: task, ROUND_TAG: first.sha256, TRIGGER_TAG: ",".join(kinds)},
+        run_key=f"retrain-{task}-{newest.sha256}-{attempts}",
+        tags={TASK_TAG: task, ROUND_TAG: newest.sha256, TRIGGER_TAG: ",".join(kinds)},
     )
     return dg.SensorResult(run_requests=[request])
 
 
-def _unfinished_round(task: str, entries: tuple[Entry, ...], instance: DagsterInstance) -> Entry | None:
-    """The first trigger of the latest round, where no run brought that round to its end."""
+def _tagged(asked: Sequence[Entry], runs: Sequence[dg.DagsterRun]) -> list[Entry]:
+    tags = {run.tags.get(ROUND_TAG) for run in runs}
+    return [entry for entry in asked if entry.sha256 in tags]
+
+
+def _unfinished_round(task: str, entries: tuple[Entry, ...], instance: DagsterInstance) -> list[Entry]:
+    """The triggers of the latest round, where its process died before the round came to its end."""
     done = last_round(entries)
     if done is None:
-        return None
-    triggers = done.inputs.get("triggers")
-    sha = str(triggers[0]) if isinstance(triggers, list) and triggers else ""
-    run = instance.get_run_by_id(str(done.body.get("run_id", "")))
-    if run is None or TRIGGER_TAG not in run.tags:  # the command line's own run: whoever started it sees how it ends
-        return None
-    if any(one.status == dg.DagsterRunStatus.SUCCESS for one in [run, *_runs(task, sha, instance)]):
-        return None
-    return next((entry for entry in entries if entry.sha256 == sha), None)
+        return []
+    named = done.inputs.get("triggers")
+    triggers = [entry for entry in entries if isinstance(named, list) and entry.sha256 in named]
+    own = instance.get_run_by_id(str(done.body.get("run_id", "")))
+    runs = [*([own] if own else []), *(run for entry in triggers for run in _runs(task, entry.sha256, instance))]
+    if not runs or any(run.status == dg.DagsterRunStatus.SUCCESS or not run.is_finished for run in runs):
+        return []
+    return [] if any(_is_final(run, instance) for run in runs) else triggers
+
+
+def _is_final(run: dg.DagsterRun, instance: DagsterInstance) -> bool:
+    """Whether a run that did not succeed would come to the same end again: cancelled, or a step of it failed."""
+    if run.status == dg.DagsterRunStatus.CANCELED:
+        return True
+    if run.status != dg.DagsterRunStatus.FAILURE:
+        return False
+    return bool(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE))
 
 
 def _runs(task: str, trigger: str, instance: DagsterInstance) -> list[dg.DagsterRun]:

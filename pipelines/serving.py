@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from pipelines.tags import TASK_TAG
 from playbook.settings import Settings
 from playbook.taskfile import Task
 
@@ -66,7 +65,6 @@ def _predict_job(task: Task, places: Settings) -> dg.JobDefinition:
     @dg.job(
         name=predict_job_name(name),
         description="Score a file with the champion and log the predictions.",
-        tags={TASK_TAG: name},
         executor_def=dg.in_process_executor,
     )
     def score() -> None:
@@ -92,7 +90,6 @@ def _retention_job(task: Task, places: Settings) -> dg.JobDefinition:
     @dg.job(
         name=retention_job_name(name),
         description=f"Delete predictions that were logged more than {days} days ago.",
-        tags={TASK_TAG: name},
         executor_def=dg.in_process_executor,
     )
     def retain() -> None:

@@ -36,6 +36,23 @@ if TYPE_CHECKING:
 
 ROUND_SECONDS = 420  # a round that takes longer has failed
 POLL = 0.5
+ELSEWHERE = (
+    "DAGSTER_HOME",
+    "MLFLOW_TRACKING_URI",
+    "PLAYBOOK_DATABASE",
+    "PLAYBOOK_DATABASE_FILE",
+    "PLAYBOOK_DAGSTER_DATABASE",
+    "PLAYBOOK_DAGSTER_DATABASE_FILE",
+    "PLAYBOOK_DECISION_LOG",
+    "PLAYBOOK_DECISION_LOG_FILE",
+    "PLAYBOOK_PREDICTION_LOG",
+    "PLAYBOOK_PREDICTION_LOG_FILE",
+    "PLAYBOOK_MLFLOW_ARTIFACTS",
+    "PLAYBOOK_STORE",
+    "PLAYBOOK_DVC_REMOTE",
+    "PLAYBOOK_WEBHOOK",
+    "PLAYBOOK_WEBHOOK_FILE",
+)
 HOURS = range(8, 20)  # of the day, in which tickets come
 ANSWERS = {
     "gain": "Yes: the queues that this saves from a wrong desk are worth the model's upkeep.",
@@ -69,13 +86,16 @@ def main(home: Path | None, until: datetime | None) -> None:
     quiet_environment()
     place = (home or settings().home / "year").resolve()
     _empty(place)
+    for name in ELSEWHERE:  # the replay is a world of its own: no database, store or webhook of this installation
+        os.environ.pop(name, None)
     os.environ["PLAYBOOK_HOME"] = str(place)
     os.environ["PLAYBOOK_TASKS"] = str(place / "task")
-    os.environ.pop("DAGSTER_HOME", None)
     try:
-        replay(place / "task", Story(), until.date() if until else None)
+        held = replay(place / "task", Story(), until.date() if until else None)
     except PlaybookError as error:
         raise click.ClickException(str(error)) from None
+    if not held and until is None:
+        sys.exit(1)
 
 
 def _empty(place: Path) -> None:
@@ -87,8 +107,8 @@ def _empty(place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-def replay(folder: Path, story: Story, until: date | None = None) -> Story:
-    """Build on six months, then live through the other six; returns what happened."""
+def replay(folder: Path, story: Story, until: date | None = None) -> bool:
+    """Build on six months, then live through the other six; returns whether all held that the replay is to show."""
     from pipelines.year_table import print_table
 
     places = settings()
@@ -105,8 +125,7 @@ def replay(folder: Path, story: Story, until: date | None = None) -> Story:
                 break
             replayed.live(day, tickets, outcomes.get(day, []))
     _publish(task, places, story)
-    print_table(task, places, story.lines, days, first, time.monotonic() - story.began)
-    return story
+    return print_table(task, places, story.lines, days, first, time.monotonic() - story.began)
 
 
 def _build(task: Task, places: Settings, story: Story, day: date) -> str:

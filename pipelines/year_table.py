@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,45 @@ from resources.world import World
 Lines = Sequence[tuple[date, str, str]]
 
 
+FOUND_WITHIN = 14  # days of the new product line, in which its drift has to be found
+MINUTES = 12
+
+
 def print_table(
     task: Task, places: Settings, lines: Lines, days: Mapping[date, Sequence[Ticket]], first: str, seconds: float
-) -> None:
-    """Print the story as a table, then the false alarms and the metric before, between and after."""
+) -> bool:
+    """Print the story as a table, the false alarms, what was won back, and whether all held that was to be shown."""
     world = World(places)
     click.echo("\nWhat fired when\n")
     click.echo(f"{'day':<12}{'what':<12}found")
     for day, kind, text in lines:
         click.echo(f"{day.isoformat():<12}{kind:<12}{text}")
     click.echo("\n" + "\n".join(_alarms(task, world)))
-    click.echo("\n" + "\n".join(_won_back(task, world, lines, days, first)))
+    said, shares = _won_back(task, world, lines, days, first)
+    click.echo("\n" + "\n".join(said))
+    held = _held(task, world, lines, shares, seconds)
+    click.echo("\n" + "\n".join(f"{'held    ' if good else 'NOT HELD'}  {what}" for what, good in held.items()))
     page = places.home / "reports" / f"{task.spec.task}-monitoring.html"
     click.echo(f"\nThe whole story in one picture: {page}\nTook {seconds / 60:.1f} minutes.")
+    return all(held.values())
+
+
+def _held(task: Task, world: World, lines: Lines, shares: Sequence[float], seconds: float) -> dict[str, bool]:
+    """What the replay is to show, and whether it did."""
+    name, store = task.spec.task, world.store
+    decided = [store.current(name, RETRAIN, RetrainDecision, day) for day in store.partitions(name, RETRAIN)]
+    drifted = [date.fromisoformat(one.day) for one in decided if one is not None and "drift" in one.triggers]
+    launched = [day for day, kind, _ in lines if kind == "round"]
+    promoted = [day for day, kind, _ in lines if kind == "promoted"]
+    begins, ends = NEW_LINE_FROM, NEW_LINE_FROM + timedelta(FOUND_WITHIN)
+    return {
+        "the drift trigger holds within fourteen days of the new line": any(begins <= day < ends for day in drifted),
+        "and on no day before": all(day >= begins for day in drifted),
+        "a round was launched by the sensor, none before the new line": bool(launched) and min(launched) >= begins,
+        "the refreshed model was signed and promoted": len(promoted) > 1,
+        "it won back most of what was lost": bool(shares) and min(shares) > 0.5,
+        f"all of it in {MINUTES} minutes": seconds <= 60 * MINUTES,
+    }
 
 
 def _alarms(task: Task, world: World) -> list[str]:
@@ -58,11 +84,13 @@ def _alarms(task: Task, world: World) -> list[str]:
     ]
 
 
-def _won_back(task: Task, world: World, lines: Lines, days: Mapping[date, Sequence[Ticket]], first: str) -> list[str]:
+def _won_back(
+    task: Task, world: World, lines: Lines, days: Mapping[date, Sequence[Ticket]], first: str
+) -> tuple[list[str], list[float]]:
     """The old and the new model on the tickets after the first promotion of a round, labels being known here."""
     promoted = [day for day, kind, _ in lines if kind == "promoted"]
     if len(promoted) < 2:
-        return ["No refreshed model was promoted."]
+        return ["No refreshed model was promoted."], []
     since = promoted[1]
     calm = [ticket for day, tickets in days.items() if day < NEW_LINE_FROM for ticket in tickets]
     later = [ticket for day, tickets in days.items() if day > since for ticket in tickets]
@@ -71,18 +99,20 @@ def _won_back(task: Task, world: World, lines: Lines, days: Mapping[date, Sequen
     second = next((version for version in versions if version.version != first), None)
     old = next(version for version in versions if version.version == first)
     if second is None or last is None or not later:
-        return ["There are no tickets after the promotion to measure it on."]
+        return ["There are no tickets after the promotion to measure it on."], []
     before = _accuracy(world, old, calm)
-    rows = []
+    rows: list[str] = []
+    shares: list[float] = []
     for name, part in (("all tickets", later), ("the new line's", [ticket for ticket in later if ticket.new_line])):
         lost, got = _accuracy(world, old, part), _accuracy(world, second, part)
         share = (got - lost) / (before - lost) if before > lost else 1.0
+        shares.append(share)
         rows.append(
             f"{name:<16}{len(part):>6}   {first} {lost:.3f}   {second.version} {got:.3f}   won back {share:.0%} of the "
             f"{100 * (before - lost):.1f} points lost"
         )
     head = f"Accuracy of {first} from July to September, before the new line: {before:.3f}. After {since}:"
-    return [head, *rows]
+    return [head, *rows], shares
 
 
 def _accuracy(world: World, version: Any, tickets: Sequence[Ticket]) -> float:

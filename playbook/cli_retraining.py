@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import click
 
@@ -15,7 +15,9 @@ MOST_DAYS = 400
 
 @click.command()
 @click.argument("task")
-@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day to look at (default: the log's latest).")
+@click.option(
+    "--day", type=click.DateTime(["%Y-%m-%d"]), help="The day to look at (default: the log's latest that is over)."
+)
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Look at every day from this one on.")
 def monitor(task: str, day: datetime | None, since: datetime | None) -> None:
     """Look at a day of TASK in production: drift, live metric, the retraining policy. Dagster does it every day."""
@@ -23,7 +25,9 @@ def monitor(task: str, day: datetime | None, since: datetime | None) -> None:
     from playbook.operate.prediction_log import open_prediction_log
 
     found, places = load_task(locate_task(task, settings())), settings()
-    last = day.date() if day else open_prediction_log(places, found.spec.task).latest_day()
+    over = datetime.now(UTC).date() - timedelta(1)
+    newest = None if day else open_prediction_log(places, found.spec.task).latest_day()
+    last = day.date() if day else (min(newest, over) if newest else None)
     if last is None:
         raise click.ClickException(
             f"{found.spec.task}: expected logged predictions, found none; serve the model (playbook serve "
@@ -31,10 +35,10 @@ def monitor(task: str, day: datetime | None, since: datetime | None) -> None:
         )
     first = since.date() if since else last
     earliest = found.spec.monitoring.since
-    if not earliest <= first <= last or (last - first).days >= MOST_DAYS:
+    if not earliest <= first <= last <= over or (last - first).days >= MOST_DAYS:
         raise click.UsageError(
-            f"expected days from {earliest} (monitoring.since), --since not after --day and at most {MOST_DAYS} days, "
-            f"found {first} to {last}"
+            f"expected days from {earliest} (monitoring.since) to {over}, the last one that is over, --since not after "
+            f"--day and at most {MOST_DAYS} days; found {first} to {last}"
         )
     monitor_days(found, places, [first + timedelta(number) for number in range((last - first).days + 1)])
     _print(found, last)

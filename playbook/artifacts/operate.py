@@ -39,8 +39,11 @@ class Handoff(Artifact):
 
 
 class ProductionWindow(Artifact):
-    """The prediction log's rows of one window, ending with `day` (6.4). Files: `rows` (Parquet: id, day, text, label,
-    probability, outcome, version, one `p_CLASS` per class); without rows there is no file."""
+    """The prediction log's rows of one window, ending with `day` (6.4).
+
+    Files: `rows` and `outcomes`, those that became known in the window (Parquet: id, day, label, probability, outcome,
+    version, one `p_CLASS` per class), and `figures` (safetensors: what is looked at of the inputs, in place of texts).
+    """
 
     kind: ClassVar[str] = "production_window"
     day: str = ""  # ISO date, the last of the window
@@ -48,7 +51,7 @@ class ProductionWindow(Artifact):
     rows: int = 0
     outcomes: int = 0  # rows with a true label
     lost: int = 0  # predictions that could not be logged so far, as far as is known
-    model_version: str = ""  # of the champion when the window was taken
+    model_version: str = ""  # that answered its newest row
     versions: dict[str, int] = Field(default_factory=dict)  # model version -> rows
 
 
@@ -104,4 +107,5 @@ class Accumulation(Artifact):
     by_class: dict[str, int] = Field(default_factory=dict)
     new_classes: dict[str, int] = Field(default_factory=dict)  # added to the label set -> rows
     unknown: dict[str, int] = Field(default_factory=dict)  # labels that are no class of the task -> rows
+    left_out: dict[str, int] = Field(default_factory=dict)  # why labelled rows did not join -> rows
     triggers: tuple[str, ...] = ()  # entries of the decision log that this round answers

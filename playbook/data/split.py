@@ -79,6 +79,8 @@ def divide(rows: pd.DataFrame, data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = rows[rows[SPLIT] != ""]
     rows, copies = _first_copies(rows, brought_sides(data, rows) & {"test"})
     aside.append(copies)
+    rows, copies = _added_copies(rows, data.splits.near_duplicate_similarity)
+    aside.append(copies)
     refused = {"quarantine": set(), "refuse": set(PROTECTED), "auto": brought_sides(data, rows)}
     rows, copies = _across(rows, data.splits.near_duplicate_similarity, refused[data.splits.across_splits])
     aside.append(copies)
@@ -95,8 +97,9 @@ def _sides(rows: pd.DataFrame, data: Data) -> pd.Series:
             "validation" if side == "train" and position_of(group, splits.seed) < splits.validation else side
             for side, group in zip(sides, rows[GROUP], strict=True)
         ]
-    sides = [
-        side_of(group, splits) if asked == ACCUMULATED else side
+    where = {g: s for g, s, asked in zip(rows[GROUP], sides, rows[ASKED], strict=True) if asked != ACCUMULATED}
+    sides = [  # an added row goes where its group is
+        where.get(group) or side_of(group, splits) if asked == ACCUMULATED else side
         for side, group, asked in zip(sides, rows[GROUP], rows[ASKED], strict=True)
     ]
     return pd.Series(sides, index=rows.index, dtype="str")
@@ -121,6 +124,27 @@ def _first_copies(rows: pd.DataFrame, untouched: set[str]) -> tuple[pd.DataFrame
     copy = (first != rows[ROW_ID]) & ~rows[SPLIT].isin(untouched)
     details = {i: f"copy of row {first[i]} in {rows[SPLIT][i]}" for i in rows.index[copy]}
     return rows[~copy], _aside(rows[copy], EXACT_DUPLICATE, details)
+
+
+def _added_copies(rows: pd.DataFrame, similarity: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of copies on two sides, a row that production added gives way to whatever was there before it.
+
+    So an addition takes no row out of train, validation or test, and a model that is trained further is not tested on
+    near copies of what it was trained on. Rows are in the order in which they came, the source's first.
+    """
+    if not (rows[ASKED] == ACCUMULATED).any():
+        return rows, _aside(rows[:0], NEAR_ACROSS, {})
+    found: dict[int, tuple[str, float, str]] = {}
+    for number, side in enumerate(PROTECTED):
+        for other in PROTECTED[number + 1 :]:
+            one, two = rows[rows[SPLIT] == side], rows[rows[SPLIT] == other]
+            for left, right, alike in near_duplicates(one[TEXT].tolist(), two[TEXT].tolist(), similarity):
+                later, earlier = sorted((int(one.index[left]), int(two.index[right])), reverse=True)
+                if rows[ASKED][later] == ACCUMULATED:
+                    found[later] = (str(rows[ROW_ID][earlier]), alike, str(rows[SPLIT][earlier]))
+    hit = rows.index.isin(list(found))
+    details = {i: f"{found[i][1]:.2f} like row {found[i][0]} in {found[i][2]}" for i in rows.index[hit]}
+    return rows[~hit], _aside(rows[hit], NEAR_ACROSS, details)
 
 
 def _across(rows: pd.DataFrame, similarity: float, refused: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,32 +1,30 @@
 """From the prediction log into the dataset (6.6, 3.7): labelled rows are added to the task's file of accumulated rows.
 
 Rows are only ever added, and a label that came back changed is changed: nothing that a dataset version had is taken
-away, so rows keep their side. A class that the task does not know is added once it has enough rows, in a file beside
-the task file, with a description that its owner is asked to write.
+away, so rows keep their side. Left out, and counted, is what could do harm: rows that the source has already, copies of
+a known text, rows without the group that keeps them on one side, texts that redaction blanked. A class that the task
+does not know is added once the gate would have enough rows of it in every split, in a file beside the task file, with a
+description that its owner is asked to write. A class that the source or earlier rows have, and the task has not, was
+left out by its owner: it is not new.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
-from playbook.data.accumulated import read_accumulated, read_classes
+from playbook.data.accumulated import read_accumulated
+from playbook.data.split import side_of, text_group
+from playbook.data.text import comparison_key
 from playbook.errors import DataError
+from playbook.operate.accumulated_files import write_classes, write_rows
+from playbook.operate.known_rows import KnownRows, known_rows
+from playbook.operate.redaction import REDACTED
 from playbook.spec import Columns
 from playbook.taskfile import Task
-
-CLASSES_HEAD = (
-    "# Classes found in outcomes, added by retraining. Write what each one means, and define it in the guideline;\n"
-    "# then move it to data.classes of the task file.\n"
-)
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,17 @@ class Grown:
     by_class: dict[str, int]  # added rows
     new_classes: dict[str, int]  # added to the label set now -> rows
     unknown: dict[str, int]  # labels that are no class (yet) -> rows, which were left in the log
+    left_out: dict[str, int] = field(default_factory=dict)  # why -> rows
+
+
+@dataclass(frozen=True)
+class Usable:
+    """Labelled rows that no dataset version has and a round would take, and why others are left out."""
+
+    rows: tuple[Labelled, ...]
+    new_classes: dict[str, int]  # classes that would be added with them
+    unknown: dict[str, int]
+    left_out: dict[str, int]
 
 
 def require_place(task: Task) -> Path:
@@ -68,10 +77,28 @@ def require_place(task: Task) -> Path:
     return Path(task.resolve(named.rows))
 
 
-def not_yet_accumulated(task: Task, labelled: Sequence[Labelled]) -> list[Labelled]:
-    """Labelled rows that no dataset version has: their id is not in the file of accumulated rows."""
-    known = set(_rows_by_id(task))
-    return [row for row in labelled if row.id not in known]
+def usable_rows(task: Task, labelled: Sequence[Labelled]) -> Usable:
+    """What a round would add, oldest first.
+
+    Raises:
+        DataError: the source or the file of accumulated rows cannot be read.
+    """
+    known, columns = known_rows(task), task.spec.data.columns
+    new = [row for row in sorted(labelled, key=lambda one: (one.time, one.id)) if row.id not in known.ids]
+    left_out: Counter[str] = Counter()
+    fit, texts = [], set(known.texts)
+    for row in new:
+        why = _unfit(row, columns, texts)
+        if why:
+            left_out[why] += 1
+            continue
+        texts.add(comparison_key(row.text))
+        fit.append(row)
+    classes = _new_classes(task, fit, known)
+    allowed = {*task.spec.labels, *classes}
+    unknown = Counter(row.label for row in fit if row.label not in allowed)
+    rows = tuple(row for row in fit if row.label in allowed)
+    return Usable(rows, classes, dict(sorted(unknown.items())), dict(left_out))
 
 
 def accumulate(task: Task, labelled: Sequence[Labelled]) -> Grown:
@@ -84,38 +111,60 @@ def accumulate(task: Task, labelled: Sequence[Labelled]) -> Grown:
     Raises:
         DataError: the task names no file for them, or the file lacks a column of the source.
     """
-    place, columns = require_place(task), _id_column(task)
+    place, columns = require_place(task), _with_id(task)
     rows = _rows_by_id(task)
-    before = len(rows)
-    counts = Counter(row.label for row in labelled)
-    new_classes = _new_classes(task, counts)
-    known = {*task.spec.labels, *new_classes}
-    unknown = {label: n for label, n in sorted(counts.items()) if label not in known}
-    added: Counter[str] = Counter()
+    found = usable_rows(task, labelled)
     relabelled = 0
-    for row in sorted(labelled, key=lambda one: (one.time, one.id)):
-        if row.label not in known:
-            continue
-        if row.id not in rows:
-            rows[row.id] = _as_source(row, columns)
-            added[row.label] += 1
-        elif rows[row.id][columns.label] != row.label:
+    for row in labelled:
+        if row.id in rows and row.label in task.spec.labels and rows[row.id][columns.label] != row.label:
             rows[row.id][columns.label] = row.label
             relabelled += 1
-    if new_classes:
-        _write_classes(task, new_classes)
-    if added or relabelled:
-        _write_rows(place, columns, list(rows.values()))
-    return Grown(len(rows), len(rows) - before, relabelled, dict(added), new_classes, unknown)
+    rows |= {row.id: _as_source(row, columns) for row in found.rows}
+    if found.new_classes:
+        write_classes(task, found.new_classes)
+    if found.rows or relabelled:
+        write_rows(place, columns, list(rows.values()))
+    by_class = dict(Counter(row.label for row in found.rows))
+    return Grown(len(rows), len(found.rows), relabelled, by_class, found.new_classes, found.unknown, found.left_out)
 
 
-def _id_column(task: Task) -> Columns:
+def _unfit(row: Labelled, columns: Columns, texts: set[str]) -> str:
+    """Why a row cannot join the data; empty where it can."""
+    if not row.text.strip() or row.text == REDACTED:
+        return "no text in the log"
+    group = row.columns.get(columns.group, "") if columns.group else ""
+    if columns.group and (not group.strip() or REDACTED in group):
+        return f"no {columns.group} in the log, so nobody knows on which side of the split it belongs"
+    return "a copy of a known text" if comparison_key(row.text) in texts else ""
+
+
+def _new_classes(task: Task, fit: Sequence[Labelled], known: KnownRows) -> dict[str, int]:
+    named, gate = task.spec.data.accumulated, task.spec.data.gate
+    if named is None or named.classes is None:
+        return {}
+    counts = Counter(row.label for row in fit if row.label not in task.spec.data.classes)
+    least = {"validation": gate.min_evaluation_rows_per_class, "test": gate.min_evaluation_rows_per_class}
+    least["train"] = gate.min_rows_per_class
+    found = {}
+    for label, n in sorted(counts.items()):
+        if n < task.spec.retraining.new_class_rows or label in known.labels or not label or label != label.strip():
+            continue
+        sides = Counter(_side(task, row) for row in fit if row.label == label)
+        if all(sides[side] >= rows for side, rows in least.items()):
+            found[label] = n
+    return found
+
+
+def _side(task: Task, row: Labelled) -> str:
     columns = task.spec.data.columns
-    if columns.id is None:
-        raise DataError(
-            f"{task.path}: expected data.columns.id, by which rows of production are known, found none; name the "
-            "source's column of ids (give it one first, if it has none)"
-        )
+    group = row.columns.get(columns.group, "") if columns.group else ""
+    return side_of(group or text_group(row.text), task.spec.data.splits)
+
+
+def _with_id(task: Task) -> Columns:
+    columns = task.spec.data.columns
+    if columns.id is None:  # the task file is refused without it; a task made in code may lack it
+        raise DataError(f"{task.path}: expected data.columns.id, by which rows of production are known, found none")
     return columns
 
 
@@ -123,9 +172,9 @@ def _rows_by_id(task: Task) -> dict[str, dict[str, str]]:
     table = read_accumulated(task)
     if table is None:
         return {}
-    name = _id_column(task).id
+    name = _with_id(task).id
     if name not in table:
-        place = require_place(task)
+        place = os.fspath(require_place(task))
         raise DataError(f"{place}: expected a column {name!r}, found {', '.join(table.columns)}; mend its first line")
     return {str(row[name]): {str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")}
 
@@ -136,44 +185,3 @@ def _as_source(row: Labelled, columns: Columns) -> dict[str, str]:
     named |= {columns.id: row.id} if columns.id else {}
     named |= {columns.time: row.time} if columns.time else {}
     return {**further, **named}
-
-
-def _new_classes(task: Task, counts: Mapping[str, int]) -> dict[str, int]:
-    named = task.spec.data.accumulated
-    if named is None or named.classes is None:
-        return {}
-    enough = task.spec.retraining.new_class_rows
-    return {
-        label: n
-        for label, n in sorted(counts.items())
-        if label not in task.spec.data.classes and n >= enough and label.strip() == label and label
-    }
-
-
-def _write_classes(task: Task, new: Mapping[str, int]) -> None:
-    named = task.spec.data.accumulated
-    assert named is not None and named.classes is not None
-    path = Path(task.resolve(named.classes))
-    text = "Found in outcomes ({} rows when it was added); its meaning is not written down yet."
-    classes = {**read_classes(path), **{label: text.format(n) for label, n in new.items()}}
-    _replace(path, CLASSES_HEAD + yaml.safe_dump(classes, sort_keys=True, allow_unicode=True, width=120))
-
-
-def _write_rows(path: Path, columns: Columns, rows: Sequence[Mapping[str, str]]) -> None:
-    order = [columns.id, columns.text, columns.label, columns.group, columns.time, *columns.keep]
-    names = list(dict.fromkeys(name for name in order if name))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, names, extrasaction="ignore", restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)  # in the order in which they came: of two copies the earlier one stays
-    _replace(path, out.getvalue())
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    with part.open("w", encoding="utf-8", newline="") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)

@@ -7,7 +7,9 @@ is raised at the rate of the task file (see `thresholds`).
 
 What is promised is a rate over references and windows. One reference is itself a sample: a window nearly as large as
 half of it sees that sample's own luck, and such windows alarm somewhat more or less often than promised for as long as
-that reference is used. A reference of ten windows leaves little of that. docs/drift.md has the measured rates.
+that reference is used. A reference of ten windows leaves little of that. And it is a rate for windows of rows like the
+reference's: where rows of one customer resemble each other, a large window of other customers is a shift, and is found.
+docs/drift.md has the measured rates.
 
 A window of more rows than half of the reference is cut at random to that half.
 """

@@ -21,8 +21,10 @@ class Facts:
     day: date
     version: str  # that serves; empty where none does
     windows: Sequence[Drift] = ()  # of the last days, oldest first; those of another version do not count
-    new_rows: Sequence[date] = ()  # days of the labelled rows that no dataset version has
-    new_classes: Mapping[str, int] = field(default_factory=dict)  # labels that are no class of the task -> rows
+    new_rows: Sequence[date] = ()  # days of the labelled rows that a round would add
+    rows_may_grow: bool = True  # data.accumulated is named
+    new_classes: Mapping[str, int] = field(default_factory=dict)  # classes that a round would add -> rows
+    strange: Mapping[str, int] = field(default_factory=dict)  # other labels that are no class of the task -> rows
     classes_may_grow: bool = False  # data.accumulated.classes is named
     task_changed: str = ""  # what is no longer as the model that serves has it
     better_base: str = ""  # the base that the bake-off prefers
@@ -60,9 +62,24 @@ def decide_retraining(spec: TaskSpec, facts: Facts) -> RetrainDecision:
 
 
 def drift_began(spec: TaskSpec, facts: Facts) -> date | None:
-    """First day of the first window that raised the alarm, among those that the trigger looks at."""
-    alarms = [drift for drift in _looked_at(spec, facts) if drift.alarm]
-    return date.fromisoformat(alarms[0].day) - timedelta(spec.monitoring.window_days - 1) if alarms else None
+    """First day of the window that raised the first alarm of those that go on until today.
+
+    Alarms belong together where no more days lie between two of them than the trigger looks at.
+    """
+    rule = spec.retraining.drift
+    if rule is None:
+        return None
+    alarms = [date.fromisoformat(drift.day) for drift in facts.windows if drift.alarm and _mine(facts, drift)]
+    began, reach = None, facts.day
+    for day in reversed(alarms):
+        if (reach - day).days > rule.windows:
+            break
+        began = reach = day
+    return began - timedelta(spec.monitoring.window_days - 1) if began else None
+
+
+def _mine(facts: Facts, drift: Drift) -> bool:
+    return drift.model_version == facts.version and date.fromisoformat(drift.day) <= facts.day
 
 
 def _looked_at(spec: TaskSpec, facts: Facts) -> list[Drift]:
@@ -70,8 +87,7 @@ def _looked_at(spec: TaskSpec, facts: Facts) -> list[Drift]:
     if rule is None:
         return []
     first = facts.day - timedelta(rule.windows - 1)
-    mine = [drift for drift in facts.windows if drift.model_version == facts.version]
-    return [drift for drift in mine if first <= date.fromisoformat(drift.day) <= facts.day]
+    return [drift for drift in facts.windows if _mine(facts, drift) and first <= date.fromisoformat(drift.day)]
 
 
 def _drift(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
@@ -100,13 +116,16 @@ def _new_labels(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
 
 
 def _new_class(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
-    if not facts.new_classes:
-        return False, "none"
     wanted = spec.retraining.new_class_rows
-    named = ", ".join(f"{label} ({n} rows)" for label, n in sorted(facts.new_classes.items()))
+    ready = ", ".join(f"{label} ({n} rows)" for label, n in sorted(facts.new_classes.items()))
+    strange = ", ".join(f"{label} ({n} rows)" for label, n in sorted(facts.strange.items()))
+    if ready:
+        return True, f"{ready}, {wanted} count"
+    if not strange:
+        return False, "none"
     if not facts.classes_may_grow:
-        return False, f"{named}; data.accumulated.classes is not named, so the label set does not grow"
-    return max(facts.new_classes.values()) >= wanted, f"{named}, {wanted} count"
+        return False, f"{strange}; data.accumulated.classes is not named, so the label set does not grow"
+    return False, f"{strange}; {wanted} count, and enough in every split; what the owner left out is not new"
 
 
 def _held_back(spec: TaskSpec, facts: Facts, triggers: Mapping[Trigger, str]) -> str:
@@ -117,8 +136,10 @@ def _held_back(spec: TaskSpec, facts: Facts, triggers: Mapping[Trigger, str]) ->
         over = facts.last_round + timedelta(rules.cool_down_days)
         if facts.day < over:
             return f"cool-down after the round of {facts.last_round.isoformat()}, until {over.isoformat()}"
-    if set(triggers) <= {"task_changed", "better_base"}:
-        return ""  # nothing that happened outside is to be learnt from
+    if set(triggers) & {"task_changed", "better_base"}:
+        return ""  # for these no new row is needed
+    if not facts.rows_may_grow:
+        return "the task file names no data.accumulated, so a round would learn nothing new; ask for one by hand"
     began = drift_began(spec, facts) if set(triggers) == {"drift"} else None
     usable = [day for day in facts.new_rows if began is None or day >= began]
     if len(usable) < rules.min_new_labels:

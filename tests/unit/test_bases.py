@@ -239,9 +239,9 @@ def test_hub_is_asked_for_one_commit_and_no_code(folder: Path, tmp_path: Path, m
     assert (pin.name, pin.origin, pin.revision) == ("team/model", "hub", "a" * 40)
 
 
-@pytest.mark.parametrize("offline", ["1", pytest.param("0", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("offline", ["1", pytest.param("0", marks=pytest.mark.proof)])
 def test_hub_out_of_reach_is_a_clear_error(tmp_path: Path, offline: str) -> None:
-    """In a process of its own, with a port where nobody listens as the hub."""
+    """In a process of its own, with a port where nobody listens as the hub; online, its library tries for 25 s."""
     code = (
         "from playbook.bases.locate import locate_base; from playbook.spec import Base; "
         "locate_base(Base(hub='team/model', revision='a' * 40, sha256='0' * 64, licence='mit'), str)"

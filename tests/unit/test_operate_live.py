@@ -43,11 +43,11 @@ def test_the_estimate_covers_the_truth_of_calibrated_answers(target: dict[str, A
     _, many = rows(random, 200_000)
     truth = true_value(spec, drawn_truth(random, many), many)
     covered = 0
-    for run in range(60):
+    for run in range(40):
         found = estimate_metric(spec, reference(random, 400), rows(random, 150)[1], run)
         assert 0 <= found.low <= found.value <= found.high <= 1
         covered += found.low <= truth <= found.high
-    assert covered >= 51  # 85 % of 60: 95 % promised, three standard errors below
+    assert covered >= 34  # 85 % of 40: 95 % promised, three standard errors below
 
 
 def test_the_estimate_of_accuracy_is_the_mean_confidence_less_what_the_reference_is_off() -> None:

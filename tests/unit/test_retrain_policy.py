@@ -80,10 +80,11 @@ def test_a_threshold_of_its_own_for_the_metric() -> None:
 def test_new_labels_a_new_class_a_changed_task_and_a_better_base() -> None:
     assert decide_retraining(spec_with(new_labels=20), facts()).triggers.keys() == {"new_labels"}
     assert not decide_retraining(spec_with(new_labels=21), facts()).fired
-    strange = {"new_classes": {"returns": 50}, "classes_may_grow": True}
-    assert decide_retraining(spec_with(), facts(**strange)).triggers.keys() == {"new_class"}
-    assert not decide_retraining(spec_with(new_class_rows=51), facts(**strange)).fired
-    alone = decide_retraining(spec_with(), facts(new_classes={"returns": 50}))
+    ready = {"new_classes": {"returns": 50}, "classes_may_grow": True}
+    assert decide_retraining(spec_with(), facts(**ready)).triggers.keys() == {"new_class"}
+    waits = decide_retraining(spec_with(), facts(strange={"returns": 50}, classes_may_grow=True))
+    assert (waits.fired, "enough in every split" in waits.checked["new_class"]) == (False, True)
+    alone = decide_retraining(spec_with(), facts(strange={"returns": 50}))
     assert not alone.fired
     assert "the label set does not grow" in alone.checked["new_class"]
     for name, text in (("task_changed", "another target"), ("better_base", "B instead of A")):
@@ -100,6 +101,23 @@ def test_a_round_waits_for_labels_since_the_drift_began() -> None:
     assert waits.held_back == "9 new labelled rows since 2025-10-06, a round waits for 10"
     assert decide_retraining(spec_with(), facts(windows=seen, new_rows=[*before, *[DAY] * 10])).fired
     assert drift_began(spec_with(), facts(windows=seen)) == date(2025, 10, 6)  # the window of the 8th began there
+
+
+def test_drift_that_goes_on_counts_labels_from_its_beginning() -> None:
+    """Labels come twelve days late: what counts is when the first alarm of the row was raised, not the last windows."""
+    seen = windows(*[True] * 40)
+    late = [DAY - timedelta(12)] * 10
+    assert drift_began(spec_with(), facts(windows=seen)) == DAY - timedelta(41)
+    assert decide_retraining(spec_with(), facts(windows=seen, new_rows=late)).fired
+    pause = windows(*[True] * 10, *[False] * 4, *[True] * 2)
+    assert drift_began(spec_with(), facts(windows=pause)) == DAY - timedelta(3)
+
+
+def test_without_a_place_for_rows_nothing_fires_that_would_teach_nothing() -> None:
+    found = decide_retraining(spec_with(), facts(windows=windows(True, True, True), rows_may_grow=False, new_rows=()))
+    assert not found.fired
+    assert "names no data.accumulated" in found.held_back
+    assert decide_retraining(spec_with(), facts(task_changed="another target", rows_may_grow=False)).fired
 
 
 def test_cool_down_and_a_round_that_was_asked_for_hold_back() -> None:

@@ -53,13 +53,13 @@ def test_a_round_takes_up_every_trigger_that_waits(log: DecisionLog) -> None:
 
 
 def test_triggers_that_come_together_make_one_run(log: DecisionLog) -> None:
-    first = ask(log, "drift")
-    ask(log, "schedule")
+    ask(log, "drift")
+    newest = ask(log, "schedule")
     with dg.DagsterInstance.ephemeral() as instance:
         request = asked(next_round(TASK, log.entries(), instance))
-        assert request.run_key == f"retrain-{TASK}-{first.sha256}-0"
-        assert request.tags == {TASK_TAG: TASK, ROUND_TAG: first.sha256, TRIGGER_TAG: "drift,schedule"}
-        run(instance, first.sha256, dg.DagsterRunStatus.STARTED)
+        assert request.run_key == f"retrain-{TASK}-{newest.sha256}-0"
+        assert request.tags == {TASK_TAG: TASK, ROUND_TAG: newest.sha256, TRIGGER_TAG: "drift,schedule"}
+        run(instance, newest.sha256, dg.DagsterRunStatus.STARTED)
         ask(log, "button")
         waits = next_round(TASK, log.entries(), instance)
         assert isinstance(waits, dg.SkipReason)
@@ -87,7 +87,7 @@ def test_a_round_whose_run_failed_is_launched_again_but_not_for_ever(log: Decisi
             run(instance, trigger.sha256, dg.DagsterRunStatus.FAILURE)
         gives_up = next_round(TASK, log.entries(), instance)
         assert isinstance(gives_up, dg.SkipReason)
-        assert "3 runs of the round" in str(gives_up.skip_message)
+        assert "ended as FAILURE; see why, mend it, then ask again" in str(gives_up.skip_message)
 
 
 def test_a_new_trigger_gets_its_run_after_one_that_was_given_up(log: DecisionLog) -> None:
@@ -97,6 +97,28 @@ def test_a_new_trigger_gets_its_run_after_one_that_was_given_up(log: DecisionLog
         take_up(log, TASK, [first], "a round", {"run_id": made[0].run_id})
         second = ask(log, "button")
         assert asked(next_round(TASK, log.entries(), instance)).tags[ROUND_TAG] == second.sha256
+
+
+def test_a_cancelled_round_stays_cancelled_until_somebody_asks_again(log: DecisionLog) -> None:
+    trigger = ask(log, "drift")
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = run(instance, trigger.sha256, dg.DagsterRunStatus.CANCELED)
+        assert isinstance(next_round(TASK, log.entries(), instance), dg.SkipReason)
+        take_up(log, TASK, [trigger], "a round", {"run_id": made.run_id})
+        assert isinstance(next_round(TASK, log.entries(), instance), dg.SkipReason)
+        button = ask(log, "button")
+        assert asked(next_round(TASK, log.entries(), instance)).tags[ROUND_TAG] == button.sha256
+
+
+def test_a_new_trigger_gets_past_one_that_never_got_anywhere(log: DecisionLog) -> None:
+    first = ask(log, "drift")
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(MOST_ATTEMPTS):
+            run(instance, first.sha256, dg.DagsterRunStatus.FAILURE)
+        assert isinstance(next_round(TASK, log.entries(), instance), dg.SkipReason)
+        second = ask(log, "button")
+        request = asked(next_round(TASK, log.entries(), instance))
+        assert (request.tags[ROUND_TAG], request.tags[TRIGGER_TAG]) == (second.sha256, "button,drift")
 
 
 def test_a_run_that_failed_before_it_took_anything_up_is_launched_again(log: DecisionLog) -> None:
