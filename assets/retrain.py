@@ -76,11 +76,20 @@ def facts_of(play: Play, drifted: Drift, day: date, entries: tuple[Entry, ...]) 
 
 
 def _windows(play: Play, drifted: Drift, day: date) -> list[Drift]:
-    """Drift of the days up to this one, oldest first, this day's last: as many as alarms may go back to."""
-    store, name, first = play.world.store, play.task.spec.task, (day - timedelta(MOST_DAYS)).isoformat()
-    days = [one for one in store.partitions(name, DRIFT) if first <= one < drifted.day]
-    earlier = (store.current(name, DRIFT, Drift, one) for one in days)
-    return [*(one for one in earlier if one is not None), drifted]
+    """Drift of the days up to this one, oldest first, this day's last: back to where alarms have a pause."""
+    rule = play.task.spec.retraining.drift
+    store, name = play.world.store, play.task.spec.task
+    known = set(store.partitions(name, DRIFT))
+    found, quiet = [drifted], 0 if drifted.alarm else 1
+    for back in range(1, MOST_DAYS):
+        earlier = (day - timedelta(back)).isoformat()
+        one = store.current(name, DRIFT, Drift, earlier) if earlier in known else None
+        if one is not None:
+            found.append(one)
+        quiet = 0 if one is not None and one.alarm else quiet + 1
+        if quiet > (rule.windows if rule else 0):
+            break
+    return found[::-1]
 
 
 def _task_changed(task: Task, champion: Champion) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
 
     from playbook.adapt.features import FeatureExtractor
     from playbook.operate.drift import Judge
+    from playbook.operate.figures import RowFigures
     from playbook.operate.reference import Reference
     from resources.registry import Registered
+
+
+FIGURES = ("features", "words", "unknown", "letters")  # of `RowFigures`, in its order
+MOST_TEXTS = 20_000  # whose figures are kept
 
 
 @dataclass(frozen=True)
@@ -86,19 +92,39 @@ def _champion(asked: _Asked, bundle_sha256: str, monitoring: str) -> Champion:
 
 
 @lru_cache(maxsize=2)
-def _extractor(folder: str, pin: BasePin, adaptation: str) -> FeatureExtractor:
-    from pathlib import Path
-
+def _extractor(asked: _Asked, pin: BasePin, adaptation: str) -> FeatureExtractor:
     from playbook.adapt.features import FeatureExtractor
     from playbook.spec import Adaptation
 
-    return FeatureExtractor(Path(folder), pin, Adaptation.model_validate_json(adaptation))
+    return FeatureExtractor(base_folder(asked.play, pin), pin, Adaptation.model_validate_json(adaptation))
 
 
 def extractor_of(play: Play, champion: Champion) -> FeatureExtractor:
-    """Features of the champion's frozen base."""
-    folder = base_folder(play, champion.pin)
-    return _extractor(str(folder), champion.pin, play.task.spec.adaptation.model_dump_json())
+    """Features of the champion's frozen base, which is verified when it is loaded."""
+    return _extractor(_Asked(play, champion.registered), champion.pin, play.task.spec.adaptation.model_dump_json())
+
+
+@lru_cache(maxsize=2)
+def _memory(pin: BasePin) -> dict[str, RowFigures]:
+    """Figures of the texts that this process has seen, for one base: windows of one day and the next overlap."""
+    return {}
+
+
+def figures_of(play: Play, champion: Champion, texts: Sequence[str]) -> RowFigures:
+    """Figures of a window's texts; only those that no window of this process had are computed."""
+    import numpy as np
+
+    from playbook.operate.figures import RowFigures, row_figures
+
+    known = _memory(champion.pin)
+    new = [text for text in dict.fromkeys(texts) if text not in known]
+    if new:
+        found = row_figures(new, extractor_of(play, champion))
+        known |= {text: found.take(np.array([at])) for at, text in enumerate(new)}
+    rows = [known[text] for text in texts]
+    for text in list(known)[: max(0, len(known) - MOST_TEXTS)]:
+        del known[text]
+    return RowFigures(*(np.concatenate([getattr(row, name) for row in rows]) for name in FIGURES))
 
 
 @dataclass(frozen=True)

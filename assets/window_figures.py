@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assets.play import Play
-from assets.watching import Champion, extractor_of
+from assets.watching import FIGURES, Champion, figures_of
 from playbook.artifacts import Drift, ProductionWindow
 from playbook.plays import WINDOW
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from playbook.operate.figures import RowFigures
 
-FIGURES = ("features", "words", "unknown", "letters")  # of `RowFigures`, in its order
 VOLUME_DAYS = 60  # earlier days that rows per day are held against
 
 
@@ -33,11 +32,9 @@ def write_figures(play: Play, served: Champion, rows: pd.DataFrame, folder: Path
     """Figures of the rows that one version answered, in place of their texts; none where the log keeps no texts."""
     from safetensors.numpy import save_file
 
-    from playbook.operate.figures import row_figures
-
     if rows.empty or not _keeps_texts(play):
         return {}
-    found = row_figures(rows["text"].tolist(), extractor_of(play, served))
+    found = figures_of(play, served, rows["text"].tolist())
     path = folder / "figures.safetensors"
     save_file({name: np.ascontiguousarray(getattr(found, name)) for name in FIGURES}, str(path))
     return {"figures": path}

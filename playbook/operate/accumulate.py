@@ -14,6 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from playbook.data.accumulated import read_accumulated
@@ -92,7 +93,7 @@ def usable_rows(task: Task, labelled: Sequence[Labelled]) -> Usable:
         if why:
             left_out[why] += 1
             continue
-        texts.add(comparison_key(row.text))
+        texts.add(_key(row.text))
         fit.append(row)
     classes = _new_classes(task, fit, known)
     allowed = {*task.spec.labels, *classes}
@@ -128,6 +129,12 @@ def accumulate(task: Task, labelled: Sequence[Labelled]) -> Grown:
     return Grown(len(rows), len(found.rows), relabelled, by_class, found.new_classes, found.unknown, found.left_out)
 
 
+@lru_cache(maxsize=1 << 16)
+def _key(text: str) -> str:
+    """`comparison_key`, remembered: the policy looks at the same rows every day."""
+    return comparison_key(text)
+
+
 def _unfit(row: Labelled, columns: Columns, texts: set[str]) -> str:
     """Why a row cannot join the data; empty where it can."""
     if not row.text.strip() or row.text == REDACTED:
@@ -135,7 +142,7 @@ def _unfit(row: Labelled, columns: Columns, texts: set[str]) -> str:
     group = row.columns.get(columns.group, "") if columns.group else ""
     if columns.group and (not group.strip() or REDACTED in group):
         return f"no {columns.group} in the log, so nobody knows on which side of the split it belongs"
-    return "a copy of a known text" if comparison_key(row.text) in texts else ""
+    return "a copy of a known text" if _key(row.text) in texts else ""
 
 
 def _new_classes(task: Task, fit: Sequence[Labelled], known: KnownRows) -> dict[str, int]:

@@ -111,7 +111,7 @@ class Judge:
             ValueError: no rows, or answers and features that do not fit the reference.
         """
         self._fits(window, probabilities)
-        thresholds = self.thresholds(len(window))
+        thresholds = self.thresholds(_few_sizes(len(window)))
         random = np.random.default_rng([self.seed, seed])
         chosen = random.permutation(len(window))[: thresholds.rows]
         part = random.permutation(len(self.reference))[thresholds.rows :]
@@ -178,6 +178,14 @@ def _figures(features: npt.NDArray[np.float32], values: Floats, members: Members
     rows = two_sample.Standardised(features)
     found = (rows.mean_shift(members), rows.classifier_auc(members), mmd, shares)
     return np.column_stack([*found, apart[:, :_MEANS]])
+
+
+def _few_sizes(rows: int) -> int:
+    """The size that a window is cut to at random, so that daily windows share thresholds: a sixteenth less at most.
+
+    Thresholds are those of exactly that size, so nothing is promised less.
+    """
+    return rows - rows % (rows // 16) if rows >= 64 else rows
 
 
 def calibrate(reference: Reference, rows: int, monitoring: Monitoring, seed: int = 0) -> Thresholds:
