@@ -11,7 +11,7 @@ import pytest
 from playbook.settings import quiet_environment
 
 quiet_environment()
-# Tests train on tiny tensors, two processes at a time: more threads would only wait for each other. To be set before
+# Tests train on tiny tensors in several processes: more threads would only wait for each other. To be set before
 # torch and BLAS are imported; children inherit it.
 for name in ("PLAYBOOK_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(name, "1")

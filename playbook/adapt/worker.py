@@ -29,20 +29,21 @@ def launch_command(job_file: Path, devices: int) -> list[str]:
     return [sys.executable, "-m", "playbook.adapt.worker", str(job_file), *options]
 
 
-def die_with_parent(parent: int | None = None) -> None:
+def die_with_parent(parent: int | None = None, by: signal.Signals = signal.SIGTERM) -> None:
     """End this process when its parent does (Linux; survives exec). Elsewhere the parent has to end it.
 
     Args:
         parent: process id of the parent, where it is known; else the one found now.
+        by: the signal that ends it.
     """
     if not sys.platform.startswith("linux"):
         return
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a parent may have it ignored or blocked, and children inherit that
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     parent = parent or os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, by)
     if os.getppid() != parent:  # the parent ended before the kernel was asked
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), by)
 
 
 def _become_launcher(job_file: Path, devices: int) -> None:
@@ -67,7 +68,8 @@ def main() -> int:
     parser.add_argument("--parent", type=int, help="process id of whoever started this; without it, this one ends")
     arguments = parser.parse_args()
     quiet_environment()
-    die_with_parent(arguments.parent)
+    # Lightning catches SIGTERM, and a rank that waits for a dead one never handles it. Checkpoints stand a kill.
+    die_with_parent(arguments.parent, signal.SIGKILL)
     if arguments.devices > 1:
         _become_launcher(arguments.job, arguments.devices)
     job = Job.load(arguments.job)

@@ -29,7 +29,7 @@ from services import (
 )
 
 from playbook.adapt.job import Job
-from playbook.artifacts import FrozenBaseline, Rung
+from playbook.artifacts import Rung
 from playbook.settings import Settings
 from resources.world import World
 
@@ -135,9 +135,7 @@ def test_both_ranks_train(stage: Stage, peaceful: tuple[str, Job]) -> None:
     assert sum(rows) == len(pd.read_parquet(peaceful[1].train))
     assert "2 processes" in result.hardware
     assert result.curve[-1].train_loss < result.curve[0].train_loss
-    frozen = World(stage.places).store.current("peaceful", "frozen_baseline", FrozenBaseline)
-    assert frozen is not None and frozen.validation is not None and result.validation is not None
-    assert result.validation.value >= frozen.validation.value - TOLERANCE, "two devices learn what one would"
+    assert result.validation is not None and result.validation.value > 0.7  # of five classes; a proof compares the two
 
 
 @pytest.mark.proof

@@ -130,7 +130,7 @@ def opened(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
 
 
 def test_graph_shows_every_asset(served: Served, opened: Opened) -> None:
-    opened.page.set_viewport_size({"width": 2400, "height": 2000})  # what lies outside of it is not drawn
+    opened.page.set_viewport_size({"width": 2400, "height": 5000})  # what lies outside of it is not drawn
     opened.page.goto(f"{served.dagster}/locations/playbook/asset-groups/pages")
     assets = [*asset_kinds(served.task.spec), WINDOW, DRIFT, RETRAIN]
     nodes = opened.page.locator("[class*=AssetNode_assetNodeContainer]")

@@ -63,7 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[
         made = make_place(folder / "made", database, **{**PLAN, "max_rungs": 0, "epochs": 1})
         made.document["data"]["source"] = {"path": str(folder / "made" / "path.csv")}
         made.document["base"]["folder"] = str(folder / "made" / "base")
-        made.document["retraining"] = {"min_new_labels": 0}
+        made.document["retraining"] = {"min_new_labels": 0, "cool_down_days": 0}
         made.task()
         (folder / "tasks" / "pairs.yaml").write_text(made.file.read_text("utf-8"), "utf-8")
         patch.setenv("PLAYBOOK_THREADS", "1")
@@ -117,7 +117,7 @@ def second(place: Installation, first: First) -> Second:
     """Another trigger and a schedule while no daemon runs, then a daemon until both have had their rounds."""
     while_dead = ask_for_round(place.log, TASK, {"drift": "while nobody looked"}, by="playbook")
     file = place.folder / "tasks" / "pairs.yaml"
-    file.write_text(file.read_text("utf-8").replace("labels: 0", "labels: 0\n  schedule: '* * * * *'"), "utf-8")
+    file.write_text(file.read_text("utf-8").replace("days: 0", "days: 0\n  schedule: '* * * * *'"), "utf-8")
     with dagster(place.places) as service:
 
         def finished() -> Any:
@@ -168,8 +168,9 @@ def test_the_button_makes_one_run_with_its_reason_on_record(place: Installation,
 
 def test_a_round_that_dies_with_the_daemon_is_made_up_for(place: Installation, first: First, second: Second) -> None:
     mine = [run for run in second.runs if run.tags["playbook/round"] == first.killed.tags["playbook/round"]]
-    assert mine[0].run_id == first.killed.run_id and mine[0].status.value == "FAILURE"
-    assert [run.status.value for run in mine[1:]] == ["SUCCESS"]
+    assert mine[0].run_id == first.killed.run_id
+    *before, last = [run.status.value for run in mine]
+    assert last == "SUCCESS" and set(before) <= {"FAILURE"}
 
 
 def test_every_trigger_has_one_round(place: Installation, second: Second) -> None:
@@ -187,7 +188,7 @@ def test_the_schedule_makes_runs(place: Installation, second: Second) -> None:
 
 
 def kill_everything(folder: Path) -> None:
-    """SIGKILL to every process that works in this installation: Dagster's services, and the runs that they started."""
+    """SIGKILL to Dagster's webserver, daemon and code server; a run's own process may outlive them for a while."""
     import signal
 
     for found in Path("/proc").iterdir():
@@ -195,7 +196,8 @@ def kill_everything(folder: Path) -> None:
             if not found.name.isdigit() or int(found.name) == os.getpid():
                 continue
             variables = (found / "environ").read_bytes().split(b"\0")
-            if f"PLAYBOOK_HOME={folder / 'home'}".encode() in variables:
+            mine = f"PLAYBOOK_HOME={folder / 'home'}".encode() in variables
+            if mine and b"dagster" in (found / "cmdline").read_bytes():
                 os.kill(int(found.name), signal.SIGKILL)
         except (OSError, ValueError):
             continue
