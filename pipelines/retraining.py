@@ -16,6 +16,7 @@ import dagster as dg
 from assets.factory import AssetMaker
 from assets.watch import NO_PAGE_TAG, watch_assets
 from pipelines.button import request_job, request_op_name
+from pipelines.dead_runs import BEGUN, end_dead_runs
 from pipelines.tags import ROUND_TAG, TASK_TAG, TRIGGER_TAG
 from playbook.decide.log import Entry
 from playbook.operate.rounds import ask_for_round, kinds_of, last_round, pending_triggers
@@ -120,6 +121,9 @@ def _retrain_sensor(task: Task, places: Settings, job: dg.UnresolvedAssetJobDefi
         description="Launches a retraining round when the decision log asks for one.",
     )
     def follow(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        begun = context.instance.get_runs(dg.RunsFilter(tags={TASK_TAG: name}, statuses=list(BEGUN)))
+        for run_id in end_dead_runs(context.instance, places, begun):
+            context.log.warning(f"run {run_id[:8]} is marked as failed: its process is gone")
         return next_round(name, World(places).decision_log(name).entries(), context.instance)
 
     return follow
