@@ -188,7 +188,7 @@ def test_the_schedule_makes_runs(place: Installation, second: Second) -> None:
 
 
 def kill_everything(folder: Path) -> None:
-    """SIGKILL to every process of the installation: the services, and the runs that they started, as a power cut does."""
+    """SIGKILL to every process of the installation, the runs that its services started too, as a power cut does."""
     import signal
 
     for found in Path("/proc").iterdir():
