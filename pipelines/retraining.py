@@ -16,7 +16,7 @@ import dagster as dg
 from assets.factory import AssetMaker
 from assets.watch import NO_PAGE_TAG, watch_assets
 from pipelines.button import request_job, request_op_name
-from pipelines.dead_runs import BEGUN, end_dead_runs
+from pipelines.dead_runs import BEGUN, end_dead_runs, report_missed_failures
 from pipelines.tags import ROUND_TAG, TASK_TAG, TRIGGER_TAG
 from playbook.decide.log import Entry
 from playbook.operate.rounds import ask_for_round, kinds_of, last_round, pending_triggers
@@ -124,6 +124,8 @@ def _retrain_sensor(task: Task, places: Settings, job: dg.UnresolvedAssetJobDefi
         begun = context.instance.get_runs(dg.RunsFilter(tags={TASK_TAG: name}, statuses=list(BEGUN)))
         for run_id in end_dead_runs(context.instance, places, begun):
             context.log.warning(f"run {run_id[:8]} is marked as failed: its process is gone")
+        for run_id in report_missed_failures(context.instance, name):
+            context.log.warning(f"the failure of run {run_id[:8]} is reported again: it was not retried")
         return next_round(name, World(places).decision_log(name).entries(), context.instance)
 
     return follow

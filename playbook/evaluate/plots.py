@@ -30,6 +30,7 @@ WIDTH = 9.2  # inches: 662 points, about the text width of the page
 MOST_CURVES = 12
 EPOCH_STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
 MOST_FIGURES = 14  # written beside the points of the staircase
+_GRID = 6  # decimals of an axes' position, as a fraction of the figure
 _STYLE: Any = {  # of matplotlib's rc_context
     "svg.fonttype": "none",
     "svg.hashsalt": "playbook",
@@ -254,7 +255,7 @@ def rendered(draw: Callable[[Figure], None], height: float, kind: Format, width:
     target = io.BytesIO()
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout=_steady_layout())
         draw(figure)
         if kind == "png":
             figure.savefig(target, format="png", dpi=80, metadata={"Software": None})
@@ -262,6 +263,27 @@ def rendered(draw: Callable[[Figure], None], height: float, kind: Format, width:
         empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(target, format="svg", metadata=empty, transparent=True)
     return _inline(target.getvalue().decode()).encode()
+
+
+def _steady_layout() -> Any:
+    """Constrained layout whose axes stand on a fixed grid, so that the same content gives the same bytes.
+
+    Matplotlib's solver (kiwisolver) adds terms in the order of their memory addresses. Where objects are placed
+    differently, positions differ in the last bit, and so do the SVG's ids, which are digests of exact positions.
+    """
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.transforms import Bbox
+
+    class SteadyLayout(ConstrainedLayoutEngine):
+        def execute(self, fig: Figure) -> Any:
+            found = super().execute(fig)
+            for axes in fig.axes:
+                place, takes_part = axes.get_position(original=True), axes.get_in_layout()
+                axes.set_position(Bbox(np.round(place.get_points(), _GRID)))
+                axes.set_in_layout(takes_part)  # set_position takes axes out of the layout
+            return found
+
+    return SteadyLayout()
 
 
 def _inline(svg: str) -> str:

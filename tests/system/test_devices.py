@@ -174,7 +174,7 @@ def test_ended_and_killed_runs_leave_nothing_and_are_resumed(stage: Stage, peace
         runs = [run for run in stage.dagster.instance.get_runs() if run.root_run_id == killed]
         return runs[0].run_id if runs else None
 
-    retry = wait_for("the killed run's retry", 60, again)
+    retry = wait_for("the killed run's retry", 120, again)
     assert stage.dagster.wait_ended(retry) == "SUCCESS", "\n".join(stage.dagster.said(retry))
     result, _ = stage.result("disturbed")
     assert result.resumed >= 3

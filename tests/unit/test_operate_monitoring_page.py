@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import re
 
 import pytest
@@ -76,6 +77,18 @@ def test_the_same_content_gives_the_same_page_and_picture() -> None:
     assert monitoring_page(year(40)) == monitoring_page(year(40))
     picture = story_plot(year(40))
     assert picture == story_plot(year(40)) and picture.startswith(b"\x89PNG")
+
+
+def test_the_picture_does_not_depend_on_where_its_parts_are_in_memory() -> None:
+    import kiwisolver
+
+    content, pictures = year(40), set()
+    for seed in range(6):
+        blocks = [kiwisolver.Variable(str(at)) for at in range(3000)]
+        random.Random(seed).shuffle(blocks)  # noqa: S311
+        del blocks[:2500]  # the layout's variables take these places
+        pictures.add(story_plot(content, "svg"))
+    assert len(pictures) == 1
 
 
 def test_the_page_shows_the_story() -> None:
