@@ -13,7 +13,8 @@ import numpy as np
 
 from benchmarks.populations import Population, population
 from benchmarks.rows import write_row
-from playbook.evaluate.paired import paired_difference, rows_needed
+from playbook.evaluate.paired import paired_difference
+from playbook.statistics.sample_size import rows_needed
 
 CONFIDENCE, POWER, RESAMPLES, SEED = 0.95, 0.8, 500, 3
 PRIORS = (0.35, 0.25, 0.2, 0.13, 0.07)

@@ -21,9 +21,9 @@ from playbook.artifacts import Figure, Transfer, TransferVerdict
 from playbook.errors import ArtifactError
 from playbook.evaluate import wording
 from playbook.evaluate.metrics import Labels
-from playbook.evaluate.paired import two_sided_z
 from playbook.evaluate.verdict import task_difference
 from playbook.spec import TaskSpec
+from playbook.statistics.sample_size import two_sided_z
 
 CANDIDATE, FROZEN, SCRATCH, OTHER_BASE = "candidate", "frozen", "scratch", "other_base"
 SEEDED = {FROZEN: 1, SCRATCH: 2, OTHER_BASE: 2}  # trainings with a seed in the comparison; a frozen head has none

@@ -1,4 +1,4 @@
-"""Intervals, paired comparisons, and how many rows a comparison needs.
+"""Intervals and paired comparisons.
 
 Two models that answer the same rows are compared row by row: most of the noise of either score is common to both and
 cancels. Sources:
@@ -8,7 +8,6 @@ cancels. Sources:
   resample is one multinomial draw over these cells: the same distribution, a hundredth of the work.
 - Wilson score interval of a proportion: Wilson, JASA 22 (1927) 209-212.
 - Difference of paired proportions with few discordant rows: Agresti and Min, Statistics in Medicine 24 (2005) 729-740.
-- Rows needed: Connor, Biometrics 43 (1987) 207-211, the normal approximation of McNemar's test.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +22,7 @@ import numpy.typing as npt
 from playbook.artifacts import Score
 from playbook.evaluate.metrics import Floats, Labels, metric_value, metric_values
 from playbook.spec import Limit
+from playbook.statistics.sample_size import two_sided_z
 
 FEWEST_DISCORDANT = 6  # on fewer rows that only one model has right, McNemar's exact test cannot reach 5 %
 TOLERANCE = 1e-9  # two fractions of whole rows that differ by less are equal
@@ -38,11 +37,6 @@ class PairedDifference:
     low: float
     high: float
     standard_error: float
-
-
-def two_sided_z(confidence: float) -> float:
-    """Standard normal quantile of a two-sided interval, for example 1.96 for 0.95."""
-    return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
 def wilson(hits: int, n: int, confidence: float) -> tuple[float, float]:
@@ -243,29 +237,6 @@ def discordant_rows(metric: str, of_class: int | None, truth: Labels, first: Lab
 def discordance(truth: Labels, a: Labels, b: Labels) -> float:
     """Fraction of rows on which exactly one of two models is right; 0 without rows."""
     return float(np.mean((a == truth) != (b == truth))) if len(truth) else 0.0
-
-
-def rows_needed(margin: float, discordance: float, confidence: float, power: float) -> int:
-    """Rows at which a true gain of `margin` is told from zero with the given power, in a paired comparison.
-
-    Connor (1987): n = (z_a sqrt(d) + z_b sqrt(d - m^2))^2 / m^2 with the discordance d and the margin m. A gain of m
-    needs at least m discordant rows, so a smaller `discordance` is raised to m. It holds for proportions (accuracy;
-    recall, counted in rows of its class); for other metrics see `playbook.evaluate.verdict.needed_rows`.
-
-    Args:
-        margin: true gain, as a fraction.
-        discordance: fraction of rows on which exactly one model is right.
-        confidence: of the two-sided interval that must exclude zero.
-        power: wanted probability that it does.
-
-    Raises:
-        ValueError: the margin is not between 0 and 1, or the discordance is no fraction.
-    """
-    if not 0 < margin < 1 or not 0 <= discordance <= 1:
-        raise ValueError(f"expected a margin and a discordance between 0 and 1, found {margin} and {discordance}")
-    d = max(discordance, margin)
-    reach = two_sided_z(confidence) * math.sqrt(d) + NormalDist().inv_cdf(power) * math.sqrt(d - margin * margin)
-    return math.ceil((max(reach, 0.0) / margin) ** 2)
 
 
 def standard_error(score: Score, confidence: float) -> float:

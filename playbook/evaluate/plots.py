@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from playbook.artifacts import BaseCandidate, ClassFigures, Epoch, LedgerRow
-from playbook.evaluate.paired import two_sided_z
+from playbook.statistics.sample_size import two_sided_z
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,8 @@
 
 The rule, in this order:
 
-1. `candidate`: it meets every limit on the test split, gains at least the margin, and the gain is told from zero.
+1. `candidate`: it meets every limit on the test split, the interval of its gain lies above zero, and the measured gain
+   is at least what a true gain of the margin reaches with the promised power (`playbook.statistics.sample_size`).
 2. `baseline`: the frozen baseline meets every limit.
 3. `nothing`: neither; the text says what is missing and what to do.
 """
@@ -25,10 +26,16 @@ from playbook.evaluate.paired import (
     discordance,
     meets,
     paired_difference,
-    rows_needed,
-    two_sided_z,
 )
 from playbook.spec import Limit, TaskSpec
+from playbook.statistics.sample_size import (
+    Demand,
+    least_gain,
+    missing,
+    rows_needed,
+    rows_to_label,
+    two_sided_z,
+)
 
 FAILING_RECALL = 0.5  # a class below it fails ...
 FAILING_GAP = 0.3  # ... and so does one this far below the mean recall of all classes
@@ -80,7 +87,7 @@ def needed_rows(
     target, rules = spec.target, spec.evaluation
     available = sum(test_rows.values())
     apart = discordance(truth, baseline, candidate)
-    power = f"{wording.percent(rules.power, 0)} chance to show a gain of {wording.margin(target.margin)}"
+    power = f"{wording.percent(rules.power, 0)} chance that a true gain of {wording.margin(target.margin)} ships"
     if target.metric == "accuracy":
         needed = rows_needed(target.margin, apart, rules.confidence, rules.power)
         return Resolution(
@@ -116,16 +123,32 @@ def task_difference(spec: TaskSpec, truth: Labels, baseline: Labels, candidate: 
     )
 
 
+def least_resolution(spec: TaskSpec, test_rows: Mapping[str, int]) -> Resolution:
+    """Whether the split could answer at all, from row counts alone: asked before anything is trained, of every limit.
+
+    Args:
+        spec: the task.
+        test_rows: rows of the test split by class, from the dataset version; the split stays closed.
+    """
+    short: Demand | None = missing(spec, test_rows)
+    available = sum(test_rows.values())
+    if short is None:
+        return Resolution(0, available, 0.0, "every limit can be judged on a split of this size")
+    how = f"{short.needed:,} {short.counted} are the least on which {short.why}; there are {short.available:,}"
+    return Resolution(max(short.of_split, available + 1), available, 0.0, how)
+
+
 def refuse(spec: TaskSpec, resolution: Resolution) -> Verdict:
     """The verdict where the test split is too small; it stays closed."""
-    short = wording.size(resolution.needed - resolution.available, "more row")
+    short = resolution.needed - resolution.available
+    rows, where = rows_to_label(spec, short)
     text = (
         f"No answer yet: {wording.size(resolution.available)} in the test split cannot show the gain of "
         f"{wording.margin(spec.target.margin)} that was asked for; {wording.size(resolution.needed)} would do "
         f"({resolution.how}). The test split stays closed."
     )
     steps = (
-        f"Bring the test split to {wording.size(resolution.needed)}: label {short}.",
+        f"Bring the test split to {wording.size(resolution.needed)}: label {wording.size(rows, 'more row')} ({where}).",
         "Or ask for a larger margin in the task file, if a smaller gain would not pay for the complexity anyway.",
         "Until then, ship nothing on the strength of this comparison; the frozen baseline is the simpler choice.",
     )
@@ -181,8 +204,7 @@ def _only_baseline(spec: TaskSpec, baseline: Side) -> Verdict:
 def _two_models(spec: TaskSpec, baseline: Side, candidate: Side, gain: PairedDifference) -> Verdict:
     label, asked = spec.target.label, spec.target.at_least
     held, gaps, base_gaps = _gain_text(spec, gain), missed(spec, candidate), missed(spec, baseline)
-    worth = gain.delta >= spec.target.margin - TOLERANCE and gain.low > 0
-    if not gaps and worth:
+    if not gaps and earned(spec, gain):
         reached = wording.against(candidate.scores[label].value, asked)
         return Verdict("candidate", f"Ship the candidate: {label} {reached}, every limit met. {held}", ())
     if not base_gaps:
@@ -203,22 +225,40 @@ def _two_models(spec: TaskSpec, baseline: Side, candidate: Side, gain: PairedDif
     return Verdict("nothing", text, ())
 
 
+def smallest_gain(spec: TaskSpec, gain: PairedDifference) -> float:
+    """The measured gain from which on a candidate ships, given how precisely its gain was measured."""
+    return least_gain(spec.target.margin, gain.standard_error, spec.evaluation.power)
+
+
+def earned(spec: TaskSpec, gain: PairedDifference) -> bool:
+    """Whether a gain ships: told from zero, and as large as a true gain of the margin may measure."""
+    return gain.low > 0 and gain.delta >= smallest_gain(spec, gain) - TOLERANCE
+
+
 def _gain_text(spec: TaskSpec, gain: PairedDifference) -> str:
     interval = f"{wording.percent(spec.evaluation.confidence, 0)} interval {wording.interval(gain.low, gain.high)}"
-    short = gain.delta < spec.target.margin - TOLERANCE
-    compared = f"{'is under' if short else 'reaches'} the margin of {wording.margin(spec.target.margin)}"
+    margin, least = spec.target.margin, smallest_gain(spec, gain)
+    if gain.delta >= margin - TOLERANCE:
+        compared = f"reaches the margin of {wording.margin(margin)}"
+    elif gain.delta >= least - TOLERANCE:
+        cases = f"{100 * spec.evaluation.power:.0f} of 100"
+        compared = (
+            f"is under the margin of {wording.margin(margin)} but within its reach: from {wording.points(least)} on a "
+            f"gain ships here, so that a true gain of the margin ships in {cases} cases"
+        )
+    else:
+        compared = f"is under the margin of {wording.margin(margin)}; {wording.points(least)} would ship here"
     zero = "excludes" if gain.low > 0 else "lies wholly below" if gain.high < 0 else "includes"
-    figure = wording.beside(gain.delta, spec.target.margin)
+    figure = wording.beside(gain.delta, margin)
     return f"The candidate's gain over the frozen baseline, {figure}, {compared}; the {interval} {zero} zero."
 
 
 def _unearned(spec: TaskSpec, gain: PairedDifference) -> tuple[str, ...]:
-    if gain.delta >= spec.target.margin - TOLERANCE:
+    if gain.delta >= smallest_gain(spec, gain) - TOLERANCE:
         return ("Bring more test rows: the gain is large enough, but its interval still includes zero.",)
     return (
-        "Decide, sign-off owner: if meeting the target is worth the complexity even at this gain, write the smaller "
-        "margin into the task file. This result stays on record, and new test rows are due for the next comparison.",
-        "Or bring the frozen baseline itself over the target: more labelled rows serve it as well as the candidate.",
+        "Bring the frozen baseline itself over the target: more labelled rows serve it as well as the candidate.",
+        "Target and margin stay as they are for this test split, which is open. Another margin needs new test rows.",
     )
 
 

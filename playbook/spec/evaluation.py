@@ -19,7 +19,13 @@ class Evaluation(Section):
 
     confidence: float = Field(0.95, gt=0.5, lt=1)
     resamples: int = Field(2000, ge=200, le=100_000, description="Paired bootstrap resamples.")
-    power: float = Field(0.8, gt=0, lt=1, description="Chance of seeing a gain of the margin that the split must give.")
+    power: float = Field(
+        0.8,
+        ge=0.5,
+        lt=1,
+        description="Chance that a candidate whose true gain is the margin ships; the test split must be large enough "
+        "for it. Under one half the answer would be a coin toss at best.",
+    )
     early_end_standard_errors: float = Field(
         1.0, ge=0, description="A baseline ends the task when validation minus this many errors still meets the target."
     )

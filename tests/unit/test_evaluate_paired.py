@@ -13,7 +13,6 @@ from playbook.evaluate.paired import (
     discordant_rows,
     meets,
     paired_difference,
-    rows_needed,
     score_with_interval,
     standard_error,
     wilson,
@@ -97,30 +96,6 @@ def test_coverage_of_the_interval(metric: str, true_gain: float) -> None:
         found = paired_difference(metric, None, truth, first, second, 2, 0.90, 300, run)
         covered += found.low <= true_gain <= found.high
     assert 0.85 <= covered / runs <= 0.95  # 0.90, four standard errors wide: 95 % or 80 % intervals would fail
-
-
-def test_power_at_rows_needed() -> None:
-    margin, lost, random, runs = 0.04, 0.05, np.random.default_rng(12), 400
-    rows = rows_needed(margin, 2 * lost + margin, 0.95, 0.8)
-    power = {}
-    for size in (rows, rows // 2):
-        told = 0
-        for run in range(runs):
-            truth, first, second = pair(random, size, lost + margin, lost)
-            told += paired_difference("accuracy", None, truth, first, second, 2, 0.95, 300, run).low > 0
-        power[size] = told / runs
-    assert 0.73 <= power[rows] <= 0.87
-    assert power[rows // 2] < 0.65
-
-
-def test_rows_needed_by_hand_and_its_limits() -> None:
-    z_a, z_b, d, m = 1.959964, 0.841621, 0.1, 0.02
-    assert rows_needed(m, d, 0.95, 0.8) == math.ceil(((z_a * d**0.5 + z_b * (d - m * m) ** 0.5) / m) ** 2)
-    assert rows_needed(m, 0.0, 0.95, 0.8) == rows_needed(m, m, 0.95, 0.8)
-    assert rows_needed(m, 0.2, 0.95, 0.8) > rows_needed(m, 0.1, 0.95, 0.8) > rows_needed(0.04, 0.1, 0.95, 0.8)
-    assert rows_needed(m, d, 0.95, 0.9) > rows_needed(m, d, 0.95, 0.8)
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        rows_needed(0.0, 0.1, 0.95, 0.8)
 
 
 def test_discordance() -> None:

@@ -1,0 +1,165 @@
+"""How many test rows a question needs, asked before anything is trained, and the rule that keeps the promise (B2, 5.7).
+
+The promise of a task file is one sentence: *a candidate whose true gain over the frozen baseline is the margin ships
+with the probability `evaluation.power`, and one without any gain ships in at most (1 - confidence) / 2 of all cases.*
+A rule that asks the measured gain to reach the margin cannot keep it: a measured gain scatters around the true one, so
+half of all candidates that are worth exactly the margin would be turned away, however large the split is. The rule is
+therefore (`least_gain`):
+
+    the interval of the gain lies above zero, and the measured gain is at least  margin - z_power * standard error.
+
+With more rows the standard error shrinks and the second part approaches the margin itself. A split on which the first
+part alone would be asked too much of is refused: `rows_needed`, which is Connor's size, makes both parts hold together.
+
+What can be said before there is a model is a lower bound: a gain of the margin needs at least that share of rows on
+which the models differ. Connor, Biometrics 43 (1987) 207-211; the intervals are Wilson's, JASA 22 (1927) 209-212.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from playbook.spec import Limit, TaskSpec
+
+OF_ALL_ROWS = ("accuracy", "micro_f1")
+OF_A_CLASS = ("recall", "precision", "f1")  # a perfect model predicts the rows of the class, so that they count for all
+
+
+def two_sided_z(confidence: float) -> float:
+    """Standard normal quantile of a two-sided interval, for example 1.96 for 0.95."""
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def rows_needed(margin: float, discordance: float, confidence: float, power: float) -> int:
+    """Rows at which a true gain of `margin` is told from zero with the given power, in a paired comparison.
+
+    Connor (1987): n = (z_a sqrt(d) + z_b sqrt(d - m^2))^2 / m^2 with the discordance d and the margin m. A gain of m
+    needs at least m discordant rows, so a smaller `discordance` is raised to m. It holds for proportions (accuracy;
+    recall, counted in rows of its class); for other metrics see `playbook.evaluate.verdict.needed_rows`.
+
+    Args:
+        margin: true gain, as a fraction.
+        discordance: fraction of rows on which exactly one model is right.
+        confidence: of the two-sided interval that must exclude zero.
+        power: wanted probability that it does.
+
+    Raises:
+        ValueError: the margin is not between 0 and 1, or the discordance is no fraction.
+    """
+    if not 0 < margin < 1 or not 0 <= discordance <= 1:
+        raise ValueError(f"expected a margin and a discordance between 0 and 1, found {margin} and {discordance}")
+    d = max(discordance, margin)
+    reach = two_sided_z(confidence) * math.sqrt(d) + NormalDist().inv_cdf(power) * math.sqrt(d - margin * margin)
+    return math.ceil((max(reach, 0.0) / margin) ** 2)
+
+
+def least_gain(margin: float, standard_error: float, power: float) -> float:
+    """The smallest measured gain that ships, so that a true gain of the margin ships with probability `power`.
+
+    Args:
+        margin: the gain that is worth having, in units of the metric.
+        standard_error: of the measured gain, in the same units.
+        power: the promised probability, at least one half.
+    """
+    return margin - NormalDist().inv_cdf(power) * standard_error
+
+
+def rows_to_show(threshold: float, confidence: float) -> int:
+    """Rows on which a perfect result has an interval that reaches down to `threshold` and no further.
+
+    On fewer rows not even a model without a single mistake can be told from one that misses the limit. Wilson's lower
+    end for n hits in n rows is n / (n + z^2).
+
+    Args:
+        threshold: the share that must be reached, at least 0 and under 1; 1 asks for no mistake at all, which no
+            number of rows can show, so that nothing is demanded for it.
+        confidence: of the two-sided interval.
+    """
+    if threshold >= 1:
+        return 0
+    z = two_sided_z(confidence)
+    return math.ceil(z * z * threshold / (1 - threshold) - 1e-9)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one limit asks of the test split: rows needed and rows there, both of what is counted (`counted`)."""
+
+    needed: int
+    available: int
+    counted: str  # "rows", or "rows of CLASS"
+    of_split: int  # rows of the whole split that would hold so many
+    why: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the split has enough of them."""
+        return self.available >= self.needed
+
+
+def demands(spec: TaskSpec, test_rows: Mapping[str, int]) -> tuple[Demand, ...]:
+    """What the target and every limit ask of the test split, from the task file and row counts alone.
+
+    It is a lower bound: with a smaller split no model whatsoever could give the answer that was asked for. The target
+    must let a gain of the margin be seen; every limit must let a perfect model be told from one that misses it.
+
+    Args:
+        spec: the task.
+        test_rows: rows of the test split by class; the split stays closed.
+    """
+    target, rules = spec.target, spec.evaluation
+    gain = rows_needed(target.margin, 0.0, rules.confidence, rules.power)
+    chance = f"a gain of {_points(target.margin)} in {target.label} is seen in {rules.power:.0%} of cases"
+    own = target.of_class if target.metric == "recall" else None
+    found = [_demand(test_rows, own, gain, chance)]
+    for limit in target.all_limits:
+        needed = rows_for(limit, rules.confidence)
+        if needed is not None:
+            why = f"a perfect model is told from one that misses {limit.label}"
+            found.append(_demand(test_rows, limit.of_class, needed, why))
+    return tuple(found)
+
+
+def rows_for(limit: Limit, confidence: float) -> int | None:
+    """Rows (of its class, where it has one) that a limit needs; None where no such bound is known for its metric."""
+    if limit.metric not in (*OF_ALL_ROWS, *OF_A_CLASS):
+        return None
+    return rows_to_show(limit.at_least, confidence)
+
+
+def missing(spec: TaskSpec, test_rows: Mapping[str, int]) -> Demand | None:
+    """The demand that the test split falls short of by most rows, or None where it meets all."""
+    short = [demand for demand in demands(spec, test_rows) if not demand.met]
+    return max(short, key=lambda demand: demand.of_split, default=None)
+
+
+def rows_to_label(spec: TaskSpec, more: int) -> tuple[int, str]:
+    """How many rows to label so that `more` of them land in the test split, and where they have to go.
+
+    Where we cut the split, only a share of new rows lands in it; a test file or split column of the team's own takes
+    all of them.
+    """
+    data = spec.data
+    if data.source.test is not None:
+        return more, "in the test file"
+    if data.splits.column is not None:
+        return more, f"with {data.splits.column} set to test"
+    share = data.splits.test
+    return math.ceil(more / share - 1e-9), f"of which {share:.0%} land in the test split"
+
+
+def _demand(test_rows: Mapping[str, int], of_class: str | None, needed: int, why: str) -> Demand:
+    total = sum(test_rows.values())
+    if of_class is None:
+        return Demand(needed, total, "rows", needed, why)
+    there = test_rows.get(of_class, 0)
+    share = there / total if there else 1 / max(total, 1)
+    return Demand(needed, there, f"rows of {of_class}", math.ceil(needed / share - 1e-9), why)
+
+
+def _points(fraction: float) -> str:
+    written = f"{round(100 * fraction, 6):g}"
+    return f"{written} point{'' if written == '1' else 's'}"
