@@ -130,20 +130,20 @@ def asset_of(model: FrozenBaseline | Rung) -> str:
     return model.step
 
 
-def write_bundle(play: Play, model: FrozenBaseline | Rung, folder: Path) -> Path:
-    """A model of the staircase as a self-contained folder."""
+def write_bundle(play: Play, model: FrozenBaseline | Rung, folder: Path, temperature: float = 1.0) -> Path:
+    """A model of the staircase as a self-contained folder, which answers as trained unless a temperature is given."""
     asset = asset_of(model)
     if model.pin is None:
         raise dg.Failure(f"{asset} has no pinned base; materialise it again", allow_retries=False)
     weights = play.world.store.path(model, asset, "weights")
-    return bundle_with(play, model.pin, weights, model.hardware, folder)
+    return bundle_with(play, model.pin, weights, model.hardware, folder, temperature)
 
 
-def bundle_with(play: Play, pin: BasePin, weights: Path, hardware: str, folder: Path) -> Path:
+def bundle_with(play: Play, pin: BasePin, weights: Path, hardware: str, folder: Path, temperature: float = 1.0) -> Path:
     """Trained tensors on their base as a self-contained folder; `hardware` names the arithmetic of training."""
     from playbook.adapt.classifier import save_bundle
 
     # The arithmetic it was trained in, wherever it answers: "auto" would mean another one on another machine.
     precision: Literal["bf16", "float32"] = "bf16" if "bfloat16" in hardware else "float32"
-    save_bundle(folder, base_folder(play, pin), pin, play.task.spec.labels, weights, precision)
+    save_bundle(folder, base_folder(play, pin), pin, play.task.spec.labels, weights, precision, temperature)
     return folder

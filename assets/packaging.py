@@ -30,6 +30,8 @@ from playbook.operate.versions import CHALLENGER
 from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, PACKAGED, SIGN_OFF
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from resources.release import Registered
 
 REFERENCE = "reference"  # role of the monitoring reference among an evaluation's files
@@ -134,6 +136,7 @@ def _winner(frozen: FrozenBaseline, choice: Candidate, judged: Evaluation, rungs
 def _package(
     play: Play, dataset: DatasetVersion, model: FrozenBaseline | Rung, case: Case, approval: SignOff, key: str
 ) -> Made:
+    from playbook.evaluate.calibration import fit_temperature, scaled
     from playbook.operate.bundle import CardFacts, write_card
 
     if model.pin is None:
@@ -141,7 +144,9 @@ def _package(
     source, judged = asset_of(model), case.bound.evaluation
     folder = play.work(key) / "bundle"
     shutil.rmtree(folder, ignore_errors=True)
-    write_bundle(play, model, folder)
+    truth, trained = _validation_answers(play, model, source)
+    temperature = fit_temperature(truth, trained)
+    write_bundle(play, model, folder, temperature)
     side = judged.baseline if judged.ship == "baseline" else judged.candidate
     facts = CardFacts(
         pin=model.pin,
@@ -157,7 +162,7 @@ def _package(
     refreshed = add_recipe(play, dataset, model, source, folder)
     if REFERENCE in judged.files:
         shutil.copyfile(play.world.store.path(judged, EVALUATION, REFERENCE), folder / f"{REFERENCE}.safetensors")
-    parity, example = _parity(play, dataset, model, source, folder)
+    parity, example = _parity(play, dataset, model, scaled(trained, temperature), folder, min(1.0, temperature))
     play.report(f"reloaded in a clean process: {parity.rows} rows, largest difference {parity.largest_difference:.2g}")
     require_approved(make_case(case.bound, case.log), approval)  # again: the reload took its time
     made = _register(play, dataset, model, judged, approval, folder, refreshed, parity, example)
@@ -165,21 +170,38 @@ def _package(
     return made
 
 
+def _validation_answers(play: Play, model: FrozenBaseline | Rung, source: str) -> "tuple[np.ndarray, np.ndarray]":
+    """True classes (rows,) of validation, and the probabilities (rows, classes) that the trained model gave."""
+    import pandas as pd
+
+    from playbook.adapt.staircase import read_answers
+
+    labels = play.task.spec.labels
+    answers = pd.read_parquet(play.world.store.path(model, source, "predictions"))
+    truth, _ = read_answers(answers, labels)
+    return truth, answers[[f"p_{number}" for number in range(len(labels))]].to_numpy()
+
+
 def _parity(
-    play: Play, dataset: DatasetVersion, model: FrozenBaseline | Rung, source: str, folder: Path
+    play: Play,
+    dataset: DatasetVersion,
+    model: FrozenBaseline | Rung,
+    expected: "np.ndarray",
+    folder: Path,
+    sharpened: float,
 ) -> tuple[Any, str]:
+    """Proof of parity, and an example text; a temperature under 1 (`sharpened`) enlarges differences as it divides."""
     import pandas as pd
 
     from playbook.data.tables import TEXT
     from playbook.operate.parity import check_parity
 
     spec, store = play.task.spec, play.world.store
-    answers = pd.read_parquet(store.path(model, source, "predictions"))
     texts = pd.read_parquet(store.path(dataset, DATASET, "validation"))[TEXT].tolist()
-    expected = answers[[f"p_{number}" for number in range(len(spec.labels))]].to_numpy()
     arithmetic = "bfloat16" if "bfloat16" in model.hardware else "float32"
     rows = spec.package.parity_rows
-    parity = check_parity(folder, texts, expected, TOLERANCE[arithmetic], labels=spec.labels, rows=rows)
+    tolerance = TOLERANCE[arithmetic] / sharpened
+    parity = check_parity(folder, texts, expected, tolerance, labels=spec.labels, rows=rows)
     return parity, texts[0]
 
 

@@ -31,6 +31,7 @@ def write_reference(
     import pandas as pd
 
     from playbook.adapt.features import FeatureExtractor
+    from playbook.evaluate.calibration import fit_temperature, scaled
     from playbook.evaluate.report_content import shown_name
     from playbook.operate.figures import row_figures
     from playbook.operate.redaction import Redactor
@@ -44,14 +45,15 @@ def write_reference(
     if pin is None or len(validation) + len(frame) < LEAST_ROWS:
         return {}
     truth, known = validation_answers(play, steps, shown)
+    temperature = done.calibration.temperature if done.calibration else fit_temperature(truth, known)
     redactor = Redactor(spec.serving.redact, spec.data.columns.text)
     texts = [redactor.text(text) for text in [*validation[TEXT], *frame[TEXT]]]
     reference = Reference(
         figures=row_figures(texts, FeatureExtractor(base_folder(play, pin), pin, spec.adaptation)),
-        probabilities=_float32(np.concatenate([known, answers.probabilities[shown]])),
+        # As the bundle will say them, which divides by the same temperature: the log's rows need no further one.
+        probabilities=_float32(scaled(np.concatenate([known, answers.probabilities[shown]]), temperature)),
         truth=np.concatenate([truth, class_numbers(spec.labels, frame)]).astype(np.int32),
         labels=spec.labels,
-        temperature=done.calibration.temperature if done.calibration else 1.0,
         base_name=pin.title,
         base_sha256=pin.weights_sha256,
     )

@@ -1,12 +1,14 @@
 """An adapted model as one folder, and the classifier that answers from it.
 
 The folder is a model in Hugging Face layout (config.json, tokenizer.json, model.safetensors with the trained blocks in
-place) with two files of ours: head.safetensors and bundle.json (labels, pooling, arithmetic, the pin of the base).
+place) with two files of ours: head.safetensors and bundle.json (labels, pooling, arithmetic, the pin of the base, and
+the temperature that makes probabilities of what the head says).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +31,11 @@ COPIED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tok
 
 
 class TextClassifier:
-    """Class probabilities for texts; the same arithmetic as in training, on the device that it is given."""
+    """Class probabilities for texts; the same arithmetic as in training, on the device that it is given.
+
+    The head's logits are divided by `temperature` before the softmax (Guo et al., On Calibration of Modern Neural
+    Networks, ICML 2017): one over 1 makes the model less sure, 1 leaves it as it was trained.
+    """
 
     def __init__(
         self,
@@ -39,10 +45,14 @@ class TextClassifier:
         tokenizer: Path,
         max_length: int,
         dtype: torch.dtype,
+        temperature: float = 1.0,
     ) -> None:
+        if not 0 < temperature < math.inf:
+            raise ArtifactError(f"expected a temperature above 0, found {temperature}; package the model again")
         self.encoder, self.labels, self.dtype = encoder.eval(), tuple(labels), dtype
         self._weight, self._bias = head[f"{HEAD}weight"].to(self.device), head[f"{HEAD}bias"].to(self.device)
         self._tokenizer, self._max_length = tokenizer, max_length
+        self.temperature = temperature
 
     @property
     def device(self) -> torch.device:
@@ -58,7 +68,8 @@ class TextClassifier:
         for part in chunks_of(tokens.lengths[order]):
             hidden, spans = embed_rows(self.encoder, tokens, order[part], self.dtype)
             pooled = self.encoder.pool(self.encoder.run(hidden, spans, 0), spans)
-            result[order[part]] = F.linear(pooled, self._weight, self._bias).softmax(1).cpu().numpy()
+            logits = F.linear(pooled, self._weight, self._bias)
+            result[order[part]] = (logits / self.temperature).softmax(1).cpu().numpy()
         return result
 
 
@@ -69,8 +80,22 @@ def save_bundle(
     labels: Sequence[str],
     weights: Path,
     precision: Literal["auto", "bf16", "float32"] = "auto",
+    temperature: float = 1.0,
 ) -> None:
-    """Write a self-contained model folder: the base with the trained tensors of `weights` in place, and the head."""
+    """Write a self-contained model folder: the base with the trained tensors of `weights` in place, and the head.
+
+    Args:
+        folder: made where it is missing.
+        base_folder: of the pinned base.
+        pin: of the base.
+        labels: classes in the order of the head's rows.
+        weights: safetensors file of trained tensors.
+        precision: arithmetic that the model answers in.
+        temperature: that its logits are divided by; 1 for answers as trained.
+
+    Raises:
+        ArtifactError: `weights` has no head, or a tensor that the base does not have.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         if (base_folder / name).exists():
@@ -85,7 +110,7 @@ def save_bundle(
             full[_name_in(full, name)] = tensor
     save_file(full, folder / "model.safetensors", metadata={"format": "pt"})
     save_file(head, folder / "head.safetensors")
-    about = {"labels": list(labels), "precision": precision, "pin": pin.model_dump()}
+    about = {"labels": list(labels), "precision": precision, "pin": pin.model_dump(), "temperature": temperature}
     (folder / "bundle.json").write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
 
 
@@ -98,11 +123,16 @@ def _name_in(full: dict[str, torch.Tensor], name: str) -> str:
 
 
 def load_bundle(folder: Path, device: torch.device | None = None) -> TextClassifier:
-    """Read a model folder; nothing is unpickled and no code of the folder is run."""
+    """Read a model folder; nothing is unpickled and no code of the folder is run.
+
+    A folder that names no temperature answers as its model was trained: such bundles were made before there was one.
+    """
     about = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     pin = BasePin(**about["pin"])
     device = device or torch.device("cpu")
     encoder = load_encoder(folder, pin.pooling).requires_grad_(False).to(device)
     head = load_file(folder / "head.safetensors")
     dtype = compute_dtype(about["precision"], device)
-    return TextClassifier(encoder, head, about["labels"], folder / "tokenizer.json", pin.max_length, dtype)
+    temperature = float(about.get("temperature", 1.0))
+    tokenizer = folder / "tokenizer.json"
+    return TextClassifier(encoder, head, about["labels"], tokenizer, pin.max_length, dtype, temperature)

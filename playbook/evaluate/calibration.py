@@ -16,7 +16,8 @@ from playbook.evaluate import wording
 from playbook.evaluate.metrics import Floats, Labels
 from playbook.spec import TaskSpec
 
-SMALLEST = 1e-12  # a probability that was rounded to zero still has a logarithm
+# A probability that was rounded to zero still has a logarithm; smaller ones than this have no exact float32.
+SMALLEST = float(np.finfo(np.float32).tiny)
 TEMPERATURES = (0.05, 20.0)  # searched on a logarithmic scale
 NOTICEABLE = 0.02  # differences of confidence and accuracy under two points are called small
 Probabilities = npt.NDArray[np.floating]

@@ -224,7 +224,7 @@ def _calibration(evaluation: Evaluation | None) -> str:
     errors = f"from {100 * found.ece_before:.1f} to {100 * found.ece_after:.1f} points"
     return (
         f"{markdown_text(found.text)} Expected calibration error with temperature {found.temperature:.2f}: {errors}. "
-        "The temperature is not part of the weights."
+        "The bundle divides its logits by the temperature: what it answers is calibrated."
     )
 
 

@@ -103,7 +103,7 @@ class Judge:
 
         Args:
             window: figures of the window's inputs.
-            probabilities: the model's answers, shape (rows, classes), not calibrated.
+            probabilities: the model's answers as logged, shape (rows, classes).
             seed: of the rows of the reference that it is compared with, and of those it is cut to; give another one
                 for every window.
 

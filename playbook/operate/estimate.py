@@ -48,7 +48,8 @@ def estimate_metric(spec: TaskSpec, reference: Reference, probabilities: Probabi
     Args:
         spec: the task; target, `evaluation.confidence` and the names of classes are used.
         reference: rows with labels, and the temperature.
-        probabilities: of the window, shape (rows, classes of the reference), not calibrated.
+        probabilities: of the window as logged, shape (rows, classes of the reference); the reference's temperature is
+            applied to them, which is 1 where the model's bundle has applied its own.
         seed: of the bootstrap.
 
     Raises:

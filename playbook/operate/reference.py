@@ -37,10 +37,10 @@ class Reference:
     """
 
     figures: RowFigures
-    probabilities: npt.NDArray[np.float32]  # (n, classes), as the model says them, not calibrated
+    probabilities: npt.NDArray[np.float32]  # (n, classes), as the model's bundle says and the prediction log keeps them
     truth: npt.NDArray[np.int32]  # (n,), class numbers
     labels: tuple[str, ...]
-    temperature: float = 1.0  # of the evaluation's calibration
+    temperature: float = 1.0  # that calibrates them; 1 where the bundle applies its temperature itself
     base_name: str = ""
     base_sha256: str = ""
 

@@ -57,7 +57,7 @@ def window_drift(
         judge: of the reference of the model that serves.
         day: ISO date; it is the seed of what is drawn for this window.
         window: figures of the window's rows; None without rows.
-        probabilities: the model's answers to them, shape (rows, classes of the reference), not calibrated.
+        probabilities: the model's answers to them as logged, shape (rows, classes of the reference).
         truth: true labels of the rows with outcomes.
         predicted: the answers to those rows.
         counts: rows of each day of the log, oldest first, up to and with `day`.

@@ -67,6 +67,21 @@ def test_a_task_ends_with_a_shipped_model(finished: tuple[Place, Ended]) -> None
     assert versions(place) == ["1.0.0"]
 
 
+def test_what_is_packaged_answers_with_the_reported_temperature(finished: tuple[Place, Ended]) -> None:
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+
+    from playbook.operate.reference import load_reference
+
+    place, _ = finished
+    uri = place.places.mlflow_tracking_uri
+    source = MlflowClient(tracking_uri=uri).get_model_version_by_alias("pairs", "champion").source
+    (about,) = Path(download_artifacts(artifact_uri=source, tracking_uri=uri)).rglob("bundle.json")
+    calibration = place.current()["evaluation"].calibration
+    assert json.loads(about.read_text())["temperature"] == pytest.approx(calibration.temperature)
+    assert load_reference(about.parent / "reference.safetensors").temperature == 1.0  # not applied a second time
+
+
 def test_show_says_the_same_and_runs_nothing(finished: tuple[Place, Ended]) -> None:
     place, ended = finished
     before = {name: artifact.digest for name, artifact in place.current().items()}
