@@ -70,6 +70,7 @@ def training_inputs(play: Play, dataset: DatasetVersion, base: BaseSelection) ->
 
 def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key: str) -> Made:
     from playbook.adapt.frozen import FrozenJob, boundaries_of, train_frozen
+    from playbook.adapt.job import DatasetRef
     from playbook.decide.references import meets_target
     from playbook.evaluate.compare import describe_side
 
@@ -88,6 +89,7 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
         adaptation=spec.adaptation,
         cache=activations(play),
         out=play.work(key),
+        dataset=DatasetRef(version=dataset.number, hash=dataset.dataset_hash),
     )
     done = train_frozen(job, play.report)
     scores = describe_side(spec, done.truth, done.predicted).scores
@@ -199,7 +201,7 @@ def _climb(
     import pandas as pd
 
     from playbook.adapt.frozen import boundaries_of
-    from playbook.adapt.job import Job
+    from playbook.adapt.job import DatasetRef, Job
     from playbook.adapt.staircase import decide_rung, read_answers
     from playbook.evaluate.compare import describe_side
 
@@ -213,6 +215,7 @@ def _climb(
         base_folder=base_folder(play, base.pin),
         pin=base.pin,
         labels=spec.labels,
+        dataset=DatasetRef(version=dataset.number, hash=dataset.dataset_hash),
         train=store.path(dataset, DATASET, "train"),
         validation=store.path(dataset, DATASET, "validation"),
         start=store.path(start, started_from, "weights"),

@@ -107,6 +107,7 @@ def _inputs(play: Play, before: Before) -> dict[str, Any]:
 def _measure(play: Play, before: Before, key: str) -> Made:
     from playbook.adapt.control_figures import compare_controls
     from playbook.adapt.controls import Setting
+    from playbook.adapt.job import DatasetRef
 
     store, work = play.world.store, play.work(key)
     setting = Setting(
@@ -115,6 +116,7 @@ def _measure(play: Play, before: Before, key: str) -> Made:
         validation=store.path(before.dataset, DATASET, "validation"),
         cache=activations(play),
         work=work,
+        dataset=DatasetRef(version=before.dataset.number, hash=before.dataset.dataset_hash),
     )
     against, seeds = list(_against(play, before, setting)), list(_seeds(play, before, setting))
     done = compare_controls(play.task.spec, _staircase(play, before), against, before.dataset.rows["train"], seeds)

@@ -92,7 +92,7 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
     import pandas as pd
 
     from playbook.adapt.frozen import boundaries_of
-    from playbook.adapt.job import Job
+    from playbook.adapt.job import DatasetRef, Job
     from playbook.adapt.refresh import refresh_plan
     from playbook.adapt.staircase import read_answers
     from playbook.evaluate.compare import describe_side
@@ -105,6 +105,7 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
         base_folder=start.folder,
         pin=start.pin,
         labels=spec.labels,
+        dataset=DatasetRef(version=dataset.number, hash=dataset.dataset_hash),
         train=store.path(dataset, DATASET, "train"),
         validation=store.path(dataset, DATASET, "validation"),
         start=start.weights,

@@ -75,7 +75,7 @@ adaptation:
   max_rungs: 3                 # blocks unfrozen at most, one per rung
   epochs: 10
   patience: 3
-  keep: {{standard_errors: 1.0}} # a rung stays if its gain exceeds this many paired standard errors
+  keep: {{chance: 0.16}}         # of keeping a rung without a true gain: lower asks for clearer gains
   devices: 1                   # processes of one machine
 
 # evaluation:

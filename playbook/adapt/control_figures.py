@@ -51,6 +51,7 @@ def compare_controls(
     deviation = spread.deviation if spread is not None else 0.0
     found = transfer_verdict(spec, truth, answers, seconds, deviation)
     runs = [_control_run(spec, staircase, control, truth, candidate, deviation) for control in (*controls, *seeds)]
+    of_epoch = next((control.steps // control.epochs for control in (*controls, *seeds) if control.epochs), 0)
     note = "On validation, which the candidate was chosen by; the evaluation repeats this on the test split."
     return Controls(
         task=spec.task,
@@ -59,7 +60,7 @@ def compare_controls(
         transfer=found.transfer,
         verdict=f"{found.text} {note}",
         seeds=spread,
-        budget=describe_budget(staircase.rungs, spec.adaptation, train_rows),
+        budget=describe_budget(staircase.rungs, spec.adaptation, train_rows, of_epoch),
         hardware=next((control.hardware for control in (*controls, *seeds) if control.hardware), ""),
     )
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from playbook.adapt.batches import steps_per_epoch
+from playbook.adapt.batches import RESAMPLE, steps_per_epoch
 from playbook.adapt.frozen import FrozenJob, boundaries_of, train_frozen
-from playbook.adapt.job import Job, JobResult
+from playbook.adapt.job import NO_DATASET, DatasetRef, Job, JobResult
 from playbook.adapt.rung import HEAD
 from playbook.artifacts import BasePin, Epoch, Rung
 from playbook.evaluate import wording
@@ -41,6 +41,7 @@ class Setting:
     validation: Path  # prepared table
     cache: Path  # activations
     work: Path
+    dataset: DatasetRef = NO_DATASET
 
     def job(
         self,
@@ -59,6 +60,7 @@ class Setting:
             base_folder=base_folder,
             pin=pin,
             labels=self.spec.labels,
+            dataset=self.dataset,
             train=self.train,
             validation=self.validation,
             start=start,
@@ -113,18 +115,23 @@ def other_base_epochs(rungs: Sequence[Rung], plan: Adaptation, unfrozen: int, bl
     return budget_epochs(rungs, plan, min(unfrozen, blocks))
 
 
-def describe_budget(rungs: Sequence[Rung], plan: Adaptation, train_rows: int) -> str:
-    """The budget of each control in words: steps or compute, rows, and what else was the same."""
+def describe_budget(rungs: Sequence[Rung], plan: Adaptation, train_rows: int, of_epoch: int = 0) -> str:
+    """The budget of each control in words: steps or compute, rows, and what else was the same.
+
+    `of_epoch`: optimiser steps of an epoch, where a training says so; else they follow from the rows.
+    """
     tried = len([rung for rung in rungs if rung.curve])
     taken = f"as {tried} tried rung{'s' if tried > 1 else ''} took together" if tried else "as one rung may take"
     compute = sum(len(rung.curve) * rung.unfrozen for rung in rungs)
     if plan.controls.budget == "compute" and compute:
         given = f"Up to {compute:,} epochs times trained blocks each"
     else:
-        epochs, steps = budget_epochs(rungs, plan, 1), steps_per_epoch(train_rows, plan.batch_size)
+        epochs, steps = budget_epochs(rungs, plan, 1), of_epoch or steps_per_epoch(train_rows, plan.batch_size)
         given = f"Up to {epochs * steps:,} optimiser steps each ({epochs} epochs of {steps})"
+    rows = wording.size(train_rows, "training row")
+    drawn = f"{rows}, rarer classes drawn more often," if plan.class_weighting == RESAMPLE else rows
     return (
-        f"{given}, {taken}, on the same {wording.size(train_rows, 'training row')} in batches of {plan.batch_size}, "
+        f"{given}, {taken}, on the same {drawn} in batches of {plan.batch_size}, "
         f"stopped after {plan.patience} epochs without progress, best epoch by validation."
     )
 
@@ -190,6 +197,7 @@ def train_other_base(
         adaptation=spec.adaptation,
         cache=setting.cache,
         out=setting.work / f"{OTHER_BASE}_frozen",
+        dataset=setting.dataset,
     )
     began = time.perf_counter()
     settled = train_frozen(frozen, report)

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from playbook.adapt.cache import build_cache
 from playbook.adapt.encoder import load_encoder
 from playbook.adapt.head import Head, fit_head
+from playbook.adapt.job import NO_DATASET, DatasetRef
 from playbook.adapt.module import RungData
 from playbook.adapt.precision import compute_dtype, describe_hardware, set_threads, training_device
 from playbook.adapt.rung import HEAD, cache_folder, class_weights, read_rows, versions, write_predictions
@@ -39,6 +40,7 @@ class FrozenJob:
     adaptation: Adaptation
     cache: Path
     out: Path
+    dataset: DatasetRef = NO_DATASET
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def _configuration(job: FrozenJob, l2: float, hardware: str) -> dict[str, Any]:
     return {
         "method": "frozen base, logistic regression",
         "base": job.pin.model_dump(),
+        "dataset": job.dataset.model_dump(),
         "unfrozen_blocks": 0,
         "optimizer": "L-BFGS, full batch",
         "l2": l2,

@@ -12,6 +12,18 @@ from playbook.artifacts import BasePin, Epoch
 from playbook.spec import Adaptation, Limit
 
 
+class DatasetRef(BaseModel):
+    """Which data a training saw: number and content hash of the dataset version (0 and empty where there is none)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = 0
+    hash: str = ""
+
+
+NO_DATASET = DatasetRef()
+
+
 class Job(BaseModel):
     """One training: a rung, or a control of the staircase. Paths are local to the machine that trains."""
 
@@ -22,6 +34,7 @@ class Job(BaseModel):
     base_folder: Path
     pin: BasePin
     labels: tuple[str, ...]
+    dataset: DatasetRef = NO_DATASET
     train: Path  # prepared table
     validation: Path  # prepared table
     start: Path  # weights.safetensors of the checkpoint that the rung starts from
@@ -64,7 +77,8 @@ class JobResult(BaseModel):
     seconds: float
     hardware: str
     world: int
-    steps_per_epoch: int
+    steps_per_epoch: int  # of the optimiser
+    accumulation: int = 1  # parts that a step was taken in
     rank_rows: tuple[int, ...]  # training rows that each rank took in one epoch
 
     @classmethod

@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import IterableDataset
 
-from playbook.adapt.batches import epoch_batches, share, steps_per_epoch
+from playbook.adapt.batches import (
+    RESAMPLE,
+    epoch_batches,
+    epoch_rows,
+    parts_per_step,
+    resampled,
+    share,
+    steps_per_epoch,
+)
 from playbook.adapt.cache import Activations, chunks_of
 from playbook.adapt.encoder import Encoder, Span
 from playbook.artifacts import Epoch
@@ -36,7 +44,7 @@ class RungData:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step of one rank: packed activations, their spans, labels, and the rows of the step over all ranks.
+    """One rank's step, or a part of it: packed activations, their spans, labels, and the step's rows over all ranks.
 
     Where embeddings are trained, `hidden` holds token ids instead (`playbook.adapt.cache.TokenIds`).
     """
@@ -48,31 +56,37 @@ class Batch:
 
 
 class TrainBatches(IterableDataset[Batch]):
-    """The steps of one epoch for one rank; `epoch` is set by the module before each epoch."""
+    """The steps of one epoch for one rank, each in `parts` batches; the module sets `epoch` before each epoch."""
 
     def __init__(
         self, data: RungData, source: Activations, boundary: int, plan: Adaptation, rank: int, world: int
     ) -> None:
         self.data, self.source, self.boundary, self.plan = data, source, boundary, plan
         self.rank, self.world, self.epoch = rank, world, 0
+        rows, size = epoch_rows(data.labels[data.train], plan.class_weighting), max(plan.batch_size, world)
+        self.steps = steps_per_epoch(rows, size)  # of the optimiser
+        self.parts = parts_per_step(rows, size, world, plan.accumulation)
 
     def _steps(self) -> list[np.ndarray]:
-        lengths = self.data.lengths[self.data.train]
-        return epoch_batches(lengths, max(self.plan.batch_size, self.world), self.plan.seed, self.epoch)
+        rows, plan = self.data.train, self.plan
+        if plan.class_weighting == RESAMPLE:
+            rows = rows[resampled(self.data.labels[rows], plan.seed, self.epoch)]
+        steps = epoch_batches(self.data.lengths[rows], max(plan.batch_size, self.world), plan.seed, self.epoch)
+        return [rows[step] for step in steps]
 
     def __len__(self) -> int:
-        return steps_per_epoch(len(self.data.train), max(self.plan.batch_size, self.world))
+        return self.steps * self.parts
 
     def rank_rows(self) -> tuple[int, ...]:
-        """Training rows of each rank in the first epoch."""
+        """Training rows of each rank in one epoch."""
         steps = self._steps()
         return tuple(sum(len(share(step, rank, self.world)) for step in steps) for rank in range(self.world))
 
     def __iter__(self) -> Iterator[Batch]:
         for step in self._steps():
-            rows = self.data.train[share(step, self.rank, self.world)]
-            hidden, spans = self.source.gather(rows, self.boundary)
-            yield Batch(hidden, spans, torch.from_numpy(self.data.labels[rows]), len(step))
+            for rows in np.array_split(share(step, self.rank, self.world), self.parts):
+                hidden, spans = self.source.gather(rows, self.boundary)
+                yield Batch(hidden, spans, torch.from_numpy(self.data.labels[rows]), len(step))
 
 
 class RungModule(pl.LightningModule):
@@ -127,7 +141,10 @@ class RungModule(pl.LightningModule):
         self._losses, self._began = [], time.perf_counter()
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
-        """Cross-entropy of the step; scaled so that the mean over ranks is the mean over the step's rows."""
+        """Cross-entropy of a step, or of a part of it.
+
+        Scaled so that the mean over ranks, and over parts, which the trainer takes, is the mean over the step's rows.
+        """
         logits = self.logits(batch.hidden, batch.spans)
         losses = F.cross_entropy(
             logits,
@@ -136,7 +153,7 @@ class RungModule(pl.LightningModule):
             label_smoothing=self.plan.label_smoothing,
             reduction="sum",
         )
-        loss = losses * (self._batches.world / batch.step_rows)
+        loss = losses * (self._batches.world * self._batches.parts / batch.step_rows)
         self._losses.append(loss.detach())
         return loss
 
@@ -195,7 +212,7 @@ class RungModule(pl.LightningModule):
             lowest = plan.learning_rate * plan.block_decay ** len(self.blocks)
             groups.append({"params": list(self.embeddings.parameters()), "lr": lowest})
         optimizer = torch.optim.AdamW(groups, weight_decay=plan.weight_decay, fused=True)
-        total = plan.epochs * len(self._batches)
+        total = plan.epochs * self._batches.steps
         warm = max(1, round(plan.warmup * total))
 
         def factor(step: int) -> float:

@@ -21,6 +21,7 @@ from pytorch_lightning.callbacks import Callback
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from playbook.adapt.batches import RESAMPLE
 from playbook.adapt.cache import Activations, Recomputed, TokenIds, build_cache
 from playbook.adapt.checkpoint import WEIGHTS, FolderCheckpointIO, whole_folder
 from playbook.adapt.curve import best_epoch, diverged, stalled
@@ -124,7 +125,11 @@ def cache_folder(root: Path, pin_hash: str, tokens: Tokens, boundaries: Sequence
 
 
 def class_weights(labels: np.ndarray, classes: int, weighting: str) -> np.ndarray:
-    """Weight per class, mean 1 over rows: all one, or inverse to frequency (`balanced`, King and Zeng 2001)."""
+    """Weight per class, mean 1 over rows: all one, or inverse to frequency (`balanced`, King and Zeng 2001).
+
+    `resample` gives the weights of `balanced`: the mean loss over rows that are drawn until all classes are equally
+    frequent is the mean over all rows so weighted. It is for models that see all rows at once, as heads do.
+    """
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     if weighting == "none":
         return np.ones(classes, np.float32)
@@ -143,7 +148,9 @@ def _prepare(job: Job, world: World, device: torch.device, report: Report) -> tu
     head = _load_start(encoder, load_file(job.start), len(job.labels))
     boundary = len(encoder.blocks) - job.unfrozen
     batches = TrainBatches(data, source, boundary, job.adaptation, world.rank, world.size)
-    weights = class_weights(data.labels[data.train], len(job.labels), job.adaptation.class_weighting)
+    weighting = job.adaptation.class_weighting
+    in_loss = "none" if weighting == RESAMPLE else weighting  # where the epochs are balanced, the loss is not again
+    weights = class_weights(data.labels[data.train], len(job.labels), in_loss)
     metric, of_class = job.metric, job.labels.index(job.metric.of_class) if job.metric.of_class else None
 
     def committed(truth: np.ndarray, predicted: np.ndarray) -> float:
@@ -152,7 +159,7 @@ def _prepare(job: Job, world: World, device: torch.device, report: Report) -> tu
     embed_in = dtype if job.embeddings else None
     module = RungModule(encoder, head, batches, torch.from_numpy(weights), committed, report, embed_in)
     module.requires_grad_(True).train()  # the encoder comes in evaluation mode; dropout is for the unfrozen blocks
-    return module, _trainer(job, world, device)
+    return module, _trainer(job, world, device, batches.parts)
 
 
 def _source(job: Job, encoder: Encoder, tokens: Tokens, dtype: torch.dtype, report: Report) -> Activations:
@@ -174,7 +181,7 @@ def _load_start(encoder: Encoder, start: dict[str, torch.Tensor], classes: int) 
     return head
 
 
-def _trainer(job: Job, world: World, device: torch.device) -> pl.Trainer:
+def _trainer(job: Job, world: World, device: torch.device, parts: int) -> pl.Trainer:
     warnings.filterwarnings("ignore", message=".*(num_workers|does not have many workers|barebones|IterableDataset).*")
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -183,6 +190,7 @@ def _trainer(job: Job, world: World, device: torch.device) -> pl.Trainer:
         precision="32-true",  # master weights; the encoder itself computes in bf16, in training as in serving
         max_epochs=job.adaptation.epochs,
         gradient_clip_val=GRADIENT_CLIP,
+        accumulate_grad_batches=parts,
         callbacks=[SaveAndStop(job.out, job.adaptation.patience)],
         plugins=[FolderCheckpointIO()],
         default_root_dir=job.out,
@@ -237,7 +245,8 @@ def _finish(
         seconds=seconds,
         hardware=describe_hardware(device, dtype, world.size),
         world=world.size,
-        steps_per_epoch=len(module._batches),
+        steps_per_epoch=module._batches.steps,
+        accumulation=module._batches.parts,
         rank_rows=module._batches.rank_rows(),
     )
     if world.rank == 0:
@@ -274,6 +283,7 @@ def run_configuration(job: Job, result: JobResult) -> dict[str, Any]:
     return {
         "method": "from scratch" if job.embeddings else "staircase",
         "base": job.pin.model_dump(),
+        "dataset": job.dataset.model_dump(),
         "unfrozen_blocks": job.unfrozen,
         "adaptation": job.adaptation.model_dump(),
         "metric": job.metric.model_dump(),
@@ -281,7 +291,7 @@ def run_configuration(job: Job, result: JobResult) -> dict[str, Any]:
         "optimizer": "AdamW",
         "schedule": "linear warm-up, cosine decay",
         "gradient_clip": GRADIENT_CLIP,
-        "gradient_accumulation": 1,
+        "gradient_accumulation": result.accumulation,
         "evaluation_every": "epoch",
         "steps_per_epoch": result.steps_per_epoch,
         "rank_rows": list(result.rank_rows),

@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from playbook.spec.section import Fraction, Section
 
+CHANCE = 0.16  # of keeping a rung without a true gain, where the task file says nothing
+
 
 class Keep(Section):
-    """A rung is kept when its validation gain exceeds `min_gain` and `standard_errors` times its paired error."""
+    """A rung is kept when its validation gain reaches `min_gain` and is beyond chance, as `chance` sets it.
+
+    `standard_errors` is the older way to say the same: one standard error is a chance of 16 %, half of one 31 %. A task
+    file gives one of the two.
+    """
 
     min_gain: float = Field(0.0, ge=0, le=0.5)
-    standard_errors: float = Field(1.0, ge=0, le=4)
+    chance: float | None = Field(
+        None,
+        gt=0,
+        le=0.5,
+        description=f"Probability of keeping a rung that has no true gain; {CHANCE:g} where nothing is given.",
+    )
+    standard_errors: float | None = Field(
+        None, ge=0, le=4, description="Instead of chance: paired standard errors that a gain must reach."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Keep:
+        if self.chance is not None and self.standard_errors is not None:
+            raise ValueError(
+                f"chance or standard_errors, not both: chance {self.chance:g} is "
+                f"{NormalDist().inv_cdf(1 - self.chance):.2f} standard errors; leave out standard_errors"
+            )
+        return self
+
+    @property
+    def chance_without_gain(self) -> float:
+        """Probability of keeping a rung without a true gain: the upper tail of the normal distribution."""
+        if self.standard_errors is not None:
+            return 1 - NormalDist().cdf(self.standard_errors)
+        return CHANCE if self.chance is None else self.chance
+
+    @property
+    def errors_needed(self) -> float:
+        """Paired standard errors that a gain must reach."""
+        if self.standard_errors is not None:
+            return self.standard_errors
+        return NormalDist().inv_cdf(1 - self.chance_without_gain)
 
 
 class Controls(Section):
@@ -43,10 +81,22 @@ class Adaptation(Section):
     warmup: Fraction = Field(0.1, description="Fraction of all steps in which the learning rate rises.")
     epochs: int = Field(10, ge=1, le=1000, description="At most, per rung.")
     patience: int = Field(3, ge=1, description="Epochs without a better validation metric or loss before a rung stops.")
-    batch_size: int = Field(64, ge=1, description="Rows per step, over all devices.")
+    batch_size: int = Field(64, ge=1, description="Rows per optimiser step, over all devices.")
+    accumulation: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Parts that a step's rows are taken in, one after the other, to save memory; the gradient is the "
+        "same (4.8).",
+    )
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     dropout: float = Field(0.1, ge=0, le=0.9, description="In unfrozen blocks.")
-    class_weighting: Literal["none", "balanced"] = Field("none", description="Weight of classes in the loss (4.4).")
+    class_weighting: Literal["none", "balanced", "resample"] = Field(
+        "none",
+        description="Against imbalance (4.4). balanced: classes weigh the same in the loss. resample: rows of rarer "
+        "classes are drawn more often, so that every epoch has as many of each class as of the most frequent one; "
+        "heads on frozen features, which have no epochs, take the equivalent weights.",
+    )
     keep: Keep = Keep()
     controls: Controls = Controls()
     seed: int = Field(13, ge=0, lt=2**31)
@@ -59,4 +109,10 @@ class Adaptation(Section):
     def _rows_for_all(self) -> Adaptation:
         if self.batch_size < 2 * self.devices:
             raise ValueError(f"batch_size of at least two rows per device, {2 * self.devices}, not {self.batch_size}")
+        fewest = 2 * self.devices * self.accumulation
+        if self.batch_size < fewest:
+            raise ValueError(
+                f"batch_size of at least two rows per device and part of a step, {fewest}, not {self.batch_size}; "
+                f"accumulation: {self.accumulation} takes a step's rows in that many parts"
+            )
         return self
