@@ -186,18 +186,21 @@ class Shift(Part):
     text: str  # one sentence, by how much
 
 
+BlockerName = Literal[
+    "regression_budget",
+    "behavioural_tests",
+    "production_slice",
+    "shifted_test",
+    "label_agreement",
+    "negative_transfer",
+    "incumbent",
+]
+
+
 class Blocker(Part):
     """What stands against shipping beside the target: a waiver with a reason, a name and an expiry may lift it."""
 
-    what: Literal[
-        "regression_budget",
-        "behavioural_tests",
-        "production_slice",
-        "shifted_test",
-        "label_agreement",
-        "negative_transfer",
-        "incumbent",
-    ]
+    what: BlockerName
     text: str
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from playbook.artifacts import Blocker, Decision, Evaluation
+from playbook.artifacts import Blocker, BlockerName, Decision, Evaluation
 from playbook.evaluate import wording
 from playbook.evaluate.report_content import ReportInputs, opened, shown_side
 from playbook.evaluate.report_price import path_cost
@@ -13,7 +13,7 @@ from playbook.evaluate.sign_off_state import QUESTIONS
 from playbook.evaluate.verdict import failing_classes
 
 NOBODY = "No person looked at this: the task file asks for automatic sign-off, by rule."
-LIFTS = {
+LIFTS: dict[BlockerName, str] = {
     "regression_budget": "Train again so that fewer answers break, or write a larger budget with a reason "
     "(evaluation.regression).",
     "behavioural_tests": "Add training rows of the kind that fails and train again, or correct a test that asks for "
@@ -23,6 +23,7 @@ LIFTS = {
     "label_agreement": "Sharpen the labelling guideline, have the disputed rows labelled again, and measure agreement "
     "again.",
     "negative_transfer": "Choose another base, or ship the model that does better.",
+    "incumbent": "Keep the version that serves; train again with more rows of the kind on which it is worse.",
 }
 
 
