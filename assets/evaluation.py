@@ -26,6 +26,7 @@ from playbook.artifacts import (
     ReferenceBaselines,
     Rung,
 )
+from playbook.operate.definition import define
 from playbook.plays import (
     AUDIT,
     BASE,
@@ -83,7 +84,8 @@ def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
         inputs = {"evaluation": done.digest, "data": dataset.dataset_hash, "candidate": choice.model}
         figures = {"delta": done.delta, "interval": list(done.interval), "openings": done.openings}
         play.decide("evaluation", f"test split: {done.metric} gain {done.delta:+.4f}", inputs, figures)
-        play.decide("ship", f"recommended: ship {done.ship}. {done.verdict}", inputs)
+        asked = {**inputs, "task_sha256": define(play.task).sha256}
+        play.decide("ship", f"recommended: ship {done.ship}. {done.verdict}", asked)
         return result(play, done, _shown(play, done))
 
     return judged

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assets.play import Play
-from playbook.spec import TaskSpec
 
 if TYPE_CHECKING:
     from resources.registry import Registered
@@ -27,13 +26,6 @@ def incumbent_of(play: Play, dataset_hash: str) -> Registered | None:
         return at
     before = at.tags.get(INCUMBENT_TAG, "")
     return next((version for version in registry.versions(name) if before and version.version == before), None)
-
-
-def task_sha256(spec: TaskSpec) -> str:
-    """Hash of what defines the task, labels and target, as the tags of a model version have it."""
-    from resources.release import task_identity
-
-    return task_identity(spec.labels, spec.target.model_dump(mode="json"), "", "").task_sha256
 
 
 def fetch_incumbent(play: Play, incumbent: Registered, into: Path) -> Path:

@@ -217,7 +217,8 @@ def _register(
     example: str,
 ) -> Made:
     from playbook.operate.changelog import gain_text
-    from resources.registry import Release, task_identity
+    from playbook.operate.definition import define, identity_of
+    from resources.registry import Release
 
     spec, source = play.task.spec, asset_of(model)
     run_id = log_attempt(
@@ -226,14 +227,14 @@ def _register(
         metrics={"parity_rows": float(parity.rows), "largest_difference": parity.largest_difference},
         params={"source": source, "alias": spec.package.alias},
     )
-    target = spec.target.model_dump(mode="json")
     base = model.pin.weights_sha256 if model.pin else ""
     release = Release(
         name=spec.task,
         bundle=folder,
         parity=parity,
         labels=spec.labels,
-        identity=task_identity(spec.labels, target, dataset.dataset_hash, base),
+        identity=identity_of(play.task, dataset.dataset_hash, base),
+        definition=define(play.task).as_tag,
         run_id=run_id,
         source=source,
         dataset_version=dataset.number,

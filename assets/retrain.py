@@ -6,15 +6,16 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from assets.accumulated import labelled_rows
-from assets.incumbent import task_sha256
 from assets.play import Play
 from assets.watching import champion_of, window_of
 from playbook.artifacts import BaseSelection, Drift, RetrainDecision
 from playbook.operate.accumulate import usable_rows
+from playbook.operate.definition import define, differences, label_differences, read_definition
 from playbook.operate.policy import Facts, decide_retraining
 from playbook.operate.rounds import ask_for_round, day_of, last_round, pending_triggers
 from playbook.plays import BASE, DRIFT
 from playbook.taskfile import Task
+from resources.release import TAGS
 
 MOST_DAYS = 92  # that alarms without a pause are followed back
 
@@ -68,7 +69,7 @@ def facts_of(play: Play, drifted: Drift, day: date, entries: tuple[Entry, ...]) 
         new_classes=found.new_classes,
         strange=found.unknown,
         classes_may_grow=named is not None and named.classes is not None,
-        task_changed=_task_changed(play.task, champion),
+        task_changed=_task_changed(play.task, champion, entries),
         better_base=_better_base(play, champion, done),
         last_round=day_of(done) if done else None,
         asked_already=day_of(waiting[0]).isoformat() if waiting else "",
@@ -92,15 +93,13 @@ def _windows(play: Play, drifted: Drift, day: date) -> list[Drift]:
     return found[::-1]
 
 
-def _task_changed(task: Task, champion: Champion) -> str:
-    """What of the task's definition is no longer as the model that serves has it."""
-    if task_sha256(task.spec) == champion.registered.tags.get("playbook/task_sha256", ""):
-        return ""
-    added = sorted(set(task.spec.labels) - set(champion.labels))
-    gone = sorted(set(champion.labels) - set(task.spec.labels))
-    parts = [f"new classes {', '.join(added)}"] if added else []
-    parts += [f"removed classes {', '.join(gone)}"] if gone else []
-    return "; ".join(parts) or "another target"
+def _task_changed(task: Task, champion: Champion, entries: tuple[Entry, ...]) -> str:
+    """What of the task's definition is no longer as the model that serves has it; nothing once a round judged it."""
+    now, before = define(task), read_definition(champion.registered.tags.get(TAGS["definition"], ""))
+    # Of a version that an earlier release registered only the classes are known.
+    found = differences(before, now) if before else label_differences(champion.labels, task.spec.labels)
+    judged = next((entry.inputs.get("task_sha256") for entry in reversed(entries) if entry.kind == "ship"), None)
+    return "" if judged == now.sha256 else "; ".join(found)
 
 
 def _better_base(play: Play, champion: Champion, done: Entry | None) -> str:

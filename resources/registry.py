@@ -21,7 +21,7 @@ from playbook.operate.promotion import against_promotion, held_back, move_inputs
 from playbook.operate.versions import CHALLENGER, PREVIOUS, parse_version, version_of
 from resources.model_folder import save_model
 from resources.model_versions import ModelVersions
-from resources.release import TAGS, Registered, Release, registered, require_parity, task_identity, version_tags
+from resources.release import TAGS, Registered, Release, registered, require_parity, version_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from playbook.decide.log import DecisionLog
 
-__all__ = ["TAGS", "Registered", "Registry", "Release", "task_identity"]
+__all__ = ["TAGS", "Registered", "Registry", "Release"]
 APPROVED = "playbook/approved."  # and the first digits of the approval: an approval after the one it was made with
 
 

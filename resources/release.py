@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from playbook.artifacts import canonical_hash
 from playbook.errors import ParityError
 from playbook.operate.parity import Parity
 from playbook.operate.versions import Identity
@@ -21,6 +20,7 @@ TAGS = {
     "version": "playbook/version",
     "bundle_sha256": "playbook/bundle_sha256",
     "task_sha256": "playbook/task_sha256",
+    "definition": "playbook/task_definition",
     "dataset_hash": "playbook/dataset_hash",
     "base_sha256": "playbook/base_sha256",
     "weights_sha256": "playbook/weights_sha256",
@@ -47,6 +47,7 @@ class Release:
     weights_sha256: str = ""  # of the file of trained tensors, which an approval is bound to
     refreshed_from: str = ""  # the version whose weights were trained further
     gain: str = ""  # the delta with its interval, for the changelog
+    definition: str = ""  # of the task, as `playbook.operate.definition` writes it; its hash is in `identity`
     decision: str = ""  # hash of the approval in the decision log
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,12 +81,6 @@ class Registered:
         return {name.removeprefix(PREFIX): text for name, text in self.tags.items() if name.startswith(PREFIX)}
 
 
-def task_identity(labels: tuple[str, ...], target: Mapping[str, Any], dataset_hash: str, base_sha256: str) -> Identity:
-    """What decides between major and minor: labels and target define the task, then data and base."""
-    definition = canonical_hash({"labels": list(labels), "target": dict(target)})
-    return Identity(task_sha256=definition, dataset_hash=dataset_hash, base_sha256=base_sha256)
-
-
 def require_parity(release: Release, sha256: str) -> None:
     """Refuse a release whose bundle was not proven to answer as the trained model did.
 
@@ -108,9 +103,11 @@ def require_parity(release: Release, sha256: str) -> None:
 def version_tags(release: Release, sha256: str, version: str, changelog: str) -> dict[str, str]:
     """All tags that a version gets when it is made, and that stay as they are from then on."""
     refreshed = {"playbook/refreshed_from": release.refreshed_from} if release.refreshed_from else {}
+    definition = {TAGS["definition"]: release.definition} if release.definition else {}
     return {
         **release.tags,
         **refreshed,
+        **definition,
         TAGS["version"]: version,
         TAGS["bundle_sha256"]: sha256,
         TAGS["task_sha256"]: release.identity.task_sha256,

@@ -40,8 +40,8 @@ def changed_text(before: Identity | None, now: Identity, was: Mapping[str, str],
     if before is None:
         return f"first version: {numbers['source']} on {data}"
     changes = []
-    if before.task_sha256 != now.task_sha256:
-        changes.append("another task definition (classes or target)")
+    if not now.same_task(before):
+        changes.append("another task definition (question, classes, guideline or metric)")
     if before.base_sha256 != now.base_sha256:
         changes.append("another base")
     if before.dataset_hash != now.dataset_hash:

@@ -1,6 +1,7 @@
 """Semantic versions of a model (6.1): major, minor and patch say what changed, not how good it is.
 
-A changed task (its labels, its metric) is major: whoever uses the model has to look. Other data or another base is
+A changed task (its question, what its classes mean, its metric; no threshold and no other number) is major: whoever
+uses the model has to look. Other data or another base is
 minor: a model trained anew. A refresh (the champion's own weights trained further) is a patch of the version that it
 was refreshed from, and so is the same task, data and base trained again.
 """
@@ -25,6 +26,11 @@ class Identity:
     task_sha256: str
     dataset_hash: str
     base_sha256: str
+    earlier_task_sha256: str = ""  # the task's hash as versions of earlier releases have it
+
+    def same_task(self, before: Identity) -> bool:
+        """Whether an earlier version was made for the same task, by its hash of today's form or of the earlier one."""
+        return before.task_sha256 in {self.task_sha256, self.earlier_task_sha256 or self.task_sha256}
 
 
 def parse_version(version: str) -> tuple[int, int, int]:
@@ -50,7 +56,7 @@ def what_changed(before: Identity, now: Identity, *, refreshed: bool = False) ->
 
     A refreshed model has other data by its nature: it is a `refresh` unless task or base differ.
     """
-    if before.task_sha256 != now.task_sha256:
+    if not now.same_task(before):
         return "task"
     if before.base_sha256 != now.base_sha256:
         return "data"

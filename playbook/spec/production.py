@@ -87,7 +87,11 @@ class Retraining(Section):
     )
     drift: DriftTrigger | None = DriftTrigger()
     new_labels: int | None = Field(None, ge=1, description="So many labelled rows that no dataset version has yet.")
-    task_changed: bool = Field(True, description="Labels or target are no longer those of the model that serves.")
+    task_changed: bool = Field(
+        True,
+        description="The question, the classes, what they mean, the labelling guideline or the metric are no longer "
+        "those of the model that serves. Thresholds, the margin and other numbers do not count.",
+    )
     better_base: bool = Field(True, description="The bake-off prefers another base than the one that serves.")
     cool_down_days: int = Field(14, ge=0, description="After a round, that long nothing fires but a button.")
     min_new_labels: int = Field(

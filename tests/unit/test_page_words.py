@@ -13,7 +13,7 @@ from report_samples import ORDINARY
 from suite_samples import full_inputs
 
 import playbook
-import playbook.artifacts as artifacts
+from playbook import artifacts
 from playbook.artifacts import Blocker, BlockerName, Part
 from playbook.evaluate.report import render_report
 
