@@ -21,6 +21,7 @@ WANTED = 0.8
 _CLUSTERS = 5
 _WINDOWS = 25  # per cluster and share
 _MOST_ROWS = 1000  # of the reference that clusters are taken out of, more where the window is larger
+_MOST_SHARE = 0.35  # of the reference in a pseudo window
 _BUCKET = 1.25  # sizes within this factor share an answer, that of the smallest
 Rows = npt.NDArray[np.int64]
 
@@ -28,9 +29,11 @@ Rows = npt.NDArray[np.int64]
 def detectable(judge: Judge, rows: int) -> float | None:
     """Smallest of the shares 5, 10, 20, 40 and 60 % that is seen four times in five; None if even 60 % is not.
 
-    The answer is that of a window somewhat smaller: sizes are cut to a grid, whose answers are kept with the judge.
+    The answer is that of a window somewhat smaller: sizes are cut to a grid, whose answers are kept with the judge, and
+    to what the reference can give when a cluster is taken out of it.
     """
-    size = min(judge.most_rows, max(1, int(_BUCKET ** int(np.log(max(rows, 1)) / np.log(_BUCKET) + 1e-9))))
+    most = max(1, int(_MOST_SHARE * len(judge.reference)))
+    size = max(1, int(_BUCKET ** int(np.log(max(min(rows, most), 1)) / np.log(_BUCKET) + 1e-9)))
     if size not in judge.seen:
         judge.seen[size] = _smallest_share(judge, size)
     return judge.seen[size]
@@ -54,21 +57,22 @@ class _Trial:
     def __init__(self, judge: Judge, cluster: Rows, others: Rows, rows: int, random: np.random.Generator) -> None:
         self.judge, self.cluster, self.others, self.rows = judge, cluster, others, rows
         rules = judge.monitoring
-        null = judge.resampled(others, rows, rules.resamples, random)
+        null = judge.pool(others).figures([drawn(random, len(others), rows, rules.resamples)])
         self.thresholds = thresholds_of(null, rules.false_alarm_rate, rows)
 
     def alarms(self, share: float, random: np.random.Generator) -> float:
         """Share of windows with this share of rows of the cluster that raise the alarm.
 
         All windows have the same rows of the cluster, which keeps them markings of one pool: fast. Of the other rows
-        as many are left out, so that sizes are those of the thresholds. A small cluster gives rows twice.
+        as many are left out, so that sizes are those of the thresholds. A small cluster gives rows twice. Thresholds
+        are those of windows without the cluster, drawn once; a window's own test has nearly the same.
         """
         strange = max(1, round(share * self.rows))
         chosen = random.choice(self.cluster, strange, replace=strange > len(self.cluster))
         pool = np.concatenate([chosen, random.permutation(self.others)[strange:]])
         members = np.ones((len(pool), _WINDOWS), bool)
         members[strange:] = drawn(random, len(pool) - strange, self.rows - strange, _WINDOWS)
-        found = self.judge.marked(pool, [members])
+        found = self.judge.pool(pool).figures([members])
         least = np.array([self.thresholds.p_values(one).min() for one in found])
         return float(np.mean(least <= self.thresholds.rate + 1e-12))
 

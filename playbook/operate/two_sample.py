@@ -79,20 +79,30 @@ def auc(scores: Singles, members: Members) -> Floats:
     return found
 
 
-def bandwidth(features: Singles, seed: int = 0) -> float:
-    """Median distance of two rows, 1 where more than half of them are equal (the median heuristic)."""
-    from scipy.spatial.distance import pdist
-
-    chosen = np.random.default_rng(seed).permutation(len(features))[:MEDIAN_ROWS]
-    return float(np.median(pdist(features[chosen].astype(np.float64)))) or 1.0
-
-
-def gaussian(left: Singles, right: Singles, width: float) -> Singles:
-    """Gram matrix `exp(-|x - y|^2 / (2 width^2))`, shape (left rows, right rows)."""
+def squared_distances(left: Singles, right: Singles) -> Singles:
+    """Squared Euclidean distances, shape (left rows, right rows)."""
     centre = left.mean(axis=0)
     x, y = left - centre, right - centre
-    squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * (x @ y.T)
+    squares: Singles = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * (x @ y.T)
     np.maximum(squares, 0, out=squares)
+    return squares
+
+
+def median_distance(squares: Singles, seed: int = 0) -> float:
+    """Median distance of two rows, 1 where more than half of them are equal (the median heuristic).
+
+    Args:
+        squares: squared distances of all rows, shape (n, n).
+        seed: of the 1,000 rows that it is taken over where there are more.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(squares))[:MEDIAN_ROWS]
+    part = squares[np.ix_(chosen, chosen)]
+    found = float(np.sqrt(np.median(part[np.triu_indices(len(part), 1)]))) if len(part) > 1 else 0.0
+    return found if found > 1e-6 else 1.0
+
+
+def kernel(squares: Singles, width: float) -> Singles:
+    """Gaussian Gram matrix `exp(-d^2 / (2 width^2))` of squared distances, same shape."""
     found: Singles = np.exp(squares / np.float32(-2 * width * width))
     return found
 
@@ -118,4 +128,16 @@ def differences(values: npt.NDArray[np.floating[Any]], members: Members) -> Floa
     inside = int(members[:, 0].sum())
     sums = members.T.astype(np.float64) @ values
     found: Floats = sums / inside - (values.sum(axis=0) - sums) / (len(members) - inside)
+    return found
+
+
+def frequent(events: npt.NDArray[np.bool_], members: Members, least: int) -> npt.NDArray[np.bool_]:
+    """Whether enough rows have an event to speak of a difference, for every marking, shape (markings,).
+
+    Enough: `least` of the members have it, or as many would be expected to have it from the share of the others.
+    """
+    inside = int(members[:, 0].sum())
+    counted = members.T.astype(np.float64) @ events
+    expected = (events.sum() - counted) * inside / (len(members) - inside)
+    found: npt.NDArray[np.bool_] = np.maximum(counted, expected) >= least
     return found

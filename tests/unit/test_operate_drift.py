@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
-from drift_samples import LABELS, WIDTH, reference, rows
+from drift_samples import LABELS, WIDTH, drawn_truth, reference, rows
 from scipy.stats import binomtest
 
 from playbook.operate import drift
 from playbook.operate.detectable import SHARES, detectable
-from playbook.operate.drift import FIGURES, Judge, calibrate, rows_per_day
+from playbook.operate.drift import FIGURES, Judge, rows_per_day
 from playbook.operate.figures import RowFigures
 from playbook.operate.reference import Reference
 from playbook.spec import Monitoring
@@ -40,8 +38,8 @@ def test_false_alarms_come_at_the_promised_rate(size: int) -> None:
 def test_rows_of_another_kind_raise_the_alarm() -> None:
     random = np.random.default_rng(3)
     judge = Judge(reference(random, 400), Monitoring())
-    seen = [any(figure.alarm for figure in judge.judge(*rows(random, 80, 0.3), at)) for at in range(20)]
-    assert sum(seen) >= 18
+    seen = [any(figure.alarm for figure in judge.judge(*rows(random, 80, 0.3), at)) for at in range(8)]
+    assert sum(seen) >= 7
     loud = {figure.name for figure in judge.judge(*rows(random, 80, 0.5), 1) if figure.alarm}
     assert {"mean_shift", "classifier", "mmd"} <= loud
     assert "words" not in loud
@@ -83,25 +81,69 @@ def test_alarm_p_value_and_threshold_say_the_same() -> None:
     assert both == {True, False}
 
 
-def test_thresholds_are_known_before_the_window_and_repeat() -> None:
+def test_a_window_is_judged_the_same_every_time() -> None:
     random = np.random.default_rng(6)
     held = reference(random)
-    first, again = calibrate(held, 60, FAST, 1), Judge(held, FAST, 1).thresholds(60)
-    assert (first.drawn == again.drawn).all() and first.reference == held.digest
-    assert first.drawn.shape == (len(FIGURES), 199)
     window = rows(random, 60)
-    assert Judge(held, FAST, 1).judge(*window, 9) == Judge(held, FAST, 1).judge(*window, 9)
-    assert (calibrate(held, 30, FAST, 1).drawn[0] != first.drawn[0]).all()
-    assert calibrate(held, 30, FAST, 1).threshold(0) > first.threshold(0)  # a smaller window varies more
+    first, again, other = (Judge(held, FAST, 1).judge(*window, seed) for seed in (9, 9, 10))
+    assert first == again and [one.value for one in first] == pytest.approx([one.value for one in other])
+    smaller, larger = (Judge(held, FAST, 1).judge(*rows(random, size), 9)[0] for size in (30, 90))
+    assert smaller.threshold is not None and larger.threshold is not None
+    assert smaller.threshold > larger.threshold  # a smaller window varies more
 
 
-def test_a_large_window_is_cut_to_half_of_the_reference() -> None:
+@pytest.mark.parametrize("name", ["unknown_tokens", "other_scripts"])
+def test_one_foreign_word_where_the_reference_has_none_is_no_alarm(name: str) -> None:
+    random = np.random.default_rng(21)
+    held = reference(random, 400)
+    judge = Judge(Reference(plain(held.figures), held.probabilities, held.truth, LABELS), Monitoring())
+    for strange, alarms in ((1, False), (2, False), (10, True)):
+        figures, probabilities = rows(random, 60)
+        figures = plain(figures)
+        if name == "unknown_tokens":
+            figures.unknown[:strange] = 0.2
+        else:
+            figures.letters[:strange, 1] = 9
+        found = {figure.name: figure for figure in judge.judge(figures, probabilities, 1)}[name]
+        assert found.alarm is alarms
+        assert (found.threshold is None) is (strange < 3)  # under the floor it is only shown
+
+
+@pytest.mark.parametrize(("size", "held"), [(30, 200), (80, 60)])
+def test_rare_words_raise_false_alarms_no_more_often_than_promised(size: int, held: int) -> None:
+    """One row in a hundred has a foreign word: most references have some, some have none."""
+    random, alarms, windows = np.random.default_rng(size + held), 0, 200
+    for window in range(windows):
+        figures, probabilities = rows(random, held + size)
+        figures = plain(figures)
+        figures.letters[random.random(len(figures)) < 0.01, 1] = 9
+        first, rest = np.arange(held), np.arange(held, held + size)
+        kept = Reference(figures.take(first), probabilities[first], drawn_truth(random, probabilities[first]), LABELS)
+        found = Judge(kept, FAST, window).judge(figures.take(rest), probabilities[rest], window)
+        alarms += any(figure.alarm for figure in found)
+    assert binomtest(alarms, windows).proportion_ci(0.99, method="exact").low <= 0.05
+
+
+def plain(figures: RowFigures) -> RowFigures:
+    """Without a rare token and with letters of one script."""
+    letters = figures.letters.copy()
+    letters[:, 1:] = 0
+    return RowFigures(figures.features, figures.words, np.zeros_like(figures.unknown), letters)
+
+
+def test_a_large_window_is_cut_and_a_small_reference_takes_windows_larger_than_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     random = np.random.default_rng(7)
     judge = Judge(reference(random, 100), FAST)
-    assert judge.most_rows == 50 and judge.thresholds(5000).rows == 50
+    assert judge.most_rows == 1000
     quiet = [any(figure.alarm for figure in judge.judge(*rows(random, 400), at)) for at in range(20)]
-    assert sum(quiet) < 8
+    assert sum(quiet) < 6
     assert any(figure.alarm for figure in judge.judge(*rows(random, 400, 0.6), 1))
+    monkeypatch.setattr(drift, "LARGE_WINDOW", 60)
+    assert judge.most_rows == 60
+    whole, cut = judge.judge(*rows(random, 60), 1), judge.judge(*rows(random, 5000), 1)
+    assert whole[0].threshold is not None and cut[0].threshold == pytest.approx(whole[0].threshold, rel=0.2)
 
 
 def test_a_large_reference_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,12 +196,14 @@ def test_a_window_that_does_not_fit_is_refused(width: int, classes: int, said: s
         judge.judge(*rows(random, 0), 1)
 
 
-def test_with_as_few_resamples_as_the_rate_allows_the_first_figure_alone_can_alarm() -> None:
+def test_near_the_rate_more_windows_are_drawn() -> None:
     random = np.random.default_rng(12)
     judge = Judge(reference(random), Monitoring(false_alarm_rate=0.005, resamples=199))
     found = judge.judge(*rows(random, 100, 0.9), 1)
-    assert [figure.name for figure in found if figure.alarm] == [FIGURES[0]]
-    assert all(figure.threshold is None for figure in found[1:])
+    assert min(figure.p_value or 1.0 for figure in found) == pytest.approx(1 / 1000)
+    assert {"mean_shift", "classifier", "mmd"} <= {figure.name for figure in found if figure.alarm}
+    quiet = min(figure.p_value or 1.0 for figure in judge.judge(*rows(random, 100), 2))
+    assert quiet > 0.01 and round(quiet * 200, 6) == round(quiet * 200)
 
 
 def test_what_could_be_seen_grows_with_the_window() -> None:
@@ -189,12 +233,3 @@ def test_rows_per_day_are_held_against_earlier_days() -> None:
         assert changed is not None and changed.alarm and changed.p_value is not None and changed.p_value <= 0.05
     assert rows_per_day(counts[:20], 7, FAST) is None  # 13 earlier days
     assert rows_per_day(counts[:21], 7, FAST) is not None
-
-
-def test_it_is_fast_enough_for_a_year_of_windows() -> None:
-    random = np.random.default_rng(16)
-    held = reference(random, 1000, width=384)
-    judge = Judge(held, Monitoring())
-    began = time.perf_counter()
-    judge.judge(*rows(random, 200, width=384), 1)
-    assert time.perf_counter() - began < 5  # 0.15 s on two quiet cores

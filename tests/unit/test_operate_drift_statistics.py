@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
@@ -46,9 +47,11 @@ def test_auc_is_that_of_scikit_learn() -> None:
 
 def test_squared_mmd_is_that_of_the_definition() -> None:
     features, members = sample()
-    width = two_sample.bandwidth(features)
-    gram = two_sample.gaussian(features, features, width)
+    squares = two_sample.squared_distances(features, features)
+    width = two_sample.median_distance(squares)
+    gram = two_sample.kernel(squares, width)
     x = features.astype(np.float64)
+    assert width == pytest.approx(np.median(pdist(x)), rel=1e-4)
     plain = np.exp(-((x[:, None] - x) ** 2).sum(axis=2) / (2 * width**2))
     found = two_sample.squared_mmd(two_sample.doubly_centred(gram), members)
     for marking, value in enumerate(found):
@@ -73,7 +76,18 @@ def test_features_without_variance_tell_nothing() -> None:
     _, members = sample()
     rows = Standardised(np.ones((40, 3), np.float32))
     assert (rows.classifier_auc(members) == 0.5).all() and (rows.mean_shift(members) == 0).all()
-    assert two_sample.bandwidth(np.ones((40, 3), np.float32)) == 1.0
+    flat = np.ones((40, 3), np.float32)
+    assert two_sample.median_distance(two_sample.squared_distances(flat, flat)) == 1.0
+
+
+def test_rare_events_count_from_a_floor_of_rows_on() -> None:
+    members = np.zeros((100, 1), bool)
+    members[:20] = True
+    for inside, outside, counts in ((2, 0, False), (3, 0, True), (0, 4, False), (0, 12, True)):
+        events = np.zeros(100, bool)
+        events[:inside] = True
+        events[20 : 20 + outside] = True
+        assert two_sample.frequent(events, members, 3).tolist() == [counts]
 
 
 def test_markings_are_random_and_of_one_size() -> None:
