@@ -12,13 +12,15 @@ from assets.examination import class_numbers, validation_answers
 from assets.play import Play
 from assets.steps import Steps
 from assets.test_answers import TestAnswers
-from playbook.artifacts import Evaluation
-from playbook.data.tables import TEXT
+from playbook.artifacts import Evaluation, Score
+from playbook.data.tables import ROW_ID, TEXT, TIME
 from playbook.operate.reference import LEAST_ROWS, REFERENCE
 from playbook.plays import DATASET
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from playbook.operate.reference import Reference
 
 
 def write_reference(
@@ -26,7 +28,9 @@ def write_reference(
 ) -> dict[str, Path]:
     """The reference of the model that would ship, under its role; nothing where there are too few rows for one.
 
-    Texts are redacted as the prediction log redacts them, so that a window's rows are compared with their like.
+    Texts are redacted as the prediction log redacts them, so that a window's rows are compared with their like. After a
+    round it is the newest held-out rows, as far back as nothing changed: what production looked like when the model
+    learned from it (`playbook.operate.recent`).
     """
     import pandas as pd
 
@@ -56,8 +60,33 @@ def write_reference(
         labels=spec.labels,
         base_name=pin.title,
         base_sha256=pin.weights_sha256,
+        held_out=_on_test(play, done, shown),
     )
-    return {"reference": save_reference(reference, work / REFERENCE)}
+    kept = _of_today(play, reference, pd.concat([validation, frame], ignore_index=True))
+    return {"reference": save_reference(kept, work / REFERENCE)}
+
+
+def _on_test(play: Play, done: Evaluation, shown: str) -> Score | None:
+    side = done.candidate if shown == "candidate" else done.baseline
+    return side.scores.get(play.task.spec.target.label) if side is not None else None
+
+
+def _of_today(play: Play, reference: Reference, rows: pd.DataFrame) -> Reference:
+    """The reference's newest rows up to the last change, where production has added to the data; else all."""
+    from playbook.data.accumulated import read_accumulated
+    from playbook.operate.recent import newest_alike
+
+    added = read_accumulated(play.task)
+    name = play.task.spec.data.columns.id
+    known = set(added[name].astype(str)) if added is not None and name in added else set()
+    late = rows[ROW_ID].astype(str).isin(known)
+    if not late.any():
+        return reference
+    came = rows.assign(late=late).sort_values(["late", TIME], kind="stable").index.to_numpy()  # production comes after
+    ordered = reference.take(came)
+    newest = newest_alike(ordered, play.task.spec.adaptation.seed)
+    play.report(f"the reference of drift: the newest {len(newest)} of {len(reference)} held-out rows")
+    return ordered.take(newest)
 
 
 def _float32(table: Any) -> Any:

@@ -37,7 +37,9 @@ def evaluate_policy(play: Play, drifted: Drift) -> RetrainDecision:
     if not found.fired:
         play.report(f"{drifted.day}: {found.reason}")
         return found
-    entry = ask_for_round(log, name, found.triggers, by="playbook", day=day, inputs={"drift": drifted.digest})
+    inputs = {"drift": drifted.digest}
+    known = {name: said for name, said in found.false_alarms.items() if name in found.triggers}
+    entry = ask_for_round(log, name, found.triggers, by="playbook", day=day, inputs=inputs, false_alarms=known)
     play.report(f"{drifted.day}: {found.reason}")
     return found.model_copy(update={"log_entry": entry.sha256})
 
@@ -71,6 +73,7 @@ def facts_of(play: Play, drifted: Drift, day: date, entries: tuple[Entry, ...]) 
         classes_may_grow=named is not None and named.classes is not None,
         task_changed=_task_changed(play.task, champion, entries),
         better_base=_better_base(play, champion, done),
+        held_out=champion.reference.held_out if champion.reference is not None else None,
         last_round=day_of(done) if done else None,
         asked_already=day_of(waiting[0]).isoformat() if waiting else "",
     )

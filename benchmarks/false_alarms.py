@@ -1,14 +1,20 @@
-"""Does the drift alarm keep its promise? False alarms and power on tickets, with the features of the sample's base.
+"""Does the drift alarm keep its promise? False alarms and power, of single windows and of the retraining triggers.
 
-Every window is judged as in production (`playbook.operate.drift.Judge`). Windows without drift are counted in four
-ways: taken out of the reference, from rows that the reference does not have, from customers that it does not have, and
-against one reference that is kept. Power: windows with rows of the product line that begins in month ten. One run gives
-both rates, because an alarm is a p-value at or under the rate. `--write docs/drift.md` writes the tables.
+Every window is judged as in production (`playbook.operate.drift.Judge`), with the features of the sample task's base.
+
+- `tickets`: synthetic tickets; windows from rows that the reference does not have, from customers that it does not
+  have, and against one reference that is kept. Power: windows with rows of the product line that begins in month ten.
+- `real`: windows and references split at random from real texts (`benchmarks.real_texts`).
+- `streams`: sixty days of overlapping windows, as the policy looks at them (`benchmarks.drift_streams`).
+
+Each part prints one JSON row per line and adds it to `--rows FILE`; `--write docs/drift.md` writes the page from all
+rows of that file. One run gives both rates, because an alarm is a p-value at or under the rate.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,24 +24,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import drift_streams
+from benchmarks.drift_page import RATES, page
+from benchmarks.real_texts import Texts, real_sets
 from benchmarks.rows import write_row
 from benchmarks.ticket_windows import Tickets, tickets
-from playbook.evaluate.wording import percent
+from playbook.artifacts import Score
 from playbook.operate.detectable import detectable
 from playbook.operate.drift import Judge
 from playbook.spec import Monitoring
 
-WINDOWS, SEED, HEAD_ROWS, HEAD_CUSTOMERS = 300, 11, 1500, 150
-RATES = (0.01, 0.05)
+SEED, HEAD_ROWS, HEAD_CUSTOMERS = 11, 1500, 150
 REFERENCE_ROWS = {50: 1000, 200: 1000, 1000: 2200}  # by rows of the window
+WINDOWS = {50: 300, 200: 300, 1000: 60}  # a large window takes seconds
+POWER_WINDOWS = {50: 60, 200: 60, 1000: 24}
 SHARES = (0.1, 0.2, 0.4)
-PROMISED = ("taken out", "fresh")
-KINDS = {
-    "taken out": "taken out of the reference",
-    "fresh": "rows that the reference does not have",
-    "other customers": "rows of customers that the reference does not have",
-    "kept": "rows that it does not have, one reference kept",
-}
+REAL_SIZES = {50: 300, 200: 200}  # and how many windows of it
+PARTS = ("tickets", "real", "streams")
 Rows = npt.NDArray[np.int64]
 
 
@@ -81,14 +86,13 @@ def drawn(where: World, kind: str, rows: int, random: np.random.Generator) -> tu
         names = random.permutation(np.unique(customers))
         inside = np.isin(customers, names[: len(names) // 2])
         return random.permutation(where.usual[inside])[:size], random.permutation(where.usual[~inside])[:rows]
-    pool = np.random.default_rng(SEED).permutation(where.usual)[: size + rows] if kind == "taken out" else where.usual
-    order = random.permutation(pool)
+    order = random.permutation(where.usual)
     return order[rows : rows + size], order[:rows]
 
 
-def false_alarms(where: World, kind: str, rows: int, windows: int = WINDOWS) -> Alarms:
+def false_alarms(where: World, kind: str, rows: int) -> Alarms:
     """Alarms of windows without drift; a reference of its own for each."""
-    random = np.random.default_rng([SEED, rows])
+    random, windows = np.random.default_rng([SEED, rows]), WINDOWS[rows]
     p_values = []
     for window in range(windows):
         reference, chosen = drawn(where, kind, rows, random)
@@ -97,7 +101,19 @@ def false_alarms(where: World, kind: str, rows: int, windows: int = WINDOWS) -> 
     return Alarms(kind, rows, 0.0, REFERENCE_ROWS[rows], windows, counted(p_values))
 
 
-def power(where: World, rows: int, windows: int = WINDOWS) -> Iterator[Alarms]:
+def real_alarms(texts: Texts, rows: int) -> Alarms:
+    """Alarms of windows of a real set, reference and window drawn at random; a reference of its own for each."""
+    windows, size = REAL_SIZES[rows], 1000
+    p_values = []
+    for window in range(windows):
+        order = np.random.default_rng([SEED, rows, window]).permutation(texts.free)
+        judge, chosen = Judge(texts.reference(order[:size]), Monitoring(), window), order[size : size + rows]
+        figures = judge.judge(texts.figures.take(chosen), texts.probabilities[chosen], window)
+        p_values.append(min(figure.p_value for figure in figures if figure.p_value is not None))
+    return Alarms(texts.name, rows, 0.0, size, windows, counted(p_values))
+
+
+def power(where: World, rows: int) -> Iterator[Alarms]:
     """Alarms with none and with more and more rows of the new product line, against one reference."""
     random = np.random.default_rng([SEED, rows, 1])
     order = random.permutation(where.usual)
@@ -105,7 +121,7 @@ def power(where: World, rows: int, windows: int = WINDOWS) -> Iterator[Alarms]:
     judge, others = Judge(where.tickets.reference(order[:size], where.probabilities), Monitoring(), 1), order[size:]
     seen = detectable(judge, rows)
     for share in (0.0, *SHARES):
-        p_values = []
+        p_values, windows = [], POWER_WINDOWS[rows] if share else WINDOWS[rows]
         for window in range(windows):
             strange = round(share * rows)
             usual = random.choice(others, rows - strange, replace=False)
@@ -125,135 +141,61 @@ def counted(p_values: Sequence[float]) -> tuple[int, ...]:
     return tuple(int(sum(p_value <= rate + 1e-12 for p_value in p_values)) for rate in RATES)
 
 
-def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a proportion (Clopper and Pearson, Biometrika 26 (1934) 404-413)."""
-    from scipy.stats import binomtest
+def measured(part: str, data: Path, packages: Path) -> Iterator[Alarms | drift_streams.Streams]:
+    """The lines of a part."""
+    if part == "tickets":
+        where = world()
+        for rows in REFERENCE_ROWS:
+            yield from power(where, rows)
+            for kind in ("fresh", "other customers"):
+                yield false_alarms(where, kind, rows)
+    elif part == "real":
+        for texts in real_sets(data, packages):
+            yield from (real_alarms(texts, rows) for rows in REAL_SIZES)
+    else:
+        yield from streams(data, packages)
 
-    found = binomtest(hits, n).proportion_ci(confidence, method="exact")
-    return float(found.low), float(found.high)
+
+def streams(data: Path, packages: Path) -> Iterator[drift_streams.Streams]:
+    """Metric first (seconds), then drift on real texts and on tickets with a new product line."""
+    spec = drift_streams.stream_spec()
+    for points in (0.01, 0.0, -0.05, -0.1):
+        yield drift_streams.metric_streams(spec, drift_streams.THRESHOLD + points)
+    differs = drift_streams.stream_spec(metric_differs=0.05)
+    held_out = Score(metric="accuracy", value=0.9, low=0.88, high=0.917, n=800)
+    for true in (0.9, 0.85, 0.75):
+        yield drift_streams.metric_streams(differs, true, held_out)
+    for texts in real_sets(data, packages):
+        yield drift_streams.drift_streams(spec, texts)
+    where = world()
+    rows = Texts("tickets", where.tickets.figures, where.probabilities, where.tickets.truth, where.tickets.labels,
+                 where.usual)  # fmt: skip
+    for share in SHARES:
+        name = "tickets with a new product line"
+        yield drift_streams.changed_streams(spec, name, rows, where.usual, where.new, share, streams=12)
 
 
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", type=Path, help="Markdown file that the tables are written to")
-    parser.add_argument("--windows", type=int, default=WINDOWS)
+    parser.add_argument("--part", choices=PARTS, action="append", default=[], help="what is measured; may be repeated")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with banking77/")
+    parser.add_argument("--packages", type=Path, default=Path("build/packages"), help="folder with vaderSentiment")
+    parser.add_argument("--rows", type=Path, default=Path("build/drift.jsonl"), help="file that lines are added to")
+    parser.add_argument("--write", type=Path, help="Markdown file that is written from the lines")
     arguments = parser.parse_args()
-    where = world()
-    results: list[Alarms] = []
-    for found, seconds in timed(where, arguments.windows):
-        results.append(found)
-        figures: dict[str, Any] = asdict(found)
-        write_row(benchmark="drift alarms", **figures, rates=RATES, seconds=seconds)
-    if arguments.write:
-        arguments.write.write_text(page(results), encoding="utf-8")
-
-
-def timed(where: World, windows: int) -> Iterator[tuple[Alarms, float]]:
-    """Every line with the seconds that it took."""
-    for rows in REFERENCE_ROWS:
+    arguments.rows.parent.mkdir(parents=True, exist_ok=True)
+    for part in arguments.part:
         began = time.perf_counter()
-        for found in power(where, rows, windows):
-            yield found, round(time.perf_counter() - began, 1)
+        for found in measured(part, arguments.data, arguments.packages):
+            figures: dict[str, Any] = {"part": part, **asdict(found)}
+            with arguments.rows.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(figures) + "\n")
+            write_row(benchmark="drift alarms", **figures, seconds=round(time.perf_counter() - began, 1))
             began = time.perf_counter()
-        for kind in ("taken out", "fresh", "other customers"):
-            yield false_alarms(where, kind, rows, windows), round(time.perf_counter() - began, 1)
-            began = time.perf_counter()
-
-
-def page(results: list[Alarms]) -> str:
-    """The tables as a page of the documentation."""
-    promised = [one for one in results if one.kind in PROMISED]
-    kept, others = ([one for one in results if one.kind == kind] for kind in ("kept", "other customers"))
-    lines = [(one, at) for one in promised for at in range(len(RATES))]
-    covered = sum(_covers(one, at) for one, at in lines)
-    windows = results[0].windows
-    defaults = Monitoring()
-    return f"""# Does the drift alarm keep its promise?
-
-Written by `python -m benchmarks.false_alarms --write docs/drift.md`; do not edit.
-
-`monitoring.false_alarm_rate` of a task file is the share of windows without any drift that may raise the alarm,
-whatever their size and however many figures are looked at. Each line draws {windows} windows of synthetic tickets,
-compares them as production does ({defaults.resamples} resamples, features of the sample task's base, answers of a \
-logistic head) and
-counts alarms. In brackets: the exact 95 % interval (Clopper and Pearson) of the true rate.
-
-**{covered} of {len(lines)} intervals hold the promised rate.**{_outside(lines)}
-
-{_rates(promised)}
-
-For each of these windows a reference of its own was drawn, because the rate that is promised is one over references
-and windows.
-
-## Where the promise stops
-
-The promise is for windows whose rows are drawn like those of the reference. Two things are not that.
-
-A reference is itself a sample. All windows that are compared with one reference share that sample's luck, good or bad,
-the more so the larger the window is beside it. One such reference for each size:
-
-{_rates(kept)}
-
-Rows of one customer resemble each other. Here no customer of the window is in the reference, as if all customers had
-changed: on small windows that is hardly seen, on a window of half the reference it is a small shift, and it is found.
-
-{_rates(others)}
-
-## What is seen
-
-Windows with rows of the product line Havenloop, which begins in month ten and of which the reference has no row.
-*Named* is what the monitoring page would say of that size: the share of rows of a kind that the reference does not know
-that is seen four times in five, modelled by holding out clusters of the reference.
-
-{_power(results)}
-
-How thresholds are set, and why the rate holds, is written in `playbook/operate/thresholds.py` and
-`playbook/operate/drift.py`.
-"""
-
-
-def _covers(one: Alarms, at: int) -> bool:
-    low, high = clopper_pearson(one.alarms[at], one.windows)
-    return low <= RATES[at] <= high
-
-
-def _outside(lines: list[tuple[Alarms, int]]) -> str:
-    named = [
-        f"{one.rows:,} rows, {KINDS[one.kind]}, {percent(RATES[at], 0)} promised"
-        for one, at in lines
-        if not _covers(one, at)
-    ]
-    return f" Outside: {'; '.join(named)}." if named else ""
-
-
-def _rates(results: list[Alarms]) -> str:
-    lines = [
-        f"| window | reference | windows drawn from | {' | '.join(f'at {percent(rate, 0)}' for rate in RATES)} |",
-        "| ---: | ---: | --- | ---: | ---: |",
-    ]
-    for one in results:
-        cells = " | ".join(_share(alarms, one.windows) for alarms in one.alarms)
-        lines.append(f"| {one.rows:,} | {one.reference_rows:,} | {KINDS[one.kind]} | {cells} |")
-    return "\n".join(lines)
-
-
-def _share(alarms: int, windows: int) -> str:
-    low, high = clopper_pearson(alarms, windows)
-    return f"{percent(alarms / windows)} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def _power(results: list[Alarms]) -> str:
-    head = " | ".join(f"{percent(share, 0)} new" for share in SHARES)
-    lines = [f"| window | reference | rate | {head} | named |", "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
-    for rows in REFERENCE_ROWS:
-        found = [one for one in results if one.kind == "new line" and one.rows == rows]
-        for at, rate in enumerate(RATES):
-            cells = " | ".join(percent(one.alarms[at] / one.windows, 0) for one in found)
-            seen = found[0].detectable
-            named = "" if rate != Monitoring().false_alarm_rate else "none" if seen is None else percent(seen, 0)
-            lines.append(f"| {rows:,} | {found[0].reference_rows:,} | {percent(rate, 0)} | {cells} | {named} |")
-    return "\n".join(lines)
+    if arguments.write:
+        lines = [json.loads(line) for line in arguments.rows.read_text(encoding="utf-8").splitlines()]
+        arguments.write.write_text(page(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

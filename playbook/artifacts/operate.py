@@ -8,7 +8,17 @@ from pydantic import Field
 
 from playbook.artifacts.artifact import Artifact, Figure, Part, Score
 
-Trigger = Literal["metric", "drift", "new_labels", "new_class", "task_changed", "better_base", "schedule", "button"]
+Trigger = Literal[
+    "metric",
+    "metric_differs",
+    "drift",
+    "new_labels",
+    "new_class",
+    "task_changed",
+    "better_base",
+    "schedule",
+    "button",
+]
 
 
 class PackagedModel(Artifact):
@@ -76,6 +86,7 @@ class Drift(Artifact):
     judged: bool = False  # false: too few rows, see `reason`
     alarm: bool = False  # any figure over its threshold; so calibrated that this is a false alarm at the stated rate
     false_alarm_rate: float = 0.0
+    p_value: float | None = None  # of the window: the smallest of its figures', corrected for how many there are
     figures: tuple[DriftFigure, ...] = ()
     detectable: float | None = None  # share of rows of an unknown kind that would be seen four times in five
     estimate: Figure | None = None  # of the target's metric, without labels
@@ -94,6 +105,7 @@ class RetrainDecision(Artifact):
     triggers: dict[Trigger, str] = Field(default_factory=dict)  # what was found by those that hold
     held_back: str = ""  # why nothing fires although a trigger holds
     checked: dict[Trigger, str] = Field(default_factory=dict)  # what was found by all that were looked at
+    false_alarms: dict[Trigger, str] = Field(default_factory=dict)  # how often each holds without cause
     new_labels: int = 0
     log_entry: str = ""  # of the decision log, where it fired
 

@@ -70,7 +70,7 @@ class Pool:
         All statistics depend on the rows alone and treat marked and other rows alike, which the permutation test needs.
 
         Args:
-            markings: each of shape (rows, windows), all with the same number of marked rows.
+            markings: each of shape (rows, windows), its windows with the same number of marked rows.
             seed: of the rows that the width of the kernel is measured on.
 
         Returns:
@@ -98,12 +98,12 @@ class Pool:
 class Judge:
     """One reference, made ready for many windows.
 
-    A reference of more than 4,000 rows is cut to that many at random.
+    A reference of more than 4,000 rows is cut to that many at random, unless `cut` is false.
     """
 
-    def __init__(self, reference: Reference, monitoring: Monitoring, seed: int = 0) -> None:
+    def __init__(self, reference: Reference, monitoring: Monitoring, seed: int = 0, *, cut: bool = True) -> None:
         self.digest, self.monitoring, self.seed = reference.digest, monitoring, seed
-        if len(reference) > MOST_ROWS:
+        if cut and len(reference) > MOST_ROWS:
             reference = reference.take(np.random.default_rng(seed).permutation(len(reference))[:MOST_ROWS])
         self.reference = reference
         self.features = reference.figures.features

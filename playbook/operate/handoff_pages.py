@@ -158,7 +158,7 @@ def _watched(given: HandoffInputs) -> str:
     plan = given.task.spec.monitoring
     rows = [
         ("window", f"{plan.window_days} days up to and with each day, since {plan.since.isoformat()}"),
-        ("inputs and predictions", "against the reference in the bundle, thresholds resampled at the window's size"),
+        ("inputs and predictions", "against the reference in the bundle, by a permutation test of each window"),
         ("false alarms", f"{plan.false_alarm_rate:g} of windows without drift, {plan.resamples} resamples"),
         ("judged from", f"{plan.min_rows} rows on; the live metric from {plan.min_outcomes} true labels on"),
     ]
@@ -166,18 +166,24 @@ def _watched(given: HandoffInputs) -> str:
 
 
 def _triggers(given: HandoffInputs) -> str:
+    from playbook.operate.policy import sure_enough
+
     spec = given.task.spec
     plan, target = spec.retraining, spec.target
     below = plan.metric_below if plan.metric_below is not None else target.at_least
     drift = f"alarms in {plan.drift.alarms} of the last {plan.drift.windows} windows" if plan.drift else "never"
+    drift += f", each with p at most {sure_enough(spec):.2g}" if plan.drift else ""
+    differs = "never" if plan.metric_differs is None else f"by more than {plan.metric_differs:g}"
     rows = [
         ("metric", f"{target.label}: the live interval lies wholly below {below:g}"),
+        ("live metric and test differ", differs),
         ("drift", drift),
         ("new labels", f"{plan.new_labels} rows" if plan.new_labels is not None else "never"),
         ("new class", f"{plan.new_class_rows} outcomes of a class that the task does not know"),
         ("task changed", "fires" if plan.task_changed else "never"),
         ("better base", "fires" if plan.better_base else "never"),
         ("schedule", f"{plan.schedule} (UTC)" if plan.schedule else "none"),
+        ("without cause", f"metric, difference and drift each hold in 60 days in at most {plan.false_alarm_rate:.0%}"),
         ("held back by", f"{plan.cool_down_days} days after a round; fewer than {plan.min_new_labels} new labels"),
     ]
     return markdown_table(("retraining in the task file", "fires at"), rows)

@@ -30,6 +30,7 @@ from playbook.operate.monitoring_content import (
     written,
 )
 from playbook.operate.monitoring_plots import story_plot
+from playbook.operate.policy import false_alarms
 
 __all__ = ["Event", "MonitoringContent", "monitoring_page", "story_plot"]
 
@@ -63,6 +64,7 @@ def _values(content: MonitoringContent) -> dict[str, Any]:
         "seen": could_see(content),
         "decisions": content.evaluations,
         "shown_decisions": SHOWN_DECISIONS,
+        "false_alarms": false_alarms(content.spec),
         "fired": [decision for decision in content.evaluations if decision.fired],
         "events": tuple(reversed(content.happened)),
         "event_words": EVENT_WORDS,

@@ -2,6 +2,10 @@
 
 Every trigger is looked at every day and what was found is kept, fired or not. A trigger that holds asks for a round
 unless something holds it back: a round that was asked for already, the cool-down, or too few new labels to learn from.
+
+Triggers that rest on a test (metric, metric_differs, drift) are looked at every day, so each look has to be surer than
+one look alone would (`playbook.statistics.daily_looks`). How often each trigger holds without cause is part of what is
+kept.
 """
 
 from __future__ import annotations
@@ -10,8 +14,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from playbook.artifacts import Drift, RetrainDecision, Trigger
+from playbook.artifacts import Drift, RetrainDecision, Score, Trigger
+from playbook.evaluate import wording
+from playbook.operate.drift import FIGURES, finer
 from playbook.spec import TaskSpec
+from playbook.statistics.daily_looks import (
+    PERIOD_DAYS,
+    difference,
+    rate_of_a_day,
+    rate_of_all_days,
+    reaching,
+)
+
+COUNTED = "it is counted, not estimated: no false alarm"
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,7 @@ class Facts:
     classes_may_grow: bool = False  # data.accumulated.classes is named
     task_changed: str = ""  # what is no longer as the model that serves has it
     better_base: str = ""  # the base that the bake-off prefers
+    held_out: Score | None = None  # the target's metric of the version that serves, on the test split
     last_round: date | None = None
     asked_already: str = ""  # since when a round is asked for that has not begun
 
@@ -40,6 +56,7 @@ def decide_retraining(spec: TaskSpec, facts: Facts) -> RetrainDecision:
         return RetrainDecision(task=spec.task, day=facts.day.isoformat(), reason=why)
     looked: dict[Trigger, tuple[bool, str]] = {
         "metric": _metric(spec, facts),
+        "metric_differs": _metric_differs(spec, facts),
         "drift": _drift(spec, facts),
         "new_labels": _new_labels(spec, facts),
         "new_class": _new_class(spec, facts),
@@ -56,6 +73,7 @@ def decide_retraining(spec: TaskSpec, facts: Facts) -> RetrainDecision:
         triggers=triggers,
         held_back=held_back,
         checked={name: found for name, (_, found) in looked.items()},
+        false_alarms={name: said for name, said in false_alarms(spec).items() if name in looked},
         new_labels=len(facts.new_rows),
         reason=_in_words(triggers, held_back),
     )
@@ -82,6 +100,39 @@ def _mine(facts: Facts, drift: Drift) -> bool:
     return drift.model_version == facts.version and date.fromisoformat(drift.day) <= facts.day
 
 
+def false_alarms(spec: TaskSpec) -> dict[Trigger, str]:
+    """How often each trigger holds although nothing changed, in words."""
+    rules = spec.retraining
+    tested = f"at most {wording.percent(rules.false_alarm_rate)} of streams without a change in {PERIOD_DAYS} days"
+    drift = f"at most {wording.percent(drift_rate(spec))} of streams without a change in {PERIOD_DAYS} days"
+    return {
+        "metric": tested,
+        "metric_differs": tested if rules.metric_differs is not None else "not asked for",
+        "drift": drift if rules.drift else "not asked for",
+        "new_labels": COUNTED,
+        "new_class": COUNTED,
+        "task_changed": COUNTED,
+        "better_base": "not known: the bake-off compares on validation, and is no test",
+        "schedule": COUNTED,
+        "button": COUNTED,
+    }
+
+
+def sure_enough(spec: TaskSpec) -> float:
+    """p-value up to which a window counts for the drift trigger; at the least as small as resamples can show."""
+    rules, rule = spec.monitoring, spec.retraining.drift
+    if rule is None:
+        return rules.false_alarm_rate
+    wanted = rate_of_a_day(spec.retraining.false_alarm_rate, rule.alarms, rule.windows)
+    return min(rules.false_alarm_rate, max(wanted, 1 / (finer(rules.resamples) + 1)))
+
+
+def drift_rate(spec: TaskSpec) -> float:
+    """Bound on the share of streams without drift in which the drift trigger holds within 60 days."""
+    rule = spec.retraining.drift
+    return rate_of_all_days(sure_enough(spec), rule.alarms, rule.windows) if rule else 0.0
+
+
 def _looked_at(spec: TaskSpec, facts: Facts) -> list[Drift]:
     rule = spec.retraining.drift
     if rule is None:
@@ -91,21 +142,55 @@ def _looked_at(spec: TaskSpec, facts: Facts) -> list[Drift]:
 
 
 def _drift(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
-    rule = spec.retraining.drift
+    rule, sure = spec.retraining.drift, sure_enough(spec)
     if rule is None:
         return False, "not asked for"
-    alarms = sum(drift.alarm for drift in _looked_at(spec, facts))
-    return alarms >= rule.alarms, f"alarm in {alarms} of the last {rule.windows} windows, {rule.alarms} count"
+    alarms = sum(_p_value(drift) <= sure + 1e-12 for drift in _looked_at(spec, facts) if drift.judged)
+    found = f"p at most {sure:.2g} in {alarms} of the last {rule.windows} windows"
+    return alarms >= rule.alarms, f"{found}, {rule.alarms} count"
+
+
+def _p_value(drift: Drift) -> float:
+    """The window's p-value; of earlier releases' windows it is the smallest of their figures'."""
+    known = [figure.p_value for figure in drift.figures if figure.p_value is not None and figure.name in FIGURES]
+    return min(known, default=1.0) if drift.p_value is None else drift.p_value
 
 
 def _metric(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
-    rules, today = spec.retraining, facts.windows[-1] if facts.windows else None
+    rules, score = spec.retraining, _live(facts)
     threshold = rules.metric_below if rules.metric_below is not None else spec.target.at_least
-    score = today.live if today is not None and today.day == facts.day.isoformat() else None
     if score is None:
         return False, "too few outcomes"
-    found = f"{score.metric} {score.value:.3f} ({score.low:.3f} to {score.high:.3f}) on {score.n} outcomes"
-    return score.high < threshold, f"{found}, threshold {threshold:g}"
+    low, high = _daily(spec, score)
+    return high < threshold, f"{_in_figures(score, low, high)}, threshold {threshold:g}"
+
+
+def _metric_differs(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
+    most, score, held_out = spec.retraining.metric_differs, _live(facts), facts.held_out
+    if most is None:
+        return False, "not asked for"
+    if held_out is None:
+        return False, "the version that serves has no result of the test split with it: package it again"
+    if score is None:
+        return False, "too few outcomes"
+    low, high = difference(score.value, _daily(spec, score), held_out.value, _daily(spec, held_out))
+    found = f"{score.metric} live {score.value:.3f}, on test {held_out.value:.3f}"
+    said = f"{found}: {score.value - held_out.value:+.3f} ({low:+.3f} to {high:+.3f}), {most:g} counts"
+    return low > most or high < -most, said
+
+
+def _live(facts: Facts) -> Score | None:
+    today = facts.windows[-1] if facts.windows else None
+    return today.live if today is not None and today.day == facts.day.isoformat() else None
+
+
+def _daily(spec: TaskSpec, score: Score) -> tuple[float, float]:
+    """Interval of a score that may be looked at every day of the period."""
+    return reaching(score, spec.evaluation.confidence, rate_of_a_day(spec.retraining.false_alarm_rate))
+
+
+def _in_figures(score: Score, low: float, high: float) -> str:
+    return f"{score.metric} {score.value:.3f} ({low:.3f} to {high:.3f}, for daily looks) on {score.n} outcomes"
 
 
 def _new_labels(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:

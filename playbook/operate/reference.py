@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from playbook.artifacts import Score
 from playbook.errors import ArtifactError
 from playbook.operate.figures import SCRIPTS, RowFigures
 
@@ -30,7 +31,7 @@ _FORM = 1
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Rows of validation and test with the model's answers.
+    """Rows of validation and test with the model's answers, in the order in which they came where that is known.
 
     Raises:
         ValueError: fewer than 20 rows, arrays that do not fit each other, no probabilities, or classes out of range.
@@ -43,6 +44,7 @@ class Reference:
     temperature: float = 1.0  # that calibrates them; 1 where the bundle applies its temperature itself
     base_name: str = ""
     base_sha256: str = ""
+    held_out: Score | None = None  # the target's metric of the model on the test split
 
     def __post_init__(self) -> None:
         rows, classes = len(self.figures), len(self.labels)
@@ -69,6 +71,7 @@ class Reference:
             self.temperature,
             self.base_name,
             self.base_sha256,
+            self.held_out,
         )
 
     @cached_property
@@ -132,6 +135,7 @@ def _from(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> 
         float(header["temperature"]),
         str(header["base_name"]),
         str(header["base_sha256"]),
+        Score.model_validate(header["held_out"]) if header.get("held_out") else None,
     )
 
 
@@ -154,6 +158,7 @@ def _bytes(reference: Reference) -> bytes:
         "temperature": reference.temperature,
         "base_name": reference.base_name,
         "base_sha256": reference.base_sha256,
+        "held_out": reference.held_out.model_dump(mode="json") if reference.held_out else None,
     }
     plain = {name: np.ascontiguousarray(array, dtype=f"<{_KINDS[name]}") for name, array in arrays.items()}
     # One entry of metadata: safetensors writes several in no fixed order.

@@ -46,6 +46,7 @@ def ask_for_round(
     by: str,
     day: date | None = None,
     inputs: Mapping[str, Any] | None = None,
+    false_alarms: Mapping[Trigger, str] | None = None,
 ) -> Entry:
     """Put a request for a round on record.
 
@@ -56,10 +57,12 @@ def ask_for_round(
         by: a person, or `playbook`.
         day: the day that it is about; today where it is not given.
         inputs: hashes and figures that it stands on.
+        false_alarms: how often each trigger holds although nothing changed.
     """
     day = day or datetime.now(UTC).date()
     said = "; ".join(f"{kind}: {found}" for kind, found in triggers.items())
-    body = {"day": day.isoformat(), "triggers": dict(triggers)}
+    body: dict[str, Any] = {"day": day.isoformat(), "triggers": dict(triggers)}
+    body |= {"false_alarms": dict(false_alarms)} if false_alarms else {}
     return log.append("trigger", f"a retraining round is asked for ({said})", by=by, inputs=inputs, body=body, key=task)
 
 

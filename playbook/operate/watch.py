@@ -86,6 +86,7 @@ def window_drift(
             **common,
             "judged": True,
             "alarm": any(figure.alarm for figure in figures),
+            "p_value": min(figure.p_value for figure in figures if figure.p_value is not None),
             "figures": (*figures, *beside),
             "detectable": seen,
             "estimate": estimate_of(spec, judge, probabilities),
@@ -119,7 +120,7 @@ def described(figures: Sequence[DriftFigure], rows: int, most_rows: int, seen: f
         said = f"Drift: {names} over threshold in {size} (p = {loud[0].p_value:.3g}, corrected)."
     else:
         said = f"No drift is seen in {size}."
-    cut = f" Of them {most_rows:,}, drawn at random, were compared: half of the reference." if rows > most_rows else ""
+    cut = f" Of them {most_rows:,}, drawn at random, were compared." if rows > most_rows else ""
     return f"{said}{cut} {_could_see(seen)}"
 
 

@@ -61,7 +61,7 @@ class Monitoring(Section):
 
 
 class DriftTrigger(Section):
-    """Alarms in `alarms` of the last `windows` daily windows."""
+    """Alarms in `alarms` of the last `windows` daily windows, each sure enough for `retraining.false_alarm_rate`."""
 
     alarms: int = Field(3, ge=1)
     windows: int = Field(5, ge=1, le=92)
@@ -85,7 +85,19 @@ class Retraining(Section):
     metric_below: Fraction | None = Field(
         None, description="The live metric's whole interval lies below this; the target's `at_least` if not given."
     )
+    metric_differs: Fraction | None = Field(
+        None,
+        gt=0,
+        description="The live metric differs from the one on the test split by more than this, its whole interval.",
+    )
     drift: DriftTrigger | None = DriftTrigger()
+    false_alarm_rate: float = Field(
+        0.05,
+        ge=0.001,
+        le=0.5,
+        description="Chance that a trigger which rests on a test (metric, metric_differs, drift; each for itself) "
+        "holds on any of 60 days although nothing changed; how sure a day must be follows from it.",
+    )
     new_labels: int | None = Field(None, ge=1, description="So many labelled rows that no dataset version has yet.")
     task_changed: bool = Field(
         True,

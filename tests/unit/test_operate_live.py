@@ -166,5 +166,5 @@ def test_a_small_window_is_not_judged_and_says_so() -> None:
     assert not found.judged and not found.alarm and found.rows == 29 and found.figures == () and found.live is None
     assert found.text == "Not judged: 29 rows, fewer than the 30 of monitoring.min_rows."
     assert window_drift(spec, judge, "2025-08-09", None, None).rows == 0
-    large = window_drift(spec, judge, "2025-08-09", *rows(random, 400))
-    assert "Of them 150, drawn at random, were compared: half of the reference." in large.text
+    large = window_drift(spec, judge, "2025-08-09", *rows(random, 1200))
+    assert "Of them 1,000, drawn at random, were compared." in large.text

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from report_samples import ORDINARY, spec_for
+from scipy.stats import binomtest
 
-from playbook.artifacts import Drift, Score
+from playbook.artifacts import Drift, DriftFigure, Score
+from playbook.evaluate.paired import wilson
 from playbook.operate.policy import Facts, decide_retraining, drift_began
 from playbook.spec import TaskSpec
 
@@ -26,7 +29,14 @@ def spec_with(**retraining: Any) -> TaskSpec:
 def windows(*alarms: bool, version: str = "1.0.0", live: Score | None = None) -> list[Drift]:
     days = [DAY - timedelta(back) for back in range(len(alarms) - 1, -1, -1)]
     found = [
-        Drift(task="tickets", day=day.isoformat(), judged=True, alarm=alarm, model_version=version)
+        Drift(
+            task="tickets",
+            day=day.isoformat(),
+            judged=True,
+            alarm=alarm,
+            p_value=0.001 if alarm else 0.4,
+            model_version=version,
+        )
         for day, alarm in zip(days, alarms, strict=True)
     ]
     return [*found[:-1], found[-1].model_copy(update={"live": live})]
@@ -44,15 +54,23 @@ def score(value: float, low: float, high: float) -> Score:
 def test_nothing_holds_so_nothing_fires_and_all_that_was_looked_at_is_kept() -> None:
     found = decide_retraining(spec_with(), facts())
     assert (found.fired, found.triggers, found.reason) == (False, {}, "not fired: no trigger holds")
-    assert set(found.checked) == {"metric", "drift", "new_labels", "new_class", "task_changed", "better_base"}
-    assert found.checked["drift"] == "alarm in 0 of the last 3 windows, 2 count"
+    assert set(found.checked) == {
+        "metric",
+        "metric_differs",
+        "drift",
+        "new_labels",
+        "new_class",
+        "task_changed",
+        "better_base",
+    }
+    assert found.checked["drift"] == "p at most 0.0016 in 0 of the last 3 windows, 2 count"
 
 
 def test_drift_fires_in_k_of_n_windows_of_the_version_that_serves() -> None:
     assert not decide_retraining(spec_with(), facts(windows=windows(False, False, True))).fired
     found = decide_retraining(spec_with(), facts(windows=windows(True, False, True)))
     assert found.fired
-    assert found.triggers == {"drift": "alarm in 2 of the last 3 windows, 2 count"}
+    assert found.triggers == {"drift": "p at most 0.0016 in 2 of the last 3 windows, 2 count"}
     older = decide_retraining(spec_with(), facts(windows=windows(True, True, True, version="0.9.0")))
     assert not older.fired
     assert not decide_retraining(spec_with(drift=None), facts(windows=windows(True, True, True))).fired
@@ -64,7 +82,13 @@ def test_alarms_before_the_windows_that_count_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("live", "fires"), [(score(0.80, 0.76, 0.84), True), (score(0.80, 0.70, 0.86), False), (None, False)]
+    ("live", "fires"),
+    [
+        (score(0.80, 0.78, 0.82), True),
+        (score(0.80, 0.76, 0.84), False),  # enough for one look, not for sixty
+        (score(0.80, 0.70, 0.86), False),
+        (None, False),
+    ],
 )
 def test_the_metric_fires_by_its_interval_not_by_its_point(live: Score | None, fires: bool) -> None:
     found = decide_retraining(spec_with(), facts(windows=windows(False, False, False, live=live)))
@@ -73,7 +97,8 @@ def test_the_metric_fires_by_its_interval_not_by_its_point(live: Score | None, f
 
 
 def test_a_threshold_of_its_own_for_the_metric() -> None:
-    low = facts(windows=windows(False, False, False, live=score(0.80, 0.76, 0.84)))
+    low = facts(windows=windows(False, False, False, live=score(0.80, 0.78, 0.82)))
+    assert decide_retraining(spec_with(metric_below=0.84), low).fired
     assert not decide_retraining(spec_with(metric_below=0.75), low).fired
 
 
@@ -127,9 +152,63 @@ def test_cool_down_and_a_round_that_was_asked_for_hold_back() -> None:
     assert decide_retraining(spec_with(cool_down_days=14), facts(**seen, last_round=DAY - timedelta(14))).fired
     asked = decide_retraining(spec_with(), facts(**seen, asked_already="2025-10-09"))
     assert asked.held_back == "a round was asked for on 2025-10-09 and has not begun"
-    assert asked.reason.startswith("held back: drift (alarm in 3 of the last 3 windows, 2 count)")
+    assert asked.reason.startswith("held back: drift (p at most 0.0016 in 3 of the last 3 windows, 2 count)")
 
 
 def test_without_a_model_there_is_nothing_to_retrain() -> None:
     found = decide_retraining(spec_with(), facts(version=""))
     assert (found.fired, found.reason) == (False, "no model serves yet: there is nothing to retrain")
+
+
+@pytest.mark.parametrize(
+    ("live", "fires"),
+    [(score(0.80, 0.78, 0.82), True), (score(0.97, 0.96, 0.98), True), (score(0.84, 0.82, 0.86), False), (None, False)],
+)
+def test_the_live_metric_is_held_against_the_test_split_both_ways(live: Score | None, fires: bool) -> None:
+    spec = spec_with(metric_differs=0.03, metric_below=0.1)
+    known = facts(windows=windows(False, False, False, live=live), held_out=score(0.89, 0.88, 0.90))
+    found = decide_retraining(spec, known)
+    assert ("metric_differs" in found.triggers) is fires
+    if live is not None:
+        assert "on test 0.890" in found.checked["metric_differs"]
+    unknown = decide_retraining(spec, facts(windows=windows(False, False, False, live=live)))
+    assert not unknown.triggers and "package it again" in unknown.checked["metric_differs"]
+    assert decide_retraining(spec_with(), known).checked["metric_differs"] == "not asked for"
+
+
+def test_every_trigger_states_how_often_it_holds_without_cause() -> None:
+    found = decide_retraining(spec_with(metric_differs=0.05), facts())
+    assert set(found.false_alarms) == set(found.checked)
+    for name in ("metric", "metric_differs", "drift"):
+        assert found.false_alarms[name] == "at most 5.0 % of streams without a change in 60 days"
+    assert "no false alarm" in found.false_alarms["new_labels"]
+    # windows cannot be surer than their resamples: the rate that is stated is the one that is kept
+    rough = spec_with(drift={"alarms": 1, "windows": 1}, false_alarm_rate=0.001)
+    assert decide_retraining(rough, facts()).false_alarms["drift"].startswith("at most 1.2 %")
+
+
+def test_windows_of_earlier_releases_have_the_p_value_of_their_figures() -> None:
+    old = [
+        one.model_copy(
+            update={"p_value": None, "figures": (DriftFigure(name="mmd", value=1.0, p_value=0.001, alarm=True),)}
+        )
+        for one in windows(True, True, True)
+    ]
+    assert "drift" in decide_retraining(spec_with(), facts(windows=old)).triggers
+
+
+def test_a_metric_at_its_threshold_seldom_fires_in_sixty_days_of_daily_looks() -> None:
+    """One point above it, 9 of 24 streams fired when each day was looked at as if it were the only one."""
+    spec, random, fired, streams = spec_with(metric_below=0.85), np.random.default_rng(3), 0, 150
+    counts = random.poisson(12, (streams, 62))
+    hits = random.binomial(counts, 0.86)
+    for stream in range(streams):
+        for at in range(60):
+            n, right = int(counts[stream, at : at + 3].sum()), int(hits[stream, at : at + 3].sum())
+            low, high = wilson(right, n, spec.evaluation.confidence)
+            live = Score(metric="accuracy", value=right / n, low=low, high=high, n=n)
+            seen = windows(False, live=live)
+            if "metric" in decide_retraining(spec, facts(windows=seen)).triggers:
+                fired += 1
+                break
+    assert binomtest(fired, streams).proportion_ci(0.99, method="exact").low <= 0.05

@@ -1,0 +1,75 @@
+"""What of the held-out rows is like production today: the newest rows, as far back as nothing changed (6.9).
+
+After a round the held-out rows are those of the first data and those that production added. Where production has
+changed in between, most of them are of a world that is gone: held against all of them every later window would raise
+the alarm, although the model has learned what is new. So the rows are put in the order in which they came, and cut at
+the point where the rows after it are most unlike those before it, if that is more than chance.
+
+The test is one for a change at an unknown point: the figures that windows are watched by are computed for ever longer
+stretches of newest rows, each put in units of its own spread over random orders of the rows, and the largest counts.
+Its p-value is exact, because without a change the order in which rows came is one random order like any other (Antoch
+and Huskova, Permutation tests in change point analysis, Statistics and Probability Letters 53 (2001) 37-46). The newest
+part is looked at again, until no change is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from playbook.operate.drift import Judge, Pool
+from playbook.operate.reference import Reference
+from playbook.spec import Monitoring
+
+LEAST_RECENT = 30  # rows on either side of a change
+RATE = 0.01  # of changes that are seen where there is none
+_STEP = 1.25  # from one stretch of newest rows to the next
+_ORDERS = 399
+_MOST_CHANGES = 5
+Rows = npt.NDArray[np.int64]
+
+
+def newest_alike(reference: Reference, seed: int = 0) -> Rows:
+    """Places of the newest rows after the last change, oldest first; all places where no change is seen.
+
+    Args:
+        reference: rows in the order in which they came, oldest first.
+        seed: of the random orders.
+    """
+    values = Judge(reference, Monitoring(), seed, cut=False)
+    kept = np.arange(len(reference))
+    for attempt in range(_MOST_CHANGES):
+        newest = _after_change(values.pool(kept), np.random.default_rng([seed, attempt]))
+        if newest is None:
+            break
+        kept = kept[-newest:]
+    return kept
+
+
+def _after_change(pool: Pool, random: np.random.Generator) -> int | None:
+    """How many of the newest rows come after the largest change; None where there is no change."""
+    total = len(pool.features)
+    sizes = stretches(total)
+    if not sizes:
+        return None
+    age = np.argsort(random.random((_ORDERS, total)), axis=1)  # 0 is the newest
+    ages = np.vstack([np.arange(total)[::-1], age]).T
+    figures = pool.figures([np.ascontiguousarray(ages < size) for size in sizes], int(random.integers(1 << 31)))
+    table = figures.reshape(len(sizes), _ORDERS + 1, -1)
+    spread = table.std(axis=1, keepdims=True)
+    apart = np.divide(table - table.mean(axis=1, keepdims=True), spread, out=np.zeros_like(table), where=spread > 1e-12)
+    largest = apart.max(axis=2)  # (sizes, orders)
+    most = largest.max(axis=0)
+    p_value = float((most >= most[0] - 1e-9).mean())
+    return sizes[int(largest[:, 0].argmax())] if p_value <= RATE else None
+
+
+def stretches(rows: int) -> Sequence[int]:
+    """Lengths of the stretches of newest rows that are looked at."""
+    found, size = [], float(LEAST_RECENT)
+    while size <= rows - LEAST_RECENT:
+        found.append(int(size))
+        size *= _STEP
+    return found

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+from drift_samples import LABELS, drawn_truth, reference, rows
+
+from playbook.artifacts import Score
+from playbook.operate.drift import Judge
+from playbook.operate.figures import RowFigures
+from playbook.operate.recent import LEAST_RECENT, newest_alike, stretches
+from playbook.operate.reference import Reference
+from playbook.spec import Monitoring
+
+
+def changed(random: np.random.Generator, old: int, new: int, share: float = 0.4) -> Reference:
+    """Old rows, then new ones of which a share is of another kind."""
+    parts = [rows(random, old), rows(random, new, share)]
+    order = np.concatenate([np.arange(old), old + random.permutation(new)])
+    figures = RowFigures(
+        *(
+            np.concatenate([getattr(one, name) for one, _ in parts])[order]
+            for name in ("features", "words", "unknown", "letters")
+        )
+    )
+    probabilities = np.concatenate([one for _, one in parts])[order]
+    return Reference(figures, probabilities, drawn_truth(random, probabilities), LABELS)
+
+
+def test_the_newest_rows_are_kept_as_far_back_as_nothing_changed() -> None:
+    for seed in range(3):
+        held = changed(np.random.default_rng(seed), 500, 70)
+        kept = newest_alike(held, seed)
+        assert 45 <= len(kept) <= 95
+        assert kept[-1] == len(held) - 1 and (np.diff(kept) == 1).all()
+
+
+def test_without_a_change_all_rows_are_kept() -> None:
+    cut = 0
+    for seed in range(20):
+        held = reference(np.random.default_rng(seed), 160)
+        cut += len(newest_alike(held, seed)) < len(held)
+    assert cut <= 2
+    few = reference(np.random.default_rng(1), 2 * LEAST_RECENT - 1)
+    assert not stretches(len(few)) and len(newest_alike(few)) == len(few)
+
+
+def test_after_the_cut_windows_like_the_newest_rows_raise_no_alarm() -> None:
+    """The whole of the held-out rows, in which the new kind is rare, alarms on every window of what was learned."""
+    random = np.random.default_rng(5)
+    held, monitoring = changed(random, 600, 80), Monitoring()
+    whole, newest = Judge(held, monitoring), Judge(held.take(newest_alike(held)), monitoring)
+    alarms = {"whole": 0, "newest": 0}
+    for window in range(10):
+        of_today = rows(random, 150, 0.4)
+        alarms["whole"] += any(figure.alarm for figure in whole.judge(*of_today, window))
+        alarms["newest"] += any(figure.alarm for figure in newest.judge(*of_today, window))
+    assert alarms["whole"] == 10 and alarms["newest"] <= 2
+    assert any(figure.alarm for figure in newest.judge(*rows(random, 150, 0.9), 1))
+
+
+def test_a_reference_keeps_the_result_of_the_test_split() -> None:
+    held = reference(np.random.default_rng(6), 40)
+    assert held.held_out is None
+    score = Score(metric="accuracy", value=0.9, low=0.85, high=0.94, n=200)
+    with_score = Reference(held.figures, held.probabilities, held.truth, LABELS, held_out=score)
+    assert with_score.take(np.arange(30)).held_out == score and with_score.digest != held.digest
