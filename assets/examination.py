@@ -87,7 +87,8 @@ def _transfer(
     if "candidate" not in models:  # nothing beyond the frozen base was kept: it is the candidate itself
         models["candidate"] = models.pop("frozen")
     spread = steps.controls.seeds.deviation if steps.controls.seeds else 0.0
-    return transfer_verdict(play.task.spec, truth, models, seconds, spread)
+    rising = [run.name for run in steps.controls.runs if run.rising]
+    return transfer_verdict(play.task.spec, truth, models, seconds, spread, rising)
 
 
 def _validation(play: Play, steps: Steps) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from playbook.adapt.controls import Trained, describe_budget
+from playbook.adapt.diagnosis import still_rising
 from playbook.adapt.staircase import read_answers
 from playbook.adapt.transfer import minutes_per_point, paired_figure, transfer_verdict
 from playbook.artifacts import ControlRun, Controls, FrozenBaseline, Rung, Score, SeedSpread
@@ -49,8 +50,9 @@ def compare_controls(
     for control in controls:
         answers[control.name] = _answers(control, spec.labels)
     deviation = spread.deviation if spread is not None else 0.0
-    found = transfer_verdict(spec, truth, answers, seconds, deviation)
     runs = [_control_run(spec, staircase, control, truth, candidate, deviation) for control in (*controls, *seeds)]
+    rising = [run.name for run in runs if run.rising]
+    found = transfer_verdict(spec, truth, answers, seconds, deviation, rising)
     of_epoch = next((control.steps // control.epochs for control in (*controls, *seeds) if control.epochs), 0)
     note = "On validation, which the candidate was chosen by; the evaluation repeats this on the test split."
     return Controls(
@@ -82,6 +84,7 @@ def _control_run(
         ahead=ahead,
         epochs=control.epochs,
         steps=control.steps,
+        rising=still_rising(control.curve, control.allowed_epochs),
         seconds=round(control.seconds, 3),
         minutes_per_point=minutes_per_point(ahead, staircase.seconds, control.seconds),
         curve=control.curve,

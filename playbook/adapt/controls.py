@@ -87,6 +87,7 @@ class Trained:
     steps: int = 0
     curve: tuple[Epoch, ...] = ()
     hardware: str = ""
+    allowed_epochs: int = 0  # its budget
 
     def files(self, folder: Path) -> dict[str, Path]:
         """Its files by role (`weights_scratch`), copied to `folder` under names of their own."""
@@ -232,6 +233,7 @@ def _trained(name: str, what: str, job: Job, result: JobResult, before: float = 
         folder=job.out,
         seconds=before + max(result.seconds, in_epochs),
         epochs=epochs,
+        allowed_epochs=job.adaptation.epochs,
         steps=epochs * result.steps_per_epoch,
         curve=result.curve,
         hardware=result.hardware,

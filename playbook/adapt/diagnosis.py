@@ -1,24 +1,32 @@
 """What training curves say (4.7), in plain words with the next thing to do.
 
-Read in this order: the loss broke down; too few epochs to read; nothing was learnt; validation stalls while training
-goes on (overfitting); the best epoch is the last one allowed; both improve. The signs are the usual ones, for example
-Goodfellow, Bengio and Courville, Deep Learning (2016), sections 5.2 and 11.4.
+Read in this order: the loss broke down; too few epochs to read; nothing was learnt; validation has turned, by metric
+and by loss, while training goes on (overfitting); validation does not move; the best epoch is the last one allowed;
+only the loss has turned (too sure of itself); both improve. The signs are the usual ones, for example Goodfellow,
+Bengio and Courville, Deep Learning (2016), sections 5.2 and 11.4; that loss may rise while accuracy holds is described
+by Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 3.
+
+One epoch is no trend: validation has turned where it ends worse than its best for at least two epochs, by more than the
+metric's standard error on the validation rows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from playbook.adapt.curve import best_epoch
 from playbook.artifacts import Epoch, Rung
+from playbook.evaluate.paired import TOLERANCE
 
-Case = Literal["diverging", "too short", "wrong base", "overfitting", "stalled", "unfinished", "improving"]
+Case = Literal[
+    "diverging", "too short", "wrong base", "overfitting", "stalled", "unfinished", "overconfident", "improving"
+]
 MOVED = 0.02  # relative fall of a loss, or rise of the metric, that counts as learning
 DIVERGING = 1.2  # a loss that ends at more than this many times its lowest value has left the rails
-OVERFITTING_GAP = 0.5  # training loss below this part of the validation loss, while validation loss rises
+TREND = 2  # epochs after the best one that make a turn; one may be noise
 
 
 @dataclass(frozen=True)
@@ -56,37 +64,49 @@ def smoothing_floor(label_smoothing: float, classes: int) -> float:
     return -true * math.log(true) - (classes - 1) * other * math.log(other)
 
 
-def read_curve(curve: Sequence[Epoch], allowed_epochs: int | None = None, floor: float = 0.0) -> Diagnosis:
-    """Diagnose one training curve.
+@dataclass(frozen=True)
+class Reading:
+    """What is known of a training beside its curve."""
 
-    Args:
-        curve: epochs in order.
-        allowed_epochs: as many as training was allowed; None where that is not known.
-        floor: lowest possible training loss (`smoothing_floor`).
-    """
+    allowed_epochs: int | None = None  # as many as training was allowed; None where that is not known
+    floor: float = 0.0  # lowest possible training loss (`smoothing_floor`)
+    rows: int | None = None  # validation rows, which say how exact the metric is; None where that is not known
+    start: float | None = None  # validation metric of what training started from; any gain on it counts
+
+
+NOTHING_KNOWN = Reading()
+
+
+def read_curve(curve: Sequence[Epoch], known: Reading = NOTHING_KNOWN) -> Diagnosis:
+    """Diagnose one training curve: epochs in order, and what else is known of the training."""
     if any(not math.isfinite(loss) for epoch in curve for loss in (epoch.train_loss, epoch.validation_loss)):
         return _BROKEN
     if len(curve) < 2:
         return _TOO_SHORT
-    train = [max(epoch.train_loss - floor, 0.0) for epoch in curve]
-    improves, last = _validation_improves(curve), curve[-1].validation_loss
-    rising = last > min(epoch.validation_loss for epoch in curve) * (1 + MOVED)
-    cut_short = len(curve) == allowed_epochs and best_epoch(curve) == len(curve) - 1
-    learns = train[-1] < train[0] * (1 - MOVED)
+    train = [max(epoch.train_loss - known.floor, 0.0) for epoch in curve]
+    learns, improves = train[-1] < train[0] * (1 - MOVED), _validation_improves(curve, known)
+    metric_turned, loss_turned = _metric_turned(curve, known), _loss_turned(curve)
     cases = (
         (not learns and train[-1] > DIVERGING * min(train), _DIVERGING),
         (not learns and improves, _SLOW),
         (not learns, _WRONG_BASE),
-        (rising and (train[-1] < OVERFITTING_GAP * last or _ends_worse(curve)), _OVERFITTING),
+        (metric_turned and loss_turned and _falls_since_the_best(curve, train), _OVERFITTING),
         (not improves, _STALLED),
-        (cut_short, _UNFINISHED),
+        (still_rising(curve, known.allowed_epochs), _RISING_LESS_SURE if loss_turned else _UNFINISHED),
+        (loss_turned, _OVERCONFIDENT),
     )
-    return next((diagnosis for applies, diagnosis in cases if applies), _IMPROVING)
+    found = next((diagnosis for applies, diagnosis in cases if applies), _IMPROVING)
+    return replace(found, finding=f"{found.finding} {_evidence(curve)}")
 
 
-def diagnose(curve: Sequence[Epoch], allowed_epochs: int | None = None, floor: float = 0.0) -> str:
+def diagnose(curve: Sequence[Epoch], known: Reading = NOTHING_KNOWN) -> str:
     """`read_curve` as one paragraph."""
-    return read_curve(curve, allowed_epochs, floor).text
+    return read_curve(curve, known).text
+
+
+def still_rising(curve: Sequence[Epoch], allowed_epochs: int | None) -> bool:
+    """Whether training used all epochs that it was allowed and was at its best in the last one: it had not settled."""
+    return len(curve) > 1 and len(curve) == allowed_epochs and best_epoch(curve) == len(curve) - 1
 
 
 def diagnose_staircase(rungs: Sequence[Rung], allowed_epochs: int, floor: float, max_rungs: int) -> StaircaseDiagnosis:
@@ -98,7 +118,7 @@ def diagnose_staircase(rungs: Sequence[Rung], allowed_epochs: int, floor: float,
         floor: lowest possible training loss (`smoothing_floor`).
         max_rungs: how many rungs the task file allows.
     """
-    read = {rung.index: read_curve(rung.curve, allowed_epochs, floor) for rung in rungs if rung.curve}
+    read = {rung.index: read_curve(rung.curve, _known(rung, allowed_epochs, floor)) for rung in rungs if rung.curve}
     if not read:
         return StaircaseDiagnosis()
     last = [rung for rung in rungs if rung.curve][-1]
@@ -110,8 +130,15 @@ def diagnose_staircase(rungs: Sequence[Rung], allowed_epochs: int, floor: float,
     )
 
 
+def _known(rung: Rung, allowed_epochs: int, floor: float) -> Reading:
+    score = rung.validation
+    if score is None:
+        return Reading(allowed_epochs, floor)
+    return Reading(allowed_epochs, floor, score.n or None, score.value - rung.gain)
+
+
 def _next_thing(found: Diagnosis, last: Rung, max_rungs: int) -> str:
-    if found.case != "improving":
+    if found.case not in ("improving", "overconfident"):
         return found.next_thing
     if not last.kept:
         return (
@@ -123,20 +150,52 @@ def _next_thing(found: Diagnosis, last: Rung, max_rungs: int) -> str:
     return found.next_thing
 
 
-def _ends_worse(curve: Sequence[Epoch]) -> bool:
-    """Whether validation loss ends well above its lowest and the metric gained nothing after that epoch either."""
+def _noise(value: float, rows: int | None) -> float:
+    """Standard error of a score between 0 and 1 on so many rows; MOVED where the rows are not known."""
+    return math.sqrt(max(value * (1 - value), 0.0) / rows) if rows else MOVED
+
+
+def _metric_turned(curve: Sequence[Epoch], known: Reading) -> bool:
+    """Whether the last epochs lie below the best one by more than chance."""
+    best = best_epoch(curve)
+    ends = sum(epoch.validation for epoch in curve[-TREND:]) / TREND
+    top = curve[best].validation
+    return len(curve) - 1 - best >= TREND and top - ends > _noise(top, known.rows)
+
+
+def _loss_turned(curve: Sequence[Epoch]) -> bool:
+    """Whether each of the last epochs has a higher validation loss than the lowest one before them."""
     lowest = min(range(len(curve)), key=lambda at: curve[at].validation_loss)
-    later = max(epoch.validation for epoch in curve[lowest:])
-    rose = curve[-1].validation_loss > DIVERGING * curve[lowest].validation_loss
-    return rose and later <= curve[lowest].validation + MOVED
+    above = curve[lowest].validation_loss * (1 + MOVED)
+    return len(curve) - 1 - lowest >= TREND and all(epoch.validation_loss > above for epoch in curve[-TREND:])
 
 
-def _validation_improves(curve: Sequence[Epoch]) -> bool:
-    """Whether any later epoch beats the first by loss or by the committed metric."""
-    first = curve[0]
+def _falls_since_the_best(curve: Sequence[Epoch], train: Sequence[float]) -> bool:
+    """Whether training loss went on falling after the best epoch."""
+    return train[-1] < train[best_epoch(curve)]
+
+
+def _validation_improves(curve: Sequence[Epoch], known: Reading) -> bool:
+    """Whether validation gets beyond what training started from; where that is not known, beyond the first epoch.
+
+    A first epoch at a high rate breaks much, so that getting beyond it shows little where the start is known.
+    """
+    first, best = curve[0], max(epoch.validation for epoch in curve)
+    if known.start is not None:
+        return best > known.start + TOLERANCE
     return (
         min(epoch.validation_loss for epoch in curve) < first.validation_loss * (1 - MOVED)
-        or max(epoch.validation for epoch in curve) > first.validation + MOVED
+        or best > first.validation + MOVED
+    )
+
+
+def _evidence(curve: Sequence[Epoch]) -> str:
+    """The figures that a reading stands on."""
+    best = best_epoch(curve)
+    lowest = min(range(len(curve)), key=lambda at: curve[at].validation_loss)
+    return (
+        f"(Best in epoch {best + 1} of {len(curve)}, lowest validation loss in epoch {lowest + 1}; training loss "
+        f"{curve[0].train_loss:.2f} to {curve[-1].train_loss:.2f}.)"
     )
 
 
@@ -163,18 +222,33 @@ _SLOW = Diagnosis(
 )
 _OVERFITTING = Diagnosis(
     "overfitting",
-    "Training goes on improving while validation stalls and gets worse: overfitting. The best epoch was kept.",
+    "Training goes on improving while validation has turned, by its metric and by its loss: overfitting. The best "
+    "epoch was kept.",
     "More labelled rows, a higher weight decay or dropout, or a lower learning rate are the next things to try; more "
     "blocks are not.",
 )
 _STALLED = Diagnosis(
     "stalled",
-    "Training improves while validation does not move: overfitting begins. The best epoch was kept.",
+    "Training improves while validation does not get beyond where it began: overfitting begins. The best epoch was "
+    "kept.",
     "The next gain is in the data, in more and cleaner labels, not in more blocks.",
 )
 _UNFINISHED = Diagnosis(
     "unfinished",
     "Training and validation both improve, and the best epoch is the last one allowed: training was cut short.",
     "Allow more adaptation.epochs.",
+)
+_RISING_LESS_SURE = Diagnosis(
+    "unfinished",
+    "The metric is at its best in the last epoch allowed, so training was cut short, while the validation loss rises: "
+    "the answers get better and too sure of themselves.",
+    "Allow more adaptation.epochs; a fitted temperature takes back the confidence.",
+)
+_OVERCONFIDENT = Diagnosis(
+    "overconfident",
+    "Validation has gained and its metric holds, while its loss rises: the answers are as good but too sure of "
+    "themselves. The best epoch was kept.",
+    "Go on: one more block may help. More label smoothing or fewer epochs would keep confidence honest; a fitted "
+    "temperature takes it back.",
 )
 _IMPROVING = Diagnosis("improving", "Training and validation both improve.", "Go on: one more block may help.")

@@ -15,7 +15,7 @@ in them only where `seed_deviation` says how far trainings with other seeds lie 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from playbook.artifacts import Figure, Transfer, TransferVerdict
 from playbook.errors import ArtifactError
@@ -35,6 +35,7 @@ def transfer_verdict(
     answers: Mapping[str, Labels],
     seconds: Mapping[str, float],
     seed_deviation: float = 0.0,
+    rising: Collection[str] = (),
 ) -> TransferVerdict:
     """Say what transfer does for this task; used on validation by the controls, on the test split by the evaluation.
 
@@ -45,6 +46,8 @@ def transfer_verdict(
             `scratch` and `other_base` that exist. Leave `frozen` out where the candidate is the frozen baseline.
         seconds: training time up to a model: `candidate` with the frozen baseline and all tried rungs, `frozen` alone.
         seed_deviation: standard deviation of the metric over trainings with other seeds, where it was measured.
+        rising: controls that were at their best in the last epoch of their budget
+            (`playbook.adapt.diagnosis.still_rising`).
 
     Raises:
         ArtifactError: no answers of the candidate, or answers of another number of rows.
@@ -64,7 +67,14 @@ def transfer_verdict(
         over_other_base=other,
         over_frozen=frozen,
         minutes_per_point=minutes_per_point(frozen, seconds.get(CANDIDATE), seconds.get(FROZEN)),
-        text=" ".join([_scratch_text(transfer, scratch), *_other_text(other), *_frozen_text(frozen)]),
+        text=" ".join(
+            [
+                _scratch_text(transfer, scratch),
+                *_other_text(other),
+                *_frozen_text(frozen),
+                *_rising_text([name for name in (SCRATCH, OTHER_BASE) if name in answers and name in rising]),
+            ]
+        ),
     )
 
 
@@ -139,3 +149,13 @@ def _frozen_text(ahead: Figure | None) -> list[str]:
     if ahead.high < 0:
         return [f"Unfreezing did harm: {gap}."]
     return [f"Unfreezing adds to it: {gap}." if ahead.low > 0 else f"Unfreezing adds nothing that is shown: {gap}."]
+
+
+def _rising_text(controls: Sequence[str]) -> list[str]:
+    """What to hold against a lead over controls that had not settled."""
+    called = {SCRATCH: "training from random weights", OTHER_BASE: "training of the runner-up base"}
+    return [
+        f"The {called[name]} was still rising in its last epoch: its budget ended before it settled, so with more "
+        "training it may come closer."
+        for name in controls
+    ]

@@ -128,6 +128,7 @@ class ControlRun(Part):
     ahead: Figure  # candidate minus control on validation, paired
     epochs: int = 0
     steps: int = 0
+    rising: bool = False  # at its best in the last epoch of its budget: more training may have made it better
     seconds: float = 0.0
     minutes_per_point: float | None = None  # extra training minutes of the candidate per point that it is ahead
     curve: tuple[Epoch, ...] = ()

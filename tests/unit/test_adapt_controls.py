@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,7 @@ def test_scratch_trains_everything_from_random_weights(bench: Bench, tmp_path: P
     (job,) = trainer.jobs
     assert job.embeddings and job.unfrozen == 2 and job.adaptation.epochs == 3 and job.out == tmp_path / "scratch"
     assert (found.name, found.epochs, found.steps) == ("scratch", 3, 3 * 19) and found.seconds > 0
+    assert found.allowed_epochs == 3
     assert found.pin == bench.pin, "answers need the architecture and the tokenizer of the base"
     config = json.loads((found.folder / "config.json").read_text())
     assert config["method"] == "from scratch" and config["base"]["name"] == "base, random weights"
@@ -224,6 +226,16 @@ def test_controls_are_set_beside_the_candidate(tmp_path: Path) -> None:
     assert "Transfer helps: +20.0 points" in found.verdict and "Unfreezing adds to it: +25.0" in found.verdict
     assert "No difference between bases is claimed" in found.verdict and "the test split" in found.verdict
     assert found.budget.startswith("Up to 152 optimiser steps each (8 epochs of 19)")
+
+
+def test_a_control_that_still_rises_at_its_last_epoch_is_said_to(tmp_path: Path) -> None:
+    rising = tuple(point.model_copy(update={"validation": 0.5 + 0.1 * point.epoch}) for point in epochs(4))
+    settled = tuple(point.model_copy(update={"validation": 0.8 - 0.1 * point.epoch}) for point in epochs(4))
+    said = "The training from random weights was still rising in its last epoch: its budget ended before it settled"
+    for name, curve, allowed, expected in (("a", rising, 4, True), ("b", settled, 4, False), ("c", rising, 9, False)):
+        control = replace(trained(tmp_path / name, "scratch", 50), curve=curve, allowed_epochs=allowed)
+        found = compare_controls(spec_for(), staircase(), [control], 300)
+        assert found.runs[0].rising is expected and (said in found.verdict) is expected
 
 
 def test_a_candidate_that_loses_to_scratch_is_negative_transfer(tmp_path: Path) -> None:

@@ -151,3 +151,10 @@ def test_two_trainings_that_differ_by_chance_alone_are_rarely_told_apart() -> No
         first, second = (np.where(rng.random(ROWS) < 0.1, 1 - TRUTH, TRUTH) for _ in range(2))
         claims += transfer_verdict(SPEC, TRUTH, {"candidate": first, "scratch": second}, {}).transfer != "does nothing"
     assert claims / 200 < 0.09
+
+
+def test_controls_that_had_not_settled_are_named_where_they_are_compared() -> None:
+    answers = {"candidate": GOOD, "scratch": POOR, "other_base": POOR}
+    found = transfer_verdict(SPEC, TRUTH, answers, {}, rising=("other_base", "seed_14"))
+    assert "training of the runner-up base was still rising in its last epoch" in found.text
+    assert "random weights was still rising" not in found.text
