@@ -3,7 +3,7 @@
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -130,20 +130,20 @@ def asset_of(model: FrozenBaseline | Rung) -> str:
     return model.step
 
 
-def write_bundle(play: Play, model: FrozenBaseline | Rung, folder: Path, temperature: float = 1.0) -> Path:
-    """A model of the staircase as a self-contained folder, which answers as trained unless a temperature is given."""
+def write_bundle(play: Play, model: FrozenBaseline | Rung, folder: Path, **options: Any) -> Path:
+    """A model of the staircase as a self-contained folder; `options` are those of `save_bundle`."""
     asset = asset_of(model)
     if model.pin is None:
         raise dg.Failure(f"{asset} has no pinned base; materialise it again", allow_retries=False)
     weights = play.world.store.path(model, asset, "weights")
-    return bundle_with(play, model.pin, weights, model.hardware, folder, temperature)
+    return bundle_with(play, model.pin, weights, model.hardware, folder, **options)
 
 
-def bundle_with(play: Play, pin: BasePin, weights: Path, hardware: str, folder: Path, temperature: float = 1.0) -> Path:
+def bundle_with(play: Play, pin: BasePin, weights: Path, hardware: str, folder: Path, **options: Any) -> Path:
     """Trained tensors on their base as a self-contained folder; `hardware` names the arithmetic of training."""
     from playbook.adapt.classifier import save_bundle
 
     # The arithmetic it was trained in, wherever it answers: "auto" would mean another one on another machine.
     precision: Literal["bf16", "float32"] = "bf16" if "bfloat16" in hardware else "float32"
-    save_bundle(folder, base_folder(play, pin), pin, play.task.spec.labels, weights, precision, temperature)
+    save_bundle(folder, base_folder(play, pin), pin, play.task.spec.labels, weights, precision, **options)
     return folder

@@ -146,7 +146,7 @@ def _package(
     shutil.rmtree(folder, ignore_errors=True)
     truth, trained = _validation_answers(play, model, source)
     temperature = fit_temperature(truth, trained)
-    write_bundle(play, model, folder, temperature)
+    write_bundle(play, model, folder, temperature=temperature)
     side = judged.baseline if judged.ship == "baseline" else judged.candidate
     facts = CardFacts(
         pin=model.pin,

@@ -51,9 +51,10 @@ def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> N
     found = load_task(locate_task(task, settings()))
     done = predict_file(found, settings(), file, out, id_column)
     count = done.count
-    click.echo(
-        f"{done.rows} rows answered by version {done.version}: {_counted(done.labels)}\nanswers in {done.output}"
-    )
+    click.echo(f"{done.rows} rows answered by version {done.version}: {_counted(done.labels)}")
+    if done.asked:
+        click.echo(f"{done.asked} of them are left to a person (column ask_a_person, with the reason)")
+    click.echo(f"answers in {done.output}")
     click.echo(
         f"log: {count.logged} new, {count.repeated} there before, {count.not_chosen} outside of serving.log_share, "
         f"{count.lost} lost"

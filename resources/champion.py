@@ -37,14 +37,18 @@ class LoadedModel:
         return self.registered.version
 
     def answer(self, texts: Sequence[str]) -> pd.DataFrame:
-        """Columns label, probability and `probability_<class>`, one row per text.
+        """Columns label, probability, `probability_<class>`, answer, ask_a_person and reason, one row per text.
+
+        A version of an earlier release answers everything.
 
         Raises:
-            mlflow.exceptions.MlflowException: a text is none.
+            mlflow.exceptions.MlflowException: a text is none, or blank.
         """
         import pandas as pd
 
         answers: pd.DataFrame = self.model.predict(pd.DataFrame({"text": list(texts)}, dtype="object"))
+        if "ask_a_person" not in answers.columns:
+            answers = answers.assign(answer=answers["label"].astype("object"), ask_a_person=False, reason="")
         return answers
 
 

@@ -82,5 +82,11 @@ def _signature(labels: Sequence[str]) -> ModelSignature:
     from mlflow.types import ColSpec, Schema
 
     figures = ["probability", *(f"probability_{label}" for label in labels)]
-    outputs = [ColSpec("string", "label"), *(ColSpec("double", name) for name in figures)]
+    outputs = [
+        ColSpec("string", "label"),
+        *(ColSpec("double", name) for name in figures),
+        ColSpec("string", "answer", required=False),  # null where a person is asked
+        ColSpec("boolean", "ask_a_person"),
+        ColSpec("string", "reason"),
+    ]
     return ModelSignature(inputs=Schema([ColSpec("string", "text")]), outputs=Schema(outputs))

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playbook.data.text import is_blank
 from playbook.errors import DataError, StorageError
 from playbook.operate.outcomes import parse_times, read_file
 from playbook.operate.prediction_log import PATIENCE, open_prediction_log
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 CHUNK = 5000  # rows that are scored and logged at a time
 CONTENT_ID = 24  # hexadecimal digits of an id that follows from a row's content: 96 bits
 logger = logging.getLogger("playbook.predictions")
+BLANK = "The text is blank."
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
@@ -102,7 +104,9 @@ class BatchScorer:
             called: how errors name the table.
 
         Returns:
-            Columns id, label, probability, `p_<class>`, model_version; one row per row of `frame`, in its order.
+            Columns id, label, probability, `p_<class>`, answer, ask_a_person, reason, model_version; one row per row of
+            `frame`, in its order. `answer` is empty where a person is asked. A blank text is not scored and not logged:
+            a person is asked, and label and probabilities are empty.
 
         Raises:
             ArtifactError: there is no champion yet, or it cannot be loaded.
@@ -121,22 +125,22 @@ class BatchScorer:
         self._log.close()
 
     def _part(self, frame: pd.DataFrame, ids: list[str], times: list[datetime], start: int) -> pd.DataFrame:
-        import pandas as pd
-
         rows = slice(start, start + CHUNK)
-        model, texts = self._champion.current, frame[self._columns.text].iloc[rows].astype("str").tolist()
-        if not texts:
-            names = ["id", "label", "probability", *(f"p_{label}" for label in model.labels), "model_version"]
-            return pd.DataFrame({name: [] for name in names})
-        answers = model.answer(texts)
+        model, part = self._champion.current, frame.iloc[rows]
+        texts = part[self._columns.text].astype("str").tolist()
+        known = [row for row, text in enumerate(texts) if not is_blank(text)]
+        answers = model.answer([texts[row] for row in known]) if known else no_answers(model.labels)
         kept = [name for name in (self._columns.group, *self._columns.keep) if name and name in frame.columns]
         columns = [
             further_columns({str(name): value for name, value in row.items()})
-            for row in frame[kept].iloc[rows].to_dict("records")
-        ] or [{} for _ in texts]
-        self._write(predictions(model, answers, ids[rows], texts, times[rows], columns, "batch"))
-        renamed = answers.rename(columns={f"{FIGURE}{label}": f"p_{label}" for label in model.labels})
-        renamed.insert(0, "id", ids[rows])
+            for row in part[kept].iloc[known].to_dict("records")
+        ] or [{} for _ in known]
+        own, moments = ids[rows], times[rows]
+        named = ([own[row] for row in known], [texts[row] for row in known], [moments[row] for row in known])
+        self._write(predictions(model, answers, *named, columns, "batch"))
+        table = with_blank(answers, known, len(texts))
+        renamed = table.rename(columns={f"{FIGURE}{label}": f"p_{label}" for label in model.labels})
+        renamed.insert(0, "id", own)
         return renamed.assign(model_version=model.version)
 
     def _write(self, rows: list[Prediction]) -> None:
@@ -192,6 +196,25 @@ class BatchScorer:
         return [name or _content_id(row, seen) for name, row in named]
 
 
+def no_answers(labels: Sequence[str]) -> pd.DataFrame:
+    """What `LoadedModel.answer` gives, without a row."""
+    import pandas as pd
+
+    names = ("label", "probability", *(f"{FIGURE}{label}" for label in labels), "answer", "ask_a_person", "reason")
+    return pd.DataFrame({name: pd.Series([], dtype="object") for name in names})
+
+
+def with_blank(answers: pd.DataFrame, known: Sequence[int], rows: int) -> pd.DataFrame:
+    """Answers to the rows `known` among `rows` rows, of which the others had a blank text: a person is asked there."""
+    table = answers.set_axis(list(known), axis=0).reindex(range(rows))
+    blank = ~table.index.isin(list(known))
+    table["ask_a_person"] = blank | (table["ask_a_person"] == True)  # noqa: E712 - NaN in rows that are blank
+    table["reason"] = table["reason"].astype("object").where(~blank, BLANK)
+    for name in ("label", "answer"):
+        table[name] = table[name].astype("object").where(table[name].notna(), "")
+    return table
+
+
 def _content_id(row: object, seen: dict[str, int]) -> str:
     digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:CONTENT_ID]
     seen[digest] = seen.get(digest, 0) + 1
@@ -206,7 +229,8 @@ class Scored:
     output: Path
     version: str
     count: ScoreCount
-    labels: dict[str, int]  # answers by class, most frequent first
+    labels: dict[str, int]  # likeliest classes, most frequent first
+    asked: int = 0  # rows that a person is asked about
 
 
 def score_file(task: Task, places: Settings, file: Path, output: Path, id_column: str | None = None) -> Scored:
@@ -233,8 +257,10 @@ def score_file(task: Task, places: Settings, file: Path, output: Path, id_column
     part = output.with_name(f".{output.name}.part")
     _write(answers, part, output.suffix)
     part.replace(output)
-    labels = {str(name): int(count) for name, count in answers["label"].value_counts().items()}
-    return Scored(len(answers), output, scorer.version, scorer.count, labels)
+    counts = answers.loc[answers["label"] != "", "label"].value_counts()
+    labels = {str(name): int(count) for name, count in counts.items()}
+    asked = int(answers["ask_a_person"].sum())
+    return Scored(len(answers), output, scorer.version, scorer.count, labels, asked)
 
 
 def _write(answers: pd.DataFrame, path: Path, suffix: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from playbook.data.text import is_blank
 from playbook.operate.prediction_log import Prediction
 from playbook.operate.prediction_writer import PredictionWriter
 from playbook.operate.redaction import further_columns
@@ -40,10 +41,10 @@ class ServedModel:
         return Schema([ColSpec("string", TEXT), ColSpec("string", ID, required=False)])
 
     def predict(self, data: Any, params: Any = None) -> pd.DataFrame:
-        """The model's columns, with prediction_id and model_version.
+        """The model's columns, with prediction_id and model_version; `answer` is null where a person is asked.
 
         Raises:
-            mlflow.exceptions.MlflowException: a row has no text, or an id that is none.
+            mlflow.exceptions.MlflowException: a row has no text, or a blank one, or an id that is none.
         """
         frame = _table(data)
         texts, ids = _texts(frame), _ids(frame)
@@ -77,9 +78,16 @@ def predictions(
             text=text,
             columns=more,
             source=source,
+            silent=bool(silent),
         )
-        for name, moment, label, probability, row, text, more in zip(
-            ids, times, answers["label"], answers["probability"], figures, texts, columns, strict=True
+        for name, moment, label, probability, silent, row, text, more in zip(
+            ids,
+            times,
+            *(answers[name] for name in ("label", "probability", "ask_a_person")),
+            figures,
+            texts,
+            columns,
+            strict=True,
         )
     ]
 
@@ -108,6 +116,9 @@ def _texts(frame: pd.DataFrame) -> list[str]:
     wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
     if wrong:
         raise _refused(f"expected text in every row of column text, found none in rows {_some(wrong)}")
+    blank = [row for row, text in enumerate(texts) if is_blank(text)]
+    if blank:
+        raise _refused(f"expected text in every row of column text, found blank text in rows {_some(blank)}")
     return [
         text if _encodes(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts
     ]

@@ -20,7 +20,7 @@ class TextModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the bundle, after checking that it is the one that was registered."""
         try:
-            from playbook.adapt.classifier import load_bundle
+            from playbook.operate.answering import load_answering
             from playbook.operate.bundle import bundle_hash
         except ModuleNotFoundError as error:
             raise MlflowException(
@@ -34,22 +34,34 @@ class TextModel(PythonModel):
                 f"expected a bundle with SHA-256 {expected}, found {found}: its files were changed after the model was "
                 "registered; restore them, or register the model again"
             )
-        self.model = load_bundle(bundle)
+        self.model = load_answering(bundle)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Columns `label`, `probability` and `probability_<class>`, one row per row of column `text`."""
+        """Columns `label`, `probability`, `probability_<class>`, `answer`, `ask_a_person` and `reason`.
+
+        One row per row of column `text`. `label` is the likeliest class and `answer` the same, or null where a person
+        is asked, for the `reason` that is given. A blank text is refused.
+        """
+        from playbook.data.text import is_blank
+
         texts = list(model_input["text"])
-        blank = [row for row, text in enumerate(texts) if not isinstance(text, str)]
+        blank = [row for row, text in enumerate(texts) if not isinstance(text, str) or is_blank(text)]
         if blank:
             raise MlflowException.invalid_parameter_value(
                 f"text: expected text in every row, found none in rows {blank}"
             )
-        probabilities = self.model.predict_proba(texts).astype(float)
-        best = probabilities.argmax(axis=1)
+        found = self.model.answer(texts)
+        probabilities = found.probabilities.astype(float)
+        labels = [self.model.labels[number] for number in found.classes]
         columns = {
-            "label": [self.model.labels[position] for position in best],
-            "probability": probabilities.max(axis=1),
+            "label": labels,
+            "probability": probabilities[range(len(texts)), found.classes],
             **{f"probability_{label}": probabilities[:, column] for column, label in enumerate(self.model.labels)},
+            "answer": pd.Series(
+                [None if asked else label for asked, label in zip(found.ask, labels, strict=True)], dtype="object"
+            ),
+            "ask_a_person": found.ask,
+            "reason": list(found.reasons),
         }
         return pd.DataFrame(columns)
 

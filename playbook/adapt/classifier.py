@@ -7,6 +7,7 @@ the temperature that makes probabilities of what the head says).
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
@@ -20,13 +21,14 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from playbook.adapt.cache import chunks_of, embed_rows, length_order
-from playbook.adapt.encoder import Encoder, load_encoder
+from playbook.adapt.encoder import EMBEDDINGS, Encoder, load_encoder
 from playbook.adapt.precision import compute_dtype
 from playbook.adapt.tokens import tokenize
 from playbook.artifacts import BasePin
 from playbook.errors import ArtifactError
 
 HEAD = "head."
+FROZEN = "frozen.safetensors"  # tensors of the base that training changed, as they were
 COPIED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -53,24 +55,46 @@ class TextClassifier:
         self._weight, self._bias = head[f"{HEAD}weight"].to(self.device), head[f"{HEAD}bias"].to(self.device)
         self._tokenizer, self._max_length = tokenizer, max_length
         self.temperature = temperature
+        self._frozen: Encoder | None = None  # None: the encoder is the frozen base itself
+        self._shared = len(self.encoder.blocks)  # blocks from the bottom that both have in common
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
         return self.encoder.embeddings.word.device
 
-    @torch.inference_mode()
+    def keep_frozen(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take the base's own tensors in place of the trained ones, so that its features can be had beside answers."""
+        self._frozen, self._shared = _frozen_encoder(self.encoder, tensors)
+
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """Probabilities, float32 of shape (texts, classes), columns in the order of `labels`."""
+        return self._answer(texts, with_features=False)[0]
+
+    def predict_with_features(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities, and pooled features of the frozen base, float32 of shape (texts, width).
+
+        Blocks that are the base's own run once; those above them run with trained and with frozen weights.
+        """
+        return self._answer(texts, with_features=True)
+
+    @torch.inference_mode()
+    def _answer(self, texts: Sequence[str], *, with_features: bool) -> tuple[np.ndarray, np.ndarray]:
         tokens = tokenize(texts, self._tokenizer, self._max_length)
         result = np.zeros((len(texts), len(self.labels)), np.float32)
+        features = np.zeros((len(texts) if with_features else 0, self.encoder.width), np.float32)
         order = length_order(tokens)
         for part in chunks_of(tokens.lengths[order]):
             hidden, spans = embed_rows(self.encoder, tokens, order[part], self.dtype)
-            pooled = self.encoder.pool(self.encoder.run(hidden, spans, 0), spans)
+            shared = self.encoder.run(hidden, spans, 0, self._shared)
+            pooled = self.encoder.pool(self.encoder.run(shared, spans, self._shared), spans)
             logits = F.linear(pooled, self._weight, self._bias)
             result[order[part]] = (logits / self.temperature).softmax(1).cpu().numpy()
-        return result
+            if with_features:
+                frozen = self._frozen
+                found = pooled if frozen is None else frozen.pool(frozen.run(shared, spans, self._shared), spans)
+                features[order[part]] = found.cpu().numpy()
+        return result, features
 
 
 def save_bundle(
@@ -81,6 +105,7 @@ def save_bundle(
     weights: Path,
     precision: Literal["auto", "bf16", "float32"] = "auto",
     temperature: float = 1.0,
+    keep_frozen: bool = False,
 ) -> None:
     """Write a self-contained model folder: the base with the trained tensors of `weights` in place, and the head.
 
@@ -92,6 +117,7 @@ def save_bundle(
         weights: safetensors file of trained tensors.
         precision: arithmetic that the model answers in.
         temperature: that its logits are divided by; 1 for answers as trained.
+        keep_frozen: keep the base's own tensors of what was trained, too, for features of the frozen base.
 
     Raises:
         ArtifactError: `weights` has no head, or a tensor that the base does not have.
@@ -105,9 +131,10 @@ def save_bundle(
     if head.keys() != {f"{HEAD}weight", f"{HEAD}bias"}:
         raise ArtifactError(f"{weights}: expected head.weight and head.bias, found {sorted(head)}")
     full = load_file(base_folder / "model.safetensors")
-    for name, tensor in trained.items():
-        if not name.startswith(HEAD):
-            full[_name_in(full, name)] = tensor
+    places = {name: _name_in(full, name) for name in trained if not name.startswith(HEAD)}
+    if keep_frozen and places:
+        save_file({name: full[place] for name, place in places.items()}, folder / FROZEN)
+    full |= {place: trained[name] for name, place in places.items()}
     save_file(full, folder / "model.safetensors", metadata={"format": "pt"})
     save_file(head, folder / "head.safetensors")
     about = {"labels": list(labels), "precision": precision, "pin": pin.model_dump(), "temperature": temperature}
@@ -135,4 +162,27 @@ def load_bundle(folder: Path, device: torch.device | None = None) -> TextClassif
     dtype = compute_dtype(about["precision"], device)
     temperature = float(about.get("temperature", 1.0))
     tokenizer = folder / "tokenizer.json"
-    return TextClassifier(encoder, head, about["labels"], tokenizer, pin.max_length, dtype, temperature)
+    model = TextClassifier(encoder, head, about["labels"], tokenizer, pin.max_length, dtype, temperature)
+    if (folder / FROZEN).is_file():
+        model.keep_frozen(load_file(folder / FROZEN))
+    return model
+
+
+def _frozen_encoder(encoder: Encoder, tensors: dict[str, torch.Tensor]) -> tuple[Encoder, int]:
+    """The encoder as it was before training, and how many of its blocks, from the bottom, both share.
+
+    Raises:
+        ArtifactError: embeddings were trained, so that nothing is shared.
+    """
+    if any(name.startswith(EMBEDDINGS) for name in tensors):
+        raise ArtifactError("expected a model whose embeddings are the base's own, found trained ones")
+    shared = min(int(name.removeprefix(encoder.names.block_prefix).split(".")[0]) for name in tensors)
+    blocks = [*encoder.blocks[:shared], *copy.deepcopy(encoder.blocks[shared:])]
+    frozen = Encoder(encoder.embeddings, blocks, encoder.names, encoder.pooling)
+    frozen.load_tensors(_filled(encoder, tensors, shared))
+    return frozen.requires_grad_(False).eval(), shared
+
+
+def _filled(encoder: Encoder, tensors: dict[str, torch.Tensor], shared: int) -> dict[str, torch.Tensor]:
+    """Tensors of whole blocks: what is not in `tensors` was not trained and is the encoder's own."""
+    return dict(encoder.named_tensors(shared)) | tensors

@@ -215,6 +215,36 @@ class CostActual(Part):
     currency: str
 
 
+class RiskPoint(Part):
+    """Where the surest rows are answered down to a confidence: share answered, and share of wrong ones among them."""
+
+    threshold: float
+    answered: float
+    error: float
+
+
+class Silence(Part):
+    """When the model that would ship asks a person, chosen on validation, and what that came to on test (B9)."""
+
+    error: float  # asked for: highest share of wrong answers among answered rows
+    failure: float  # asked for: chance that the threshold breaks this
+    threshold: float | None = None  # confidence from which on it answers; None: nothing can be promised
+    rows: int = 0  # of validation, on which the threshold was chosen
+    answered: int = 0  # of these
+    wrong: int = 0  # of the answered ones
+    rows_needed: int | None = None  # validation rows that would probably do, where nothing can be promised
+    strangers: float = 0.0  # p-value from which down an input counts as unlike the training data; 0: not looked at
+    strange: int = 0  # rows of validation that count as strangers
+    memory_mb: float = 0.0  # of the known rows that serving compares with
+    test_rows: int = 0
+    test_strange: int = 0
+    test_answered: Score | None = None  # share of test rows that is answered
+    test_error: Score | None = None  # share of wrong answers among these, with an exact interval
+    curve: tuple[RiskPoint, ...] = ()  # on test
+    validation_curve: tuple[RiskPoint, ...] = ()
+    text: str = ""
+
+
 class Evaluation(Artifact):
     """Test-set delta over the frozen baseline and what to ship (Play 5). Files: `report`
     (HTML), `card` (Markdown), `predictions`."""
@@ -239,6 +269,7 @@ class Evaluation(Artifact):
     comparisons: tuple[Comparison, ...] = ()
     transfer: TransferVerdict = TransferVerdict()
     calibration: Calibration | None = None
+    silence: Silence | None = None  # where the task file asks for it
     slices: Slices = Slices()
     behaviour: tuple[BehaviourTest, ...] = ()
     regressions: tuple[Regression, ...] = ()

@@ -33,6 +33,11 @@ def clean_text(text: str) -> str:
     return " ".join(text.split())
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text has nothing to read: no letter, mark, number, punctuation or symbol."""
+    return not any(unicodedata.category(character)[0] in "LMNPS" for character in text)
+
+
 def comparison_key(text: str) -> str:
     """What two exact duplicates have in common: casefolded, without punctuation and blanks."""
     return unicodedata.normalize("NFC", text.casefold()).translate(_CLOSED)

@@ -119,6 +119,7 @@ class PredictionLog:
             "text": storable(row.text),
             "columns": json.dumps({storable(name): storable(value) for name, value in row.columns.items()}),
             "logged_at": row.logged_at or datetime.now(UTC),
+            "silent": row.silent,
         }
 
     def record_outcomes(self, rows: Sequence[Outcome]) -> OutcomeCount:
@@ -132,9 +133,9 @@ class PredictionLog:
             known_by: outcomes that became known later than this are not seen.
 
         Returns:
-            Columns id, time (UTC), day (ISO), text, label, probability, version, outcome ('' where none is known),
-            outcome_at (NaT where none), columns (dict of text), and `p_<class>` for each class that any row's model
-            knew (NaN where its own did not). All columns are there when there are no rows.
+            Columns id, time (UTC), day (ISO), text, label, probability, version, silent (a person was asked), outcome
+            ('' where none is known), outcome_at (NaT where none), columns (dict of text), and `p_<class>` for each
+            class that any row's model knew (NaN where its own did not). All are there when there are no rows.
         """
         days = PREDICTIONS.c.day.between(first.isoformat(), last.isoformat())
         return window_frame(self.database, self.task, days, known_by)

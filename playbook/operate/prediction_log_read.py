@@ -13,7 +13,7 @@ from playbook.operate.prediction_log_tables import OUTCOMES, PREDICTIONS, Databa
 if TYPE_CHECKING:
     import pandas as pd
 
-FIELDS = ("id", "time", "day", "text", "label", "probability", "version")
+FIELDS = ("id", "time", "day", "text", "label", "probability", "version", "silent")
 COLUMNS = (*FIELDS, "outcome", "outcome_at", "columns")
 
 
@@ -67,6 +67,7 @@ def _tabled(rows: list[dict[str, Any]]) -> pd.DataFrame:
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in FIELDS}
     for name in ("id", "day", "text", "label", "version"):
         columns[name] = pd.Series(columns[name], dtype="str")
+    columns["silent"] = pd.Series(columns["silent"], dtype="bool")
     columns["time"] = _times(columns["time"])
     columns["probability"] = pd.Series(columns["probability"], dtype="float64")
     columns["outcome"] = pd.Series([row["outcome"] or "" for row in rows], dtype="str")

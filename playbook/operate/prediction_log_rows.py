@@ -22,6 +22,7 @@ class Prediction:
     columns: Mapping[str, str] = field(default_factory=dict)  # of the input, besides id and text
     source: Literal["serve", "batch"] = "serve"
     logged_at: datetime | None = None  # None: now; retention counts from here
+    silent: bool = False  # the model asked a person; `label` is what it would have answered
 
 
 @dataclass(frozen=True)

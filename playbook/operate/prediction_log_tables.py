@@ -73,6 +73,7 @@ PREDICTIONS = sa.Table(
     sa.Column("text", sa.Text, nullable=False),  # redacted
     sa.Column("columns", sa.Text, nullable=False),  # JSON, further columns of the input, redacted
     sa.Column("logged_at", UtcTime, nullable=False),
+    sa.Column("silent", sa.Boolean, nullable=False, server_default=sa.false()),  # a person was asked
     sa.Index("predictions_by_day", "task", "day"),
 )
 OUTCOMES = sa.Table(
@@ -208,6 +209,7 @@ class Database:
             with self._engine.begin() as connection:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY})
                 METADATA.create_all(connection)
+                _add_columns(connection)
             return
         self._engine.dispose()  # connections to a file that was taken away would go on writing into it
         try:
@@ -217,6 +219,7 @@ class Database:
                     connection.execute("PRAGMA journal_mode=WAL")  # stays with the file
                 with self._engine.connect().execution_options(writing=True) as connected, connected.begin():
                     METADATA.create_all(connected)
+                    _add_columns(connected)
         except (OSError, Timeout, sqlite3.Error) as error:
             raise StorageError(self._away(error)) from None
 
@@ -229,6 +232,16 @@ class Database:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+
+def _add_columns(connection: sa.Connection) -> None:
+    """Columns that tables of an earlier release lack; what was written without them has their default."""
+    known = {column["name"] for column in sa.inspect(connection).get_columns(PREDICTIONS.name)}
+    if PREDICTIONS.c.silent.name not in known:
+        default = "false" if connection.dialect.name == "postgresql" else "0"
+        connection.execute(
+            sa.text(f"ALTER TABLE {PREDICTIONS.name} ADD COLUMN silent BOOLEAN NOT NULL DEFAULT {default}")
+        )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from playbook.spec.data import Accumulated, Columns, Data, Gate, Labels, Product
 from playbook.spec.decision import DecisionAnswers, Prices
 from playbook.spec.evaluation import Evaluation, RegressionBudget
 from playbook.spec.package import Package
-from playbook.spec.production import DriftTrigger, Monitoring, Redaction, Refresh, Retraining, Serving
+from playbook.spec.production import AskAPerson, DriftTrigger, Monitoring, Redaction, Refresh, Retraining, Serving
 from playbook.spec.section import PER_CLASS_METRICS, SPLITS, Fraction, MetricName, Section, Sha256, Split
 from playbook.spec.sign_off import SignOff
 from playbook.spec.target import Limit, Owners, Target
@@ -21,6 +21,7 @@ __all__ = [
     "SPLITS",
     "Accumulated",
     "Adaptation",
+    "AskAPerson",
     "BakeOff",
     "Base",
     "Budget",

@@ -30,8 +30,32 @@ class Redaction(Section):
         return value
 
 
+class AskAPerson(Section):
+    """When the model stays silent and a person answers instead (B9).
+
+    The model answers only from a confidence on that was chosen on validation, so that at most `error` of its answers
+    are wrong, and it never answers inputs unlike its training data.
+    """
+
+    error: float = Field(gt=0, lt=1, description="Highest share of wrong answers among the answered rows.")
+    failure: float = Field(
+        0.05, gt=0, le=0.5, description="Chance that the confidence chosen on validation breaks this promise."
+    )
+    strangers: float = Field(
+        0.01,
+        ge=0,
+        le=0.5,
+        description="Inputs unlike the training data have a p-value of at most this: such a share of ordinary inputs "
+        "goes to a person, too. 0: inputs are not looked at.",
+    )
+
+
 class Serving(Section):
-    """The prediction log (6.3)."""
+    """Which inputs the model leaves to a person, and the prediction log (6.3)."""
+
+    ask_a_person: AskAPerson | None = Field(
+        None, description="When the model asks a person; it answers every text that is not empty if not given."
+    )
 
     log_share: Fraction = Field(1.0, description="Share of predictions that is logged, chosen by the id's hash.")
     retention_days: int = Field(365, ge=1, description="Logged predictions and their outcomes are kept this long.")

@@ -18,6 +18,7 @@ from served_load import RECORDS, Load, Running, serving
 from served_models import LABELS, TEXTS, ServedPlace, register, served_place
 from services import wait_for
 
+SILENCE = ["answer", "ask_a_person", "reason"]
 SERVING = {"redact": {"columns": ["customer"], "patterns": [r"\d{4}"]}}
 
 
@@ -53,8 +54,9 @@ def test_it_answers_with_ids_and_version(server: Running) -> None:
     rows = answer["predictions"]
     figures = [f"probability_{label}" for label in LABELS]
     assert [list(row) for row in rows] == [
-        ["label", "probability", *figures, "prediction_id", "model_version"] for _ in TEXTS
+        ["label", "probability", *figures, *SILENCE, "prediction_id", "model_version"] for _ in TEXTS
     ]
+    assert all(row["answer"] == row["label"] and not row["ask_a_person"] and row["reason"] == "" for row in rows)
     assert {row["model_version"] for row in rows} == {"1.0.0"}
     ids = {row["prediction_id"] for row in rows}
     assert len(ids) == 4 and all(len(name) == 32 for name in ids)
