@@ -20,6 +20,9 @@ Lines = Sequence[tuple[date, str, str]]
 
 
 FOUND_WITHIN = 14  # days of the new product line, in which its drift has to be found
+# Share of the windows after the round that may raise the alarm. One in a hundred is promised over references; the
+# windows overlap and share one small reference, so chance alone gives a run of them now and then.
+CALM = 0.1
 MINUTES = 12
 
 
@@ -33,6 +36,8 @@ def print_table(
     for day, kind, text in lines:
         click.echo(f"{day.isoformat():<12}{kind:<12}{text}")
     click.echo("\n" + "\n".join(_alarms(task, world)))
+    calm, alarms = after_the_round(task, world, lines)
+    click.echo(f"Alarms after the round: {alarms} of {len(calm)} windows that the refreshed model answered.")
     said, shares = _won_back(task, world, lines, days, first)
     click.echo("\n" + "\n".join(said))
     held = _held(task, world, lines, shares, seconds)
@@ -49,6 +54,8 @@ def _held(task: Task, world: World, lines: Lines, shares: Sequence[float], secon
     drifted = [date.fromisoformat(one.day) for one in decided if one is not None and "drift" in one.triggers]
     launched = [day for day, kind, _ in lines if kind == "round"]
     promoted = [day for day, kind, _ in lines if kind == "promoted"]
+    calm, alarms = after_the_round(task, world, lines)
+    learned = {day for day, _ in calm}
     begins, ends = NEW_LINE_FROM, NEW_LINE_FROM + timedelta(FOUND_WITHIN)
     return {
         "the drift trigger holds within fourteen days of the new line": any(begins <= day < ends for day in drifted),
@@ -56,8 +63,26 @@ def _held(task: Task, world: World, lines: Lines, shares: Sequence[float], secon
         "a round was launched by the sensor, none before the new line": bool(launched) and min(launched) >= begins,
         "the refreshed model was signed and promoted": len(promoted) > 1,
         "it won back most of what was lost": bool(shares) and min(shares) > 0.5,
+        f"after it at most {CALM:.0%} of windows raise the alarm": bool(calm) and alarms <= CALM * len(calm),
+        "and the drift trigger holds on none of those days": bool(calm) and not learned & {*drifted},
         f"all of it in {MINUTES} minutes": seconds <= 60 * MINUTES,
     }
+
+
+def after_the_round(task: Task, world: World, lines: Lines) -> tuple[list[tuple[date, bool]], int]:
+    """Windows that the last promoted version answered, as day and alarm, and how many alarms; nothing without a round.
+
+    What is held against the reference is that version's own rows, so its first windows are those from the next day on.
+    """
+    promoted = [(day, text) for day, kind, text in lines if kind == "promoted"]
+    if len(promoted) < 2:
+        return [], 0
+    version = promoted[-1][1].split()[1]
+    days = world.store.partitions(task.spec.task, DRIFT)
+    found = [world.store.current(task.spec.task, DRIFT, Drift, day) for day in days]
+    judged = [one for one in found if one is not None and one.judged and one.model_version == version]
+    windows = [(date.fromisoformat(one.day), one.alarm) for one in judged]
+    return windows, sum(alarm for _, alarm in windows)
 
 
 def _alarms(task: Task, world: World) -> list[str]:
