@@ -157,7 +157,7 @@ def judge(asked: Sequence[Rule], found: Audit, outcomes: Mapping[str, Outcome], 
         )
     )
     passed = all(check.passed or check.severity == "warning" for check in checks)
-    return GateVerdict(passed=passed, dataset_hash=dataset_hash, checks=tuple(checks))
+    return GateVerdict(passed=passed, dataset_hash=dataset_hash, checks=tuple(checks), resemblance=found.resemblance)
 
 
 def _checked(rule: Rule, found: Audit, outcomes: Mapping[str, Outcome]) -> GateCheck:

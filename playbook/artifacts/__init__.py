@@ -30,6 +30,7 @@ from playbook.artifacts.data import (
     LearningCurve,
     LearningPoint,
     QueueReview,
+    Resemblance,
 )
 from playbook.artifacts.evaluate import (
     BehaviourExample,
@@ -126,6 +127,7 @@ __all__ = [
     "ReferenceBaselines",
     "Refresh",
     "Regression",
+    "Resemblance",
     "RetrainDecision",
     "RiskPoint",
     "Rung",

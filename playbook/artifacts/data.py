@@ -21,12 +21,24 @@ class GateCheck(Part):
     remedy: str = ""
 
 
+class Resemblance(Part):
+    """The test split's inputs against those of training and validation, without labels."""
+
+    rows: tuple[int, int]  # of training and validation together, and of test
+    auc: float  # of the classifier two-sample test; 0.5: not to be told apart
+    p_value: float
+    length_ratio: float  # mean words of test texts over those of the others
+    differs: bool
+    text: str  # one sentence, by how much
+
+
 class GateVerdict(Part):
     """The gate's answer for one dataset, bound to the hash that it looked at."""
 
     passed: bool
     dataset_hash: str
     checks: tuple[GateCheck, ...]
+    resemblance: Resemblance | None = None  # None: a split without rows, or a verdict of an earlier version
 
     @property
     def failures(self) -> tuple[GateCheck, ...]:

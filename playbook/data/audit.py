@@ -13,14 +13,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from playbook.artifacts import Resemblance
 from playbook.data.agreement import FEW_ROWS
 from playbook.data.labelling import agreement_of, guideline_of
 from playbook.data.prepare import PROFILE, QUARANTINE
+from playbook.data.resemblance import resemblance
 from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, PROTECTED, copies_elsewhere, how_cut, text_group
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT
 from playbook.data.text import clean_text, shown
 from playbook.errors import DataError
 from playbook.spec import SPLITS
+from playbook.statistics.sample_size import missing
 from playbook.taskfile import Task
 
 EXACT_COPY_IN = "exact_copy_in"  # more protected split with an exact copy of the row, or ''
@@ -29,6 +32,7 @@ COPY_OF = "copy_of"  # row id of the closest copy, or ''
 GROUP_IN_OTHER_SPLIT = "group_in_other_split"  # another split with rows of the row's group, or ''
 DEFINED, EDGE_CASES = "defined", "edge_cases"  # whether the guideline has them for a class: yes or no
 KAPPA, LABELLED_TWICE = "kappa", "labelled_twice"
+UNLIKE, LACKING = "test_unlike", "test_rows_lacking"
 NO_KAPPA = -2.0  # stands for a kappa that nobody can know, below every floor
 NAMED = 5  # offenders that a message names
 
@@ -46,6 +50,7 @@ class Audit:
         overall: one row: prepared, quarantined and raw rows, the quarantined fraction, rows unaccounted for, rows that
             a second person labelled too and kappa there.
         quarantined: reason -> rows.
+        resemblance: the test split's inputs against the others; None where a split is empty.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -54,6 +59,7 @@ class Audit:
     splits: pd.DataFrame
     overall: pd.DataFrame
     quarantined: dict[str, int]
+    resemblance: Resemblance | None = None
 
 
 def audit(task: Task, prepared: Path) -> Audit:
@@ -66,12 +72,14 @@ def audit(task: Task, prepared: Path) -> Audit:
     tables = {split: _table(prepared / f"{split}.parquet") for split in SPLITS}
     quarantine = _table(prepared / f"{QUARANTINE}.parquet")
     rows = _leaks(_joined(tables), task)
+    alike = resemblance(task.spec, {split: rows[rows[SPLIT] == split] for split in SPLITS})
+    overall = _with_agreement(_overall(rows, quarantine, _raw_rows(prepared / PROFILE)), rows, task)
     return Audit(
         tables=tables,
         rows=rows,
         classes=_with_guideline(_classes(rows, task.spec.labels), task),
         splits=_fractions(rows, task),
-        overall=_with_agreement(_overall(rows, quarantine, _raw_rows(prepared / PROFILE)), rows, task),
+        overall=_with_test_split(overall, rows, alike, task),
         quarantined={
             str(reason): int(n) for reason, n in quarantine.get(REASON, pd.Series(dtype=str)).value_counts().items()
         },
@@ -194,6 +202,14 @@ def _with_agreement(overall: pd.DataFrame, rows: pd.DataFrame, task: Task) -> pd
     found = agreement_of(task, rows)
     value, count = (found.kappa.value, found.rows) if found else (NO_KAPPA, 0)
     return overall.assign(kappa=[value], labelled_twice=[count])
+
+
+def _with_test_split(overall: pd.DataFrame, rows: pd.DataFrame, alike: Resemblance | None, task: Task) -> pd.DataFrame:
+    """Whether the test split is like the others, and how many rows it lacks to answer what the task file asks."""
+    counts = rows.loc[rows[SPLIT] == "test", LABEL].value_counts()
+    short = missing(task.spec, {label: int(counts.get(label, 0)) for label in task.spec.labels})
+    lacking = 0 if short is None else short.needed - short.available
+    return overall.assign(**{UNLIKE: [int(alike is not None and alike.differs)], LACKING: [lacking]})
 
 
 def kappa_in_words(overall: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from playbook.data import audit as a
 from playbook.data.audit import Audit, counted, listed
 from playbook.data.label_rules import label_rules
 from playbook.data.rule import Condition, Rule
+from playbook.data.sealed_rules import sealed_rules
 from playbook.data.tables import GROUP, LABEL, ROW_ID, SPLIT, TEXT
 from playbook.data.text import shown
 from playbook.spec import SPLITS
@@ -33,6 +34,7 @@ def rules(task: Task) -> tuple[Rule, ...]:
         *_leaks(task),
         *_shares(task),
         *label_rules(task),
+        *sealed_rules(task),
     )
 
 

@@ -33,14 +33,12 @@ from playbook.evaluate import wording
 from playbook.evaluate.metrics import Floats, Labels, metric_values
 from playbook.evaluate.paired import TOLERANCE, counted_rows, holm, label_cells, wilson
 from playbook.spec import TaskSpec
+from playbook.statistics.two_samples import p_value, permuted, tell_apart
 
 if TYPE_CHECKING:
     import pandas as pd
 
 UNLABELLED = -1
-FOLDS = 5
-RIDGE = 0.1  # penalty per training row, on features of unit variance
-MOST_ROWS = 4000  # of one sample that the classifier looks at
 LEAST_PERMUTATIONS = 999
 Name = Literal["validation and test", "test and production"]
 
@@ -116,7 +114,8 @@ def compare_inputs(name: Name, first: Sample, second: Sample, spec: TaskSpec) ->
             f"expected two samples with features of one width, found {first.features.shape} and {second.features.shape}"
         )
     pooled = _pool(first, second, spec)
-    auc, p_inputs = _tell_apart(pooled, spec.adaptation.seed)
+    features = np.concatenate([first.features, second.features])
+    auc, p_inputs = tell_apart(features, pooled.group, pooled.member, spec.adaptation.seed)
     mix = _class_mix(pooled, len(spec.labels))
     score = _score(pooled, spec)
     lengths = [float(np.mean([len(text.split()) for text in sample.texts])) for sample in (first, second)]
@@ -142,80 +141,8 @@ def _pool(first: Sample, second: Sample, spec: TaskSpec) -> _Pooled:
     found = np.repeat([False, True], [len(first.texts), len(second.texts)])
     _, group = np.unique([*first.groups, *second.groups], return_inverse=True)
     permutations = max(LEAST_PERMUTATIONS, math.ceil(4 / spec.evaluation.shift_p_value))
-    drawn = _permuted(found, group, permutations, np.random.default_rng(spec.adaptation.seed))
+    drawn = permuted(found, group, permutations, np.random.default_rng(spec.adaptation.seed))
     return _Pooled(first, second, np.vstack([found, drawn]), group.astype(np.int64))
-
-
-def _permuted(
-    member: npt.NDArray[np.bool_], group: Labels, permutations: int, random: np.random.Generator
-) -> npt.NDArray[np.bool_]:
-    """Memberships that are as likely as the one found if the samples are alike, shape (permutations, rows).
-
-    A group that lies in one sample moves as a whole; in a group that lies in both, rows change places.
-    """
-    share = np.bincount(group, weights=member) / np.bincount(group)
-    mixed = (share > 0) & (share < 1)
-    sides = np.tile(share == 1, (permutations, 1))
-    sides[:, ~mixed] = random.permuted(sides[:, ~mixed], axis=1)
-    drawn = sides[:, group]
-    for number in np.flatnonzero(mixed):
-        rows = np.flatnonzero(group == number)
-        drawn[:, rows] = random.permuted(np.tile(member[rows], (permutations, 1)), axis=1)
-    return drawn
-
-
-def _tell_apart(pooled: _Pooled, seed: int) -> tuple[float, float]:
-    """AUC on unseen rows of a classifier of membership, and its one-sided p-value."""
-    from scipy.stats import rankdata
-
-    random = np.random.default_rng(seed)
-    sides = np.array_split(np.arange(len(pooled.group)), [len(pooled.first.texts)])
-    kept = np.sort(np.concatenate([random.permutation(side)[:MOST_ROWS] for side in sides]))
-    features = np.concatenate([pooled.first.features, pooled.second.features])[kept].astype(np.float64)
-    spread = features.std(axis=0)
-    features = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    member = pooled.member[:, kept]
-    scores = np.zeros(member.shape)
-    fold = _folds(pooled.group[kept], random)
-    for number in range(int(fold.max()) + 1):
-        seen, unseen = fold != number, fold == number
-        scores[:, unseen] = _unseen_scores(features[seen], features[unseen], member[:, seen])
-    inside = member.sum(axis=1)
-    outside = member.shape[1] - inside
-    ranks = (rankdata(scores, axis=1) * member).sum(axis=1)
-    auc = (ranks - inside * (inside + 1) / 2) / np.maximum(inside * outside, 1)
-    return float(auc[0]), _p_value(auc)
-
-
-def _folds(group: Labels, random: np.random.Generator) -> Labels:
-    """Fold of every row, groups kept together and folds about even; it does not depend on the membership."""
-    numbers, sizes = np.unique(group, return_counts=True)
-    order = random.permutation(len(numbers))
-    rows_before = np.cumsum(sizes[order]) - sizes[order]
-    folds = min(FOLDS, len(numbers))
-    of_group = np.zeros(len(numbers), dtype=np.int64)
-    of_group[order] = np.minimum(rows_before * folds // len(group), folds - 1)
-    return of_group[np.searchsorted(numbers, group)]
-
-
-def _unseen_scores(seen: Floats, unseen: Floats, member: npt.NDArray[np.bool_]) -> Floats:
-    """Ridge regression without intercept for every line of `member` at once, shape (lines, unseen rows).
-
-    Without an intercept the scores of one fold do not depend on how many rows of either sample it holds.
-    """
-    if not len(seen):
-        return np.zeros((len(member), len(unseen)))
-    centre = seen.mean(axis=0)
-    centred = seen - centre
-    gram = centred.T @ centred + RIDGE * len(seen) * np.eye(seen.shape[1])
-    weights = np.linalg.solve(gram, centred.T @ member.T.astype(np.float64))
-    scores: Floats = ((unseen - centre) @ weights).T
-    return scores
-
-
-def _p_value(statistics: Floats) -> float:
-    """Share of statistics, the first one included, that are at least as large as the first."""
-    return float(np.mean(statistics >= statistics[0] - TOLERANCE))
 
 
 def _class_mix(pooled: _Pooled, classes: int) -> tuple[float, float] | None:
@@ -231,7 +158,7 @@ def _class_mix(pooled: _Pooled, classes: int) -> tuple[float, float] | None:
     expected = sizes[:, :, None] * total / total.sum()
     squares = (np.stack([first, second]) - expected) ** 2 / np.where(expected > 0, expected, 1.0)
     distance = 0.5 * np.abs(first[0] / sizes[0, 0] - second[0] / sizes[1, 0]).sum()
-    return float(distance), _p_value(squares.sum(axis=(0, 2)))
+    return float(distance), p_value(squares.sum(axis=(0, 2)))
 
 
 def _counts(member: npt.NDArray[np.bool_], place: Labels, places: int) -> Floats:
@@ -256,7 +183,7 @@ def _score(pooled: _Pooled, spec: TaskSpec) -> tuple[Figure, float] | None:
     low, high = _score_interval(spec, cells, place, pooled.group[known], member[0])
     value = float(apart[0])
     defined = np.abs(apart[~np.isnan(apart)])  # a permutation that says nothing is no evidence for either side
-    return Figure(value=value, low=min(low, value), high=max(high, value)), _p_value(defined)
+    return Figure(value=value, low=min(low, value), high=max(high, value)), p_value(defined)
 
 
 def _metric(spec: TaskSpec, cells: Labels, weights: Floats) -> Floats:

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_samples import SHARED, rows, task_document, write_csv
+from report_samples import ORDINARY, spec_for
+
+from playbook.data.audit import audit
+from playbook.data.prepare import prepare
+from playbook.data.resemblance import resemblance
+from playbook.data.sealed_rules import sealed_rules
+from playbook.taskfile import Task, load_task
+
+SPEC = spec_for(ORDINARY)
+
+
+def frame(texts: list[str], groups: list[str] | None = None) -> pd.DataFrame:
+    return pd.DataFrame({"text": texts, "group": groups or [""] * len(texts)})
+
+
+def tables(known: pd.DataFrame, test: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    cut = int(0.8 * len(known))
+    return {"train": known[:cut], "validation": known[cut:], "test": test}
+
+
+def texts(count: int, seed: int, words: str = "abcdefghijklmnop") -> list[str]:
+    random = np.random.default_rng(seed)
+    return [" ".join(f"{letter}word" for letter in random.choice(list(words), 8)) for _ in range(count)]
+
+
+def test_rows_of_one_kind_are_not_accused_more_often_than_stated() -> None:
+    spec = SPEC.model_copy(update={"evaluation": SPEC.evaluation.model_copy(update={"shift_p_value": 0.1})})
+    found = [resemblance(spec, tables(frame(texts(160, seed)), frame(texts(80, 900 + seed)))) for seed in range(60)]
+    alarms = sum(one.differs for one in found if one)
+    assert alarms <= 13  # 6 expected, three standard errors
+
+
+def test_customers_of_their_own_are_no_difference() -> None:
+    spec = SPEC.model_copy(update={"evaluation": SPEC.evaluation.model_copy(update={"shift_p_value": 0.1})})
+    alarms = naive = 0
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        styles = ["".join(random.choice(list("abcdefghijklmnop"), 3)) for _ in range(24)]
+        owned = [(f"C{at}", text) for at, style in enumerate(styles) for text in texts(8, seed * 100 + at, style)]
+        known, test = owned[:128], owned[128:]
+        parts = [frame([text for _, text in part], [name for name, _ in part]) for part in (known, test)]
+        found = resemblance(spec, tables(*parts))
+        alone = resemblance(spec, tables(*(frame(part["text"].tolist()) for part in parts)))
+        assert found is not None and alone is not None
+        alarms, naive = alarms + found.differs, naive + alone.differs
+    assert alarms <= 8 < naive  # 3 expected; rows taken as independent would be accused nearly always
+
+
+@pytest.mark.parametrize("change", ["words", "length", "capitals"])
+def test_a_test_split_of_another_kind_is_seen_with_its_size(change: str) -> None:
+    other = texts(120, 2, "fghijklmnopqrstu") if change == "words" else texts(120, 2)
+    if change == "length":
+        other = [text[: len(text) // 2] for text in other]
+    if change == "capitals":
+        other = [text.capitalize() for text in other]
+    found = resemblance(SPEC, tables(frame(texts(300, 1)), frame(other)))
+    assert found is not None and found.differs and found.auc > 0.7 and found.rows == (300, 120)
+    assert found.text.startswith("The test split's inputs are unlike those of training and validation")
+    assert f"AUC {found.auc:.2f}" in found.text
+    assert ("0.5 times as many words" in found.text) is (change == "length")
+
+
+def test_texts_that_share_nothing_and_empty_sides() -> None:
+    assert resemblance(SPEC, tables(frame(["a", "b", "c"]), frame([]))) is None
+    found = resemblance(SPEC, tables(frame(["ab", "cd", "ef", "gh"]), frame(["ij", "kl"])))
+    assert found is not None and not found.differs
+
+
+def task_with(tmp_path: Path, margin: float, test: list[dict[str, str]]) -> Task:
+    files = {"train": rows(240), "test": test}
+    source = {role: str(write_csv(tmp_path / f"{role}.csv", table)) for role, table in files.items()}
+    document = task_document(source)
+    document["target"] |= {"margin": margin}
+    path = tmp_path / "task.yaml"
+    import yaml
+
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    return load_task(path)
+
+
+def judged(tmp_path: Path, task: Task) -> dict[str, tuple[Any, str]]:
+    prepare(task, tmp_path / "out")
+    seen = audit(task, tmp_path / "out")
+    return {rule.name: (seen.overall[rule.conditions[0].settings["column"]].iloc[0], rule.found(seen))
+            for rule in sealed_rules(task)}  # fmt: skip
+
+
+def test_the_gate_says_how_many_rows_the_margin_needs(tmp_path: Path) -> None:
+    unseen = [row | {"id": f"T{at}", "customer": f"T{at}", "text": f"{row['text']} extra{at}"}
+              for at, row in enumerate(rows(60, 9))]  # fmt: skip
+    found = judged(tmp_path, task_with(tmp_path, 0.05, unseen))
+    lacking, said = found["size of the test split"]
+    assert lacking == 155 - 60 and "155 are the least on which a gain of 5 points in" in said
+    assert "95 more labelled rows would do (in the test file)" in said
+    enough = judged(tmp_path, task_with(tmp_path, 0.15, unseen))["size of the test split"]
+    assert enough == (0, "60 test rows")
+
+
+@pytest.mark.skipif(not (SHARED / "banking77").is_dir(), reason="needs ../shared/data/banking77")
+def test_banking77_split_by_its_authors_and_split_by_intent() -> None:
+    train, test = (pd.read_csv(SHARED / "banking77" / f"{name}.csv") for name in ("train", "test"))
+    found = resemblance(SPEC, tables(frame(train["text"].tolist()), frame(test["text"].tolist())))
+    assert found is not None and not found.differs and found.auc < 0.56
+    early = train["category"] < "f"
+    parts = [frame(train.loc[side, "text"].tolist()) for side in (early, ~early)]
+    apart = resemblance(SPEC, tables(*parts))
+    assert apart is not None and apart.differs and apart.auc > 0.75
