@@ -79,8 +79,8 @@ ships that often, here in 80 of 100 cases, on every test split that is not refus
 gain lies above zero, and the measured gain is at least the margin less 0.84 standard errors. The last column is a rule
 that asks the measured gain itself to reach the margin: it turns half of these candidates away, whatever the split's
 size. Where the models differ on a few rows only (2.4 %: eleven of 469) the exact part of the interval is cautious, and
-somewhat fewer ship than promised. {runs} simulated test splits per line; the first model is right on 85 % of rows. A size in bold is the one that a
-refusal names, the others are four times or half of it.
+somewhat fewer ship than promised. {runs} simulated test splits per line; the first model is right on 85 % of rows. A
+size in bold is the one that a refusal names, the others are four times or half of it.
 
 | population | margin | models differ on | rows | true gain | ships | if the gain had to reach the margin |
 | --- | --- | --- | --- | --- | --- | --- |
