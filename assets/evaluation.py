@@ -149,7 +149,7 @@ def _evaluate(play: Play, steps: Steps, key: str) -> Made:
         shutil.rmtree(work / name, ignore_errors=True)
     play.report(done.verdict)
     files = {"predictions": work / "predictions.parquet"}
-    if done.ship != "nothing":
+    if done.ships:
         files |= write_reference(play, steps, done, opened.frame, answers, work)
     return _reported(play, steps, done, work, opened.frame, files)
 
@@ -208,7 +208,7 @@ def _reported(play: Play, steps: Steps, done: Evaluation, work: Path, frame: Any
         "baseline_digest": steps.frozen.digest,
         "candidate_digest": steps.choice.model,
         "hardware": steps.model.hardware,
-        "reason": done.verdict if done.ship == "nothing" else "",
+        "reason": "" if done.ships else done.verdict,
     }
     done = done.model_copy(update=stands_on)
     predictions = pd.read_parquet(files["predictions"]) if "predictions" in files else None

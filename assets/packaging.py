@@ -67,7 +67,7 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
     ) -> dg.Output[PackagedModel]:
         play = maker.play(context, PACKAGED)
         require_green(dataset)
-        if judged.skipped or judged.ship == "nothing":
+        if judged.skipped or not judged.ships:
             return result(play, skip(play, PackagedModel, judged.reason or "nothing is shipped"))
         if approval.skipped or approval.state != "approved":
             return result(play, skip(play, PackagedModel, approval.reason if approval.skipped else said(approval)))

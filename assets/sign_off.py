@@ -47,7 +47,7 @@ def sign_off(maker: AssetMaker) -> dg.AssetsDefinition:
     ) -> dg.Output[SignOff]:
         play = maker.play(context, SIGN_OFF)
         require_green(dataset)
-        if judged.skipped or judged.ship == "nothing":
+        if judged.skipped or not judged.ships:
             return result(play, skip(play, SignOff, judged.reason or "nothing is shipped, so nothing is signed off"))
         case = sign_off_case(play, dataset, base, frozen, choice, judged, in_order(rungs))
         # The log and the disk are outside of Dagster's graph: both are read every time, only an equal result is kept.

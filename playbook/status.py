@@ -89,7 +89,7 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
         "blockers": [blocker.model_dump() for blocker in evaluation.blockers] if evaluation else [],
         "cost": evaluation.cost.model_dump() if evaluation and evaluation.cost else None,
         "sign_off": _sign_off(found),
-        "model": _model(task, places, found),
+        "model": _model(task, places, found, evaluation),
         "production": read_production(store, task.spec.task, places),
         "seconds": _seconds(found),
         "report": str(report) if dataset is not None and report.exists() else None,
@@ -147,7 +147,9 @@ def _state(found: dict[str, Any], dataset: DatasetVersion | None, evaluation: Ev
         return _ended_early(found)
     if evaluation.refused:
         return "refused"
-    return "nothing_shipped" if evaluation.ship == "nothing" else _shipped(found, evaluation)
+    if evaluation.ship == "incumbent":
+        return "incumbent_stays"
+    return _shipped(found, evaluation) if evaluation.ships else "nothing_shipped"
 
 
 def _ended_early(found: dict[str, Any]) -> str:
@@ -288,13 +290,16 @@ def _test_side(evaluation: Evaluation | None) -> dict[str, Any] | None:
     }
 
 
-def _model(task: Task, places: Settings, found: dict[str, Any]) -> dict[str, Any] | None:
-    """The model in production: what was packaged, or what a rollback put in its place since."""
-    model = _done(found.get(PACKAGED), PackagedModel)
-    if model is None:
+def _model(task: Task, places: Settings, found: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any] | None:
+    """The model in production: what was packaged, what a rollback put in its place, or what a round left there."""
+    model, stays = _done(found.get(PACKAGED), PackagedModel), evaluation is not None and evaluation.ship == "incumbent"
+    if model is None and not stays:
         return None
     alias = task.spec.package.alias
     now = standing(open_decision_log(places, task.spec.task).entries(), alias)
+    if model is None:
+        named = {"name": task.spec.task, "version": now.champion, "alias": alias, "source": now.source}
+        return {**named, "previous": now.previous or None, "packaged": None} if now.champion else None
     version = now.champion or model.version
     source = model.source if version == model.version else now.source
     named = {"name": model.name, "version": version, "alias": alias, "source": source}

@@ -11,6 +11,7 @@ HEADLINES = {
     "baseline_shipped": "SHIPPED: the frozen baseline; the gain of adapting it does not earn its complexity",
     "target_already_met": "DONE EARLY: the target is already met without fine-tuning",
     "nothing_shipped": "NOTHING SHIPPED: the target is missed",
+    "incumbent_stays": "NOTHING CHANGES: the version that serves stays",
     "refused": "NO ANSWER: the test split is too small for the margin asked for; it stays closed",
     "awaiting_sign_off": "WAITING FOR SIGN-OFF: nothing is registered until somebody says yes",
     "rejected": "REJECTED: the sign-off owner said no",

@@ -50,7 +50,6 @@ from playbook.artifacts.evaluate import (
     Regression,
     RiskPoint,
     Shift,
-    Ship,
     Side,
     SignOff,
     Silence,
@@ -70,6 +69,7 @@ from playbook.artifacts.operate import (
     RetrainDecision,
     Trigger,
 )
+from playbook.artifacts.rounds import Contender, Fix, RoundVerdict, Ship
 from playbook.artifacts.scope import PATHS, Decision, EvidenceRow, Path, PathCost, ProblemStatement, ReferenceBaselines
 
 __all__ = [
@@ -93,6 +93,7 @@ __all__ = [
     "ClassRegression",
     "Closeness",
     "Comparison",
+    "Contender",
     "ControlRun",
     "Controls",
     "CostActual",
@@ -105,6 +106,7 @@ __all__ = [
     "EvidenceRow",
     "Figure",
     "FileRef",
+    "Fix",
     "FrozenBaseline",
     "GateCheck",
     "GateVerdict",
@@ -130,6 +132,7 @@ __all__ = [
     "Resemblance",
     "RetrainDecision",
     "RiskPoint",
+    "RoundVerdict",
     "Rung",
     "Score",
     "SeedSpread",

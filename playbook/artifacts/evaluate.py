@@ -9,6 +9,7 @@ from pydantic import Field
 from playbook.artifacts.adapt import Transfer
 from playbook.artifacts.artifact import Artifact, Figure, Part, Score
 from playbook.artifacts.bases import Latency
+from playbook.artifacts.rounds import RoundVerdict, Ship
 
 
 class ClassFigures(Part):
@@ -27,9 +28,6 @@ class Side(Part):
     scores: dict[str, Score]  # by Limit.label, target first
     per_class: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]  # rows: true class, columns: predicted
-
-
-Ship = Literal["candidate", "baseline", "nothing"]
 
 
 class Comparison(Part):
@@ -274,6 +272,7 @@ class Evaluation(Artifact):
     behaviour: tuple[BehaviourTest, ...] = ()
     regressions: tuple[Regression, ...] = ()
     incumbent: Incumbent | None = None  # where another version serves
+    round: RoundVerdict | None = None  # likewise: what the decision to replace it, or not, stands on
     speed: tuple[Speed, ...] = ()
     shifts: tuple[Shift, ...] = ()
     production: Score | None = None  # what ships (or the candidate) on rows like those of production, where labelled
@@ -283,6 +282,11 @@ class Evaluation(Artifact):
     ship: Ship = "nothing"
     verdict: str = ""
     next_steps: tuple[str, ...] = ()
+
+    @property
+    def ships(self) -> bool:
+        """Whether a model goes from this result into production."""
+        return self.ship in ("candidate", "baseline")
 
 
 class Binding(Part):

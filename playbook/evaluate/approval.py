@@ -236,7 +236,7 @@ def _by_the_owner(case: Case, by: str) -> list[str]:
 
 def _standing_against(case: Case, waivers: tuple[Waiver, ...]) -> list[str]:
     evaluation, name = case.bound.evaluation, case.bound.task.called()
-    if evaluation.refused or evaluation.ship == "nothing":
+    if evaluation.refused or not evaluation.ships:
         return [f"nothing is to be shipped: {evaluation.verdict or evaluation.reason}"]
     blockers = [
         f"{blocker.what} stands against it: {blocker.text}; mend it, or `playbook waive {name} {blocker.what} --as "

@@ -37,8 +37,9 @@ def headline(context: ReportInputs) -> Headline:
         "candidate": ("good", "✓", "Ship the candidate"),
         "baseline": ("simple", "✓", "Ship the frozen baseline"),
         "nothing": ("stop", "✕", "Ship nothing yet"),
+        "incumbent": ("simple", "=", "Keep the version that serves"),
     }[evaluation.ship]
-    if evaluation.blockers and evaluation.ship != "nothing":
+    if evaluation.blockers and evaluation.ships:
         tone, mark = "simple", "!"
         title += f", once {wording.size(len(evaluation.blockers), 'blocker')} {_are(len(evaluation.blockers))} lifted"
     shown = evaluation.verdict.partition(FAILING)[0].strip()  # the box lists failing classes by itself

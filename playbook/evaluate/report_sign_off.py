@@ -61,7 +61,7 @@ def sign_off_view(context: ReportInputs) -> SignOffView:
     reject = ("Say no", f"playbook reject {task} --as {owner} --reason TEXT")
     if evaluation is None:
         return SignOffView(spec.sign_off.mode, "There is nothing to approve: no model was evaluated.", (), same)
-    if evaluation.ship == "nothing":
+    if not evaluation.ships:
         return SignOffView(spec.sign_off.mode, "There is nothing to approve: nothing ships from this result.", (), same)
     if spec.sign_off.mode == "automatic":
         return SignOffView("automatic", NOBODY, (reject,), same)

@@ -68,7 +68,12 @@ class Verdict:
 
 
 def needed_rows(
-    spec: TaskSpec, truth: Labels, baseline: Labels, candidate: Labels, test_rows: Mapping[str, int]
+    spec: TaskSpec,
+    truth: Labels,
+    baseline: Labels,
+    candidate: Labels,
+    test_rows: Mapping[str, int],
+    margin: float | None = None,
 ) -> Resolution:
     """Rows the test split needs to show a gain of the margin, judged on validation before it is opened (B2).
 
@@ -83,27 +88,28 @@ def needed_rows(
         baseline: answers of the frozen baseline there, shape (rows,).
         candidate: answers of the candidate there, shape (rows,).
         test_rows: rows of the test split by class, from the dataset version; the split stays closed.
+        margin: the gain that has to be seen; `target.margin` if not given.
     """
-    target, rules = spec.target, spec.evaluation
+    target, rules, margin = spec.target, spec.evaluation, margin if margin is not None else spec.target.margin
     available = sum(test_rows.values())
     apart = discordance(truth, baseline, candidate)
-    power = f"{wording.percent(rules.power, 0)} chance that a true gain of {wording.margin(target.margin)} ships"
+    power = f"{wording.percent(rules.power, 0)} chance that a true gain of {wording.margin(margin)} ships"
     if target.metric == "accuracy":
-        needed = rows_needed(target.margin, apart, rules.confidence, rules.power)
+        needed = rows_needed(margin, apart, rules.confidence, rules.power)
         return Resolution(
             needed, available, apart, f"{power}, the models differing on {wording.percent(apart)} of rows"
         )
     if target.metric == "recall" and target.of_class is not None:
         own = truth == spec.labels.index(target.of_class)
         apart = discordance(truth[own], baseline[own], candidate[own])
-        in_class = rows_needed(target.margin, apart, rules.confidence, rules.power)
+        in_class = rows_needed(margin, apart, rules.confidence, rules.power)
         share = test_rows.get(target.of_class, 0) / max(available, 1) or max(float(own.mean()), 1 / max(len(truth), 1))
         how = f"{power} needs {wording.size(in_class)} of {target.of_class}, {wording.percent(share)} of the split"
         return Resolution(math.ceil(in_class / share - TOLERANCE), available, apart, how)
     difference = task_difference(spec, truth, baseline, candidate)
     reach = (two_sided_z(rules.confidence) + NormalDist().inv_cdf(rules.power)) * difference.standard_error
-    least = rows_needed(target.margin, 0.0, rules.confidence, rules.power)
-    needed = max(math.ceil(len(truth) * (max(reach, 0.0) / target.margin) ** 2), least)
+    least = rows_needed(margin, 0.0, rules.confidence, rules.power)
+    needed = max(math.ceil(len(truth) * (max(reach, 0.0) / margin) ** 2), least)
     return Resolution(needed, available, apart, f"{power}, scaled from the paired error on validation (approximate)")
 
 

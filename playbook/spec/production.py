@@ -142,6 +142,20 @@ class Retraining(Section):
         None, description="Cron expression (UTC): a round is asked for at these times, too, unless it cools down."
     )
     refresh: Refresh = Refresh()
+    margin: float | None = Field(
+        None,
+        gt=0,
+        le=0.5,
+        description="Gain over the model that serves from which on a round replaces it; half of `target.margin` if not "
+        "given: the upkeep is paid for already, what a replacement costs is a sign-off and a change for its users.",
+    )
+    tolerance: float | None = Field(
+        None,
+        gt=0,
+        le=0.5,
+        description="A model that fixes what asked for the round may replace the one that serves unless it could be "
+        "worse by this; the round's margin if not given.",
+    )
 
     @field_validator("schedule")
     @classmethod

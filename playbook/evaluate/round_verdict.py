@@ -1,0 +1,262 @@
+"""Whether the model that serves is replaced (6.6, 5.7): decided against that model, on the same test rows.
+
+The rule, in this order:
+
+1. The contender is what validation chose among the refreshed champion, the model trained from the base, and the frozen
+   baseline. It qualifies where it misses no limit that the incumbent meets, and
+   - it is better: the interval of its gain over the incumbent lies above zero, and the measured gain is at least what
+     a true gain of the round's margin reaches with the promised power (`least_gain`); or
+   - it is not worse and fixes what fired: the lower end of that interval is above minus the round's tolerance, and
+     every trigger that a model can answer is answered, by an interval above zero wherever there is a figure.
+2. Where it qualifies, the frozen baseline is asked the same. Where that qualifies too and the contender's gain over it
+   does not earn its complexity, the baseline is shipped.
+3. Otherwise the incumbent stays.
+
+The baseline is asked only after the contender has qualified, so that two questions in this order are answered at the
+stated confidence without a correction (a fixed-sequence procedure: Maurer, Hothorn and Lehmacher 1995, in Biometrie in
+der chemisch-pharmazeutischen Industrie 6). "Not worse" is a test of non-inferiority by the confidence interval (Piaggio
+et al., JAMA 308 (2012) 2594-2604); its tolerance is the round's margin, unless the task file says otherwise: what a
+better model would not be replaced for is not missed in an equal one.
+
+The size of the split is judged before it is opened (`rows_for_round`): a true gain of the margin must be seen with the
+power of the task file. Both questions ask for the same number of rows where margin and tolerance are equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from playbook.artifacts import Contender, Figure, Fix, RoundVerdict, Side, Trigger
+from playbook.evaluate import wording
+from playbook.evaluate.incumbent import LEAST_ROWS
+from playbook.evaluate.metrics import Labels
+from playbook.evaluate.paired import TOLERANCE, PairedDifference, meets, paired_difference
+from playbook.evaluate.verdict import Resolution, Verdict, earned, needed_rows, task_difference
+from playbook.spec import TaskSpec
+from playbook.statistics.sample_size import least_gain, rows_to_label
+
+ON_NEW: tuple[Trigger, ...] = ("metric", "drift", "new_labels")  # answered by a gain on rows that are new
+FIXABLE: tuple[Trigger, ...] = (*ON_NEW, "new_class", "task_changed", "better_base")
+NAMES = {"candidate": "candidate", "baseline": "frozen baseline"}
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The incumbent on the test split: its answers and scores, what it knows, and what asked for a round.
+
+    `answers` has shape (rows,); `old` says which rows its own test split had, None where that is not known.
+    """
+
+    version: str
+    answers: Labels
+    side: Side
+    known: tuple[str, ...]  # its classes
+    old: npt.NDArray[np.bool_] | None = None
+    asked_by: tuple[Trigger, ...] = ()
+    base_out: str = ""  # why the task's bases no longer allow its own
+
+
+def round_margin(spec: TaskSpec) -> float:
+    """Gain over the incumbent from which on a round replaces it."""
+    return spec.retraining.margin if spec.retraining.margin is not None else spec.target.margin / 2
+
+
+def round_tolerance(spec: TaskSpec) -> float:
+    """By how much a model that replaces the incumbent because it fixes something must not be worse."""
+    return spec.retraining.tolerance if spec.retraining.tolerance is not None else round_margin(spec)
+
+
+def rows_for_round(
+    spec: TaskSpec, truth: Labels, incumbent: Labels, contender: Labels, test_rows: Mapping[str, int]
+) -> Resolution:
+    """Rows that the test split needs to decide a round, judged on validation before it is opened (B2).
+
+    What has to be seen is a gain of the round's margin (or, at the same size, that nothing of the tolerance is lost),
+    and more only where validation shows more: there, the lower end of its interval takes the margin's place. A new
+    class makes two models differ in many rows and all in one direction, which fewer rows can tell.
+
+    Args:
+        spec: the task.
+        truth: true classes of validation, shape (rows,).
+        incumbent: answers of the model that serves there, shape (rows,).
+        contender: answers of what validation chose, shape (rows,).
+        test_rows: rows of the test split by class; the split stays closed.
+    """
+    seen = task_difference(spec, truth, incumbent, contender)
+    least = min(round_margin(spec), round_tolerance(spec))
+    shown = math.floor(1000 * seen.low) / 1000  # a tenth of a point, for the sentence
+    return needed_rows(spec, truth, incumbent, contender, test_rows, margin=min(max(least, shown), 0.5))
+
+
+def refuse_round(spec: TaskSpec, version: str, resolution: Resolution) -> tuple[Verdict, RoundVerdict]:
+    """The verdict where the test split is too small for a round; it stays closed and the incumbent serves on."""
+    rows, where = rows_to_label(spec, resolution.needed - resolution.available)
+    text = (
+        f"Version {version} stays: {wording.size(resolution.available)} in the test split cannot tell whether another "
+        f"model is better; {wording.size(resolution.needed)} would do ({resolution.how}). The test split stays closed."
+    )
+    label = f"Label {wording.size(rows, 'more row')} ({where}); the next round takes them up."
+    found = RoundVerdict(incumbent=version, margin=round_margin(spec), tolerance=round_tolerance(spec))
+    return Verdict("incumbent", text, (label,)), found
+
+
+def decide_round(
+    spec: TaskSpec, serving: Serving, truth: Labels, answers: Mapping[str, Labels], sides: Mapping[str, Side]
+) -> tuple[Verdict, RoundVerdict]:
+    """What a round ships, by the rule above, in words and as figures.
+
+    Args:
+        spec: the task.
+        serving: the incumbent.
+        truth: true classes of the test split, shape (rows,).
+        answers: `baseline`, and `candidate` unless validation chose the frozen baseline; each of shape (rows,).
+        sides: their scores.
+    """
+    names = [name for name in ("candidate", "baseline") if name in answers]
+    contenders = [_contender(spec, serving, truth, answers[name], sides[name], name) for name in names]
+    first, simpler = contenders[0], contenders[-1]
+    found = RoundVerdict(
+        incumbent=serving.version,
+        asked_by=tuple(trigger for trigger in serving.asked_by if trigger in FIXABLE),
+        margin=round_margin(spec),
+        tolerance=round_tolerance(spec),
+        contenders=tuple(contenders),
+        why="not shown",
+    )
+    if not first.qualifies:
+        return _kept(spec, found), found
+    taken, over = first, None
+    if simpler is not first:
+        over = task_difference(spec, truth, answers["baseline"], answers["candidate"])
+        taken = simpler if simpler.qualifies and not earned(spec, over) else first
+    found = found.model_copy(update={"ship": taken.name, "why": "better" if taken.better else "fixes"})
+    return _replaced(spec, found, taken, over), found
+
+
+def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels, side: Side, name: str) -> Contender:
+    gain = task_difference(spec, truth, serving.answers, answers)
+    parts = {"on_old": serving.old, "on_new": None if serving.old is None else ~serving.old}
+    on = {part: _gain_on(spec, serving, truth, answers, rows) for part, rows in parts.items()}
+    least = least_gain(round_margin(spec), gain.standard_error, spec.evaluation.power)
+    return Contender(
+        name="candidate" if name == "candidate" else "baseline",
+        over=_figure(gain),
+        least=least,
+        **on,
+        fixes=tuple(_fixes(spec, serving, truth, answers, on["on_new"])),
+        misses=tuple(
+            limit.label
+            for limit in spec.target.all_limits
+            if meets(limit, serving.side.scores[limit.label]) and not meets(limit, side.scores[limit.label])
+        ),
+        better=gain.low > 0 and gain.delta >= least - TOLERANCE,
+        not_worse=gain.low > -round_tolerance(spec),
+    )
+
+
+def _gain_on(
+    spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels, rows: npt.NDArray[np.bool_] | None
+) -> Figure | None:
+    """Gain over the incumbent on some rows; None where they are too few, or lack the target's class."""
+    if rows is None or rows.sum() < LEAST_ROWS:
+        return None
+    of_class = spec.target.of_class
+    if of_class is not None and not (truth[rows] == spec.labels.index(of_class)).any():
+        return None
+    return _figure(task_difference(spec, truth[rows], serving.answers[rows], answers[rows]))
+
+
+def _fixes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels, on_new: Figure | None) -> list[Fix]:
+    """What asked for the round and can be answered by a model, each with whether this one answers it."""
+    found = []
+    for trigger in serving.asked_by:
+        if trigger in ON_NEW:
+            text = f"{wording.difference(on_new)} on rows that are new" if on_new else "too few new rows to say"
+            found.append(Fix(trigger=trigger, fixed=on_new is not None and on_new.low > 0, text=text))
+        elif trigger == "new_class":
+            found.append(_new_classes(spec, serving, truth, answers))
+        elif trigger == "task_changed":
+            found.append(Fix(trigger=trigger, fixed=True, text="it is trained on the task as it is defined now"))
+    if serving.base_out:
+        text = f"its base is allowed, that of version {serving.version} is out ({serving.base_out})"
+        found.append(Fix(trigger="better_base", fixed=True, text=text))
+    return found
+
+
+def _new_classes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels) -> Fix:
+    """Whether every class that the incumbent does not know is found, its gain in recall told from zero."""
+    texts, fixed = [], True
+    for at, label in enumerate(spec.labels):
+        if label in serving.known:
+            continue
+        rules = spec.evaluation
+        gain = paired_difference(
+            "recall", at, truth, serving.answers, answers, len(spec.labels), rules.confidence, rules.resamples,
+            spec.adaptation.seed,
+        )  # fmt: skip
+        fixed = fixed and gain.low > 0
+        rows = wording.size(int((truth == at).sum()))
+        texts.append(f"{label}: recall {wording.percent(gain.delta)} of {rows}")
+    text = f"new classes: {wording.listing(texts, 5)}" if texts else "the version that serves knows every class"
+    return Fix(trigger="new_class", fixed=fixed and bool(texts), text=text)
+
+
+def _figure(gain: PairedDifference) -> Figure:
+    return Figure(value=gain.delta, low=gain.low, high=gain.high)
+
+
+def _replaced(spec: TaskSpec, found: RoundVerdict, taken: Contender, over: PairedDifference | None) -> Verdict:
+    name, version = NAMES[taken.name], found.incumbent
+    text = f"Ship the {name} in place of version {version}: {_beside(spec, taken)}"
+    if found.why == "better":
+        text += f", where {wording.margin(found.margin)} were asked of a round."
+    else:
+        text += (
+            f", which is not worse by the tolerance of {wording.margin(found.tolerance)}, and it fixes what asked for "
+            f"the round ({_listed(taken.fixes)})."
+        )
+    if over is not None and taken.name == "baseline":
+        text += (
+            f" It is the simpler one: the candidate's gain over it, {wording.points(over.delta)} "
+            f"({wording.interval(over.low, over.high)}), does not earn {wording.margin(spec.target.margin)}."
+        )
+    return Verdict(taken.name, text, ())
+
+
+def _kept(spec: TaskSpec, found: RoundVerdict) -> Verdict:
+    """Why the incumbent stays: what the contender fell short of, and what still asks for a better model."""
+    first = found.contenders[0]
+    name = NAMES[first.name]
+    reasons = [f"the {name} misses {wording.listing(list(first.misses))}, which it meets"] if first.misses else []
+    if not first.better:
+        reasons.append(
+            f"{_beside(spec, first)}, where {wording.margin(found.margin)} were asked of a round"
+            + (", and it could be worse by more than the tolerance" if not first.not_worse and first.fixes else "")
+        )
+    open_ones = [fix for fix in first.fixes if not fix.fixed]
+    if open_ones and first.not_worse:
+        reasons.append(f"it does not fix what asked for the round ({_listed(open_ones)})")
+    text = f"Keep version {found.incumbent}, which serves: {'; '.join(reasons)}."
+    steps = [f"Version {found.incumbent} goes on serving; nothing has to be signed."]
+    if found.asked_by:
+        asked = wording.listing([trigger.replace("_", " ") for trigger in found.asked_by], 6)
+        steps.append(f"What asked for the round is still there ({asked}): label more rows like those that are new.")
+    return Verdict("incumbent", text, tuple(steps))
+
+
+def _beside(spec: TaskSpec, one: Contender) -> str:
+    parts = [f"the {NAMES[one.name]} is {wording.difference(one.over)} in {spec.target.label} beside it"]
+    if one.on_old is not None:
+        parts.append(f"{wording.difference(one.on_old)} on the rows that it was tested on")
+    if one.on_new is not None:
+        parts.append(f"{wording.difference(one.on_new)} on those that are new")
+    return ", ".join(parts)
+
+
+def _listed(fixes: tuple[Fix, ...] | list[Fix]) -> str:
+    return "; ".join(f"{fix.trigger.replace('_', ' ')}: {fix.text}" for fix in fixes)
