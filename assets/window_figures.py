@@ -63,6 +63,7 @@ def judge_window(play: Play, window: ProductionWindow, served: Champion | None) 
         truth=outcomes["outcome"].tolist() if enough else (),
         predicted=outcomes["label"].tolist() if enough else (),
         counts=_counts(play, window),
+        silent=rows["silent"].tolist() if "silent" in rows else (),  # earlier releases' windows do not have it
         model_version=version,
     )
     if figures is None and len(rows) and not _keeps_texts(play):

@@ -35,9 +35,11 @@ from playbook.artifacts import (
     QueueReview,
     ReferenceBaselines,
     Regression,
+    RiskPoint,
     Score,
     SeedSpread,
     Shift,
+    Silence,
     SliceFigure,
     Slices,
     Speed,
@@ -193,6 +195,20 @@ def agreement() -> Agreement:
     )
 
 
+def silence() -> Silence:
+    def curve(worse: float) -> tuple[RiskPoint, ...]:
+        return tuple(RiskPoint(threshold=1 - k / 10, answered=k / 10, error=worse * k / 100) for k in range(1, 11))
+
+    return Silence(
+        error=0.05, failure=0.05, threshold=0.62, rows=400, answered=300, wrong=9, strangers=0.01, strange=3,
+        memory_mb=1.2, test_rows=900, test_strange=11,
+        test_answered=Score(metric="answered", value=0.71, low=0.68, high=0.74, n=900),
+        test_error=Score(metric="error among answered", value=0.041, low=0.025, high=0.057, n=639),
+        curve=curve(0.9), validation_curve=curve(0.8),
+        text="The model answers from 62.0 % confidence on and asks a person otherwise.",
+    )  # fmt: skip
+
+
 def calibration() -> Calibration:
     def bins(error: float) -> tuple[CalibrationBin, ...]:
         middles = [(at / 10, 0.05 + at / 10) for at in range(10)]
@@ -297,6 +313,7 @@ def suite_parts(**changes: Any) -> dict[str, Any]:
             minutes_per_point=0.6, text="The candidate is 16 points ahead of the same architecture from nothing.",
         ),
         "calibration": calibration(),
+        "silence": silence(),
         "slices": slices(),
         "behaviour": behaviour(),
         "regressions": regressions(),

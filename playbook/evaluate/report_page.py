@@ -17,6 +17,7 @@ from playbook.evaluate.report_content import (
     wrong_answers,
 )
 from playbook.evaluate.report_sections import dots, model_comparison, transfer_view
+from playbook.evaluate.silence_plot import silence_plot
 
 SHOWN_CLASSES = 20
 MEASURED = 2  # candidates with a score that a plot takes to be worth drawing
@@ -64,6 +65,7 @@ def _details(context: ReportInputs, evaluation: Evaluation) -> dict[PageSection,
         PageSection("regressions", "What it could do before and no longer can"): bool(evaluation.regressions),
         PageSection("examples", "Where it fails: the most confident wrong answers", note): bool(wrong_answers(context)),
         PageSection("calibration", "Can its confidence be trusted?", note): evaluation.calibration is not None,
+        PageSection("silence", "When does it ask a person?", note): evaluation.silence is not None,
         PageSection("shift", "Does it hold on data like production?"): True,
     }
 
@@ -105,6 +107,8 @@ def _test_plots(context: ReportInputs, evaluation: Evaluation) -> dict[str, byte
         drawn["delta"] = plots.delta_plot(evaluation.delta, evaluation.interval, evaluation.margin)
     if evaluation.calibration is not None:
         drawn["calibration"] = suite_plots.reliability_plot(evaluation.calibration)
+    if evaluation.silence is not None and evaluation.silence.curve:
+        drawn["silence"] = silence_plot(evaluation.silence)
     if evaluation.slices.figures:
         target = context.spec.target
         drawn["slices"] = suite_plots.slices_plot(evaluation.slices.figures, target.at_least, target.label)

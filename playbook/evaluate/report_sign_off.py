@@ -91,7 +91,7 @@ def questions(evaluation: Evaluation, decision: Decision | None = None) -> tuple
         Question(
             QUESTIONS["production"],
             _holds(evaluation),
-            ("shift", "calibration", "data"),
+            ("shift", "calibration", "silence", "data"),
         ),
     )
 

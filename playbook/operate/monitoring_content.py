@@ -10,14 +10,14 @@ from typing import Literal, NamedTuple
 from playbook.artifacts import Drift, DriftFigure, ProductionWindow, RetrainDecision
 from playbook.evaluate import wording
 from playbook.operate.drift import FIGURES, ROWS_PER_DAY
-from playbook.operate.watch import FIGURE_WORDS, SHORT_WORDS, alarming
+from playbook.operate.watch import FIGURE_WORDS, SHORT_WORDS, SILENT, alarming
 from playbook.spec import TaskSpec
 
 EventKind = Literal["trigger", "round", "promotion", "rollback"]
 EVENT_WORDS: dict[str, str] = {
     "trigger": "trigger", "round": "retraining round", "promotion": "promotion", "rollback": "rollback",
 }  # fmt: skip
-_SHARES = {"predicted_classes", "confidence", "unknown_tokens", "other_scripts"}
+_SHARES = {"predicted_classes", "confidence", "unknown_tokens", "other_scripts", SILENT}
 SHOWN_WINDOWS = 14
 SHOWN_DECISIONS = 14
 

@@ -25,6 +25,7 @@ from playbook.evaluate.plots import (
 )
 from playbook.operate.drift import FIGURES, ROWS_PER_DAY
 from playbook.operate.monitoring_content import EVENT_WORDS, MonitoringContent, excess, short_words
+from playbook.operate.watch import SILENT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ _EVENTS: dict[str, tuple[str, str]] = {
 _LANES = 3  # of event texts above each other
 _LETTER = 0.0075  # of the plot's width, about what a letter takes
 _SHOWN_CLASSES = 12
-_PERCENT = {"predicted_classes", "confidence", "unknown_tokens", "other_scripts"}
+_PERCENT = {"predicted_classes", "confidence", "unknown_tokens", "other_scripts", SILENT}
 _MOST_EXCESS = 6.0
 Days = npt.NDArray[np.float64]
 
@@ -63,7 +64,7 @@ def story_plot(content: MonitoringContent, kind: Format = "png") -> bytes:
 
 def figures_plot(content: MonitoringContent, kind: Format = "svg") -> bytes:
     """Every drift figure over time with its threshold, alarms marked."""
-    names = [name for name in (*FIGURES, ROWS_PER_DAY) if any(_named(drift, name) for drift in content.days)]
+    names = [name for name in (*FIGURES, ROWS_PER_DAY, SILENT) if any(_named(drift, name) for drift in content.days)]
 
     def draw_one(axes: Axes, name: str) -> None:
         found = [_named(drift, name) for drift in content.days]

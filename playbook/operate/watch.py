@@ -14,6 +14,7 @@ from playbook.operate.figures import RowFigures
 from playbook.operate.live import live_metric
 from playbook.spec import TaskSpec
 
+SILENT = "silent_answers"  # shown, and no part of the alarm
 FIGURE_WORDS = {
     "classifier": "features: can a classifier tell the window from the reference (AUC)",
     "mmd": "features: maximum mean discrepancy, squared",
@@ -24,6 +25,7 @@ FIGURE_WORDS = {
     "unknown_tokens": "inputs: share of unknown tokens",
     "other_scripts": "inputs: share of letters of other scripts",
     ROWS_PER_DAY: "rows per day",
+    SILENT: "answers: share left to a person",
 }
 SHORT_WORDS = {
     "classifier": "classifier",
@@ -35,6 +37,7 @@ SHORT_WORDS = {
     "unknown_tokens": "unknown tokens",
     "other_scripts": "other scripts",
     ROWS_PER_DAY: "rows per day",
+    SILENT: "left to a person",
 }
 
 
@@ -48,6 +51,7 @@ def window_drift(
     truth: Sequence[str] = (),
     predicted: Sequence[str] = (),
     counts: Sequence[int] = (),
+    silent: Sequence[bool] = (),
     model_version: str = "",
 ) -> Drift:
     """Figures, estimate and live metric of the window that ends with a day.
@@ -61,6 +65,7 @@ def window_drift(
         truth: true labels of the rows with outcomes.
         predicted: the answers to those rows.
         counts: rows of each day of the log, oldest first, up to and with `day`.
+        silent: of every row, whether a person was asked; shown where the task file or a row has any of that.
         model_version: of the model that serves.
 
     Raises:
@@ -75,7 +80,9 @@ def window_drift(
         "task": spec.task, "day": day, "rows": rows, "false_alarm_rate": rules.false_alarm_rate,
         "live": live, "live_per_class": recalls, "model_version": model_version,
     }  # fmt: skip
-    beside = (per_day,) if per_day else ()
+    asked = DriftFigure(name=SILENT, value=sum(silent) / len(silent)) if silent else None
+    shown = asked is not None and (spec.serving.ask_a_person is not None or asked.value > 0)
+    beside = tuple(figure for figure in (per_day, asked if shown else None) if figure is not None)
     if window is None or probabilities is None or rows < rules.min_rows:
         reason = f"{wording.size(rows)}, fewer than the {rules.min_rows} of monitoring.min_rows"
         return Drift.model_validate({**common, "figures": beside, "reason": reason, "text": f"Not judged: {reason}."})

@@ -27,11 +27,11 @@ from playbook.evaluate.suite_plots import (
 
 EVERYTHING = [
     "asked", "sign_off", "comparison", "gain", "transfer", "base", "classes", "confusion", "slices", "behaviour",
-    "regressions", "examples", "calibration", "shift", "data", "labels", "speed", "decision",
+    "regressions", "examples", "calibration", "silence", "shift", "data", "labels", "speed", "decision",
 ]  # fmt: skip
 PLOTS = (
     "comparison", "staircase", "curves", "delta", "transfer", "base", "classes", "confusion", "slices", "calibration",
-    "data_curve",
+    "silence", "data_curve",
 )  # fmt: skip
 
 
@@ -149,6 +149,8 @@ def test_nothing_from_outside_becomes_markup(html: str, page: Sections) -> None:
                          "candidate against champion 1.2.0 70 7.8 % 5.0 % 60 ✕ over",
                          "billing 190 14 21"]),
         ("calibration", ["too sure of itself", "9.4 points", "1.8 points", "1.62", "70 % to 80 % 83 75.0 % 66.0 %"]),
+        ("silence", ["from 62.0 % confidence on", "400 3 75.0 % 3.0 %", "900 11 71.0 % (68.0 % to 74.0 %)",
+                     "4.1 % (2.5 % to 5.7 %)", "keeps 1.2 MB"]),
         ("shift", [f"✕ differ {WARNING}", f"✓ alike {ALIKE}", "900 and 400 0.52 0.310 no labels",
                    "accuracy is 88.0 % (86.0 % to 90.0 %)"]),
         ("labels", ["0.78 (0.72 to 0.83", "floor of the task file is 0.6", "likely wrong 117 of 4,500",

@@ -156,6 +156,17 @@ def test_rows_per_day_alone_raise_no_alarm() -> None:
     assert found.alarm == any(figure.alarm for figure in found.figures[:-1])
 
 
+def test_the_share_left_to_a_person_is_shown_and_raises_no_alarm() -> None:
+    random, spec = np.random.default_rng(7), spec_of()
+    judge = Judge(reference(random, 300), Monitoring(false_alarm_rate=0.05, resamples=199))
+    window, probabilities = rows(random, 50)
+    plain = window_drift(spec, judge, "2025-08-09", window, probabilities, silent=[False] * 50)
+    found = window_drift(spec, judge, "2025-08-09", window, probabilities, silent=[True] * 10 + [False] * 40)
+    shown = found.figures[-1]
+    assert (shown.name, shown.value, shown.threshold, shown.alarm) == ("silent_answers", 0.2, None, False)
+    assert found.alarm == plain.alarm and len(plain.figures) == len(found.figures) - 1
+
+
 def test_a_small_window_is_not_judged_and_says_so() -> None:
     random, spec = np.random.default_rng(8), spec_of()
     judge = Judge(reference(random), Monitoring())
