@@ -8,6 +8,7 @@ import dagster as dg
 
 from assets.base import base_folder
 from assets.factory import AssetMaker, version_of
+from assets.incumbent import incumbent_of
 from assets.play import Made, Play, png, remembered, require_green, result, skip
 from assets.scope import SCORED_BY
 from assets.tracked import log_attempt
@@ -136,7 +137,9 @@ def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
     ) -> dg.Output[Rung]:
         play = maker.play(context, rung_name(index))
         require_green(dataset)
-        why_not = _nothing_to_do(frozen, previous)
+        # In a round a model trained from the base competes with the refreshed champion, whatever the baseline reaches.
+        ends = frozen.meets_target and incumbent_of(play, dataset.dataset_hash) is None
+        why_not = _nothing_to_do(frozen, previous, ends)
         if why_not:
             return result(play, skip(play, Rung, why_not))
         start: FrozenBaseline | Rung = previous or frozen
@@ -170,8 +173,8 @@ def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
     return first_rung
 
 
-def _nothing_to_do(frozen: FrozenBaseline, previous: Rung | None) -> str:
-    if frozen.skipped or frozen.meets_target:
+def _nothing_to_do(frozen: FrozenBaseline, previous: Rung | None, ends: bool) -> str:
+    if frozen.skipped or ends:
         return frozen.reason
     if previous is not None and previous.skipped:
         return previous.reason

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assets.play import Play
+from playbook.artifacts import BaseSelection
 
 if TYPE_CHECKING:
     from resources.registry import Registered
@@ -26,6 +27,19 @@ def incumbent_of(play: Play, dataset_hash: str) -> Registered | None:
         return at
     before = at.tags.get(INCUMBENT_TAG, "")
     return next((version for version in registry.versions(name) if before and version.version == before), None)
+
+
+def base_out(play: Play, base: BaseSelection, incumbent: Registered) -> str:
+    """Why the task no longer uses the base that the incumbent stands on; empty where it does.
+
+    A base that the bake-off did not choose is no reason: the incumbent's may be refreshed beside it.
+    """
+    mine = incumbent.identity.base_sha256
+    for place, one in enumerate(base.candidates):
+        pinned = one.pin.weights_sha256 if one.pin else play.task.spec.bases[place].sha256
+        if pinned == mine:
+            return one.out
+    return "it is no longer a base of the task file"
 
 
 def fetch_incumbent(play: Play, incumbent: Registered, into: Path) -> Path:

@@ -9,7 +9,7 @@ import dagster as dg
 from assets.adaptation import NOT_IN_A_RUNG, activations, training_inputs
 from assets.base import base_folder
 from assets.factory import AssetMaker
-from assets.incumbent import fetch_incumbent, incumbent_of
+from assets.incumbent import base_out, fetch_incumbent, incumbent_of
 from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.tracked import log_attempt
 from playbook.artifacts import BasePin, BaseSelection, DatasetVersion, FrozenBaseline, Refresh
@@ -36,11 +36,15 @@ def refresh(maker: AssetMaker) -> dg.AssetsDefinition:
     ) -> dg.Output[Refresh]:
         play = maker.play(context, REFRESH)
         require_green(dataset)
-        if frozen.skipped or frozen.meets_target:
+        if frozen.skipped:
             return result(play, skip(play, Refresh, frozen.reason))
         incumbent = incumbent_of(play, dataset.dataset_hash)
         if incumbent is None:
             return result(play, skip(play, Refresh, "no model of earlier data serves: there is nothing to refresh"))
+        out = base_out(play, base, incumbent)
+        if out:
+            why = f"the base of champion {incumbent.version} is out ({out}), so this round trains on the chosen base"
+            return result(play, skip(play, Refresh, why))
         inputs = {
             **training_inputs(play, dataset, base),
             "adaptation": play.task.spec.adaptation.model_dump(mode="json", exclude=NOT_IN_A_RUNG),

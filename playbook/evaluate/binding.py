@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from playbook.artifacts import Adapted, Artifact, BaseSelection, Binding, Candidate, DatasetVersion, Evaluation
+from playbook.artifacts import Adapted, Artifact, BasePin, BaseSelection, Binding, Candidate, DatasetVersion, Evaluation
 from playbook.bases.locate import WEIGHTS, locate_base
 from playbook.errors import PinMismatch
-from playbook.plays import DATASET, EVALUATION, FROZEN
-from playbook.spec import SPLITS
+from playbook.plays import DATASET, EVALUATION, FROZEN, REFRESH
+from playbook.spec import SPLITS, Base
 from playbook.store import CHUNK, Store, file_sha256
 from playbook.taskfile import Task
 
@@ -116,8 +116,11 @@ def stale(bound: Bound) -> tuple[str, ...]:
         for what, before, after in pairs
         if before != after
     ]
-    if bound.model.pin != bound.base.pin:
-        found.append(f"the base was chosen anew since the model was trained; `playbook run {name}` trains again")
+    if _base_of(bound) is None:
+        found.append(
+            f"the base of {bound.source} is no longer the one that the task uses; `playbook run {name}` trains on "
+            f"{bound.base.pin.title if bound.base.pin else 'the chosen one'}"
+        )
     return (*found, *target_changed(bound.task, evaluation))
 
 
@@ -166,17 +169,30 @@ def _hash_now(store: Store, artifact: Artifact, asset: str, role: str) -> str:
     return digest.hexdigest()
 
 
-def _pinned(bound: Bound) -> str:
+def _base_of(bound: Bound) -> Base | None:
+    """The base of the task file that the model stands on; None where it is no longer one that the task uses.
+
+    That is the chosen one. A refreshed champion keeps its own, which the bake-off need not have chosen again: it must
+    be a base of the task file that the bake-off has not ruled out.
+    """
+    pins: dict[int, BasePin | None] = {bound.base.chosen: bound.base.pin}
+    if bound.source == REFRESH:
+        pins |= {at: one.pin for at, one in enumerate(bound.base.candidates) if not one.out}
     bases = bound.task.spec.bases
-    return bases[bound.base.chosen].sha256 if bound.base.chosen < len(bases) else MISSING
+    return next((bases[at] for at, pin in pins.items() if pin == bound.model.pin and at < len(bases)), None)
+
+
+def _pinned(bound: Bound) -> str:
+    base = _base_of(bound)
+    return base.sha256 if base is not None else MISSING
 
 
 def _base_now(bound: Bound) -> str:
-    """SHA-256 of the chosen base's weights where it lies; of a truncated base, of what it is cut from."""
-    bases = bound.task.spec.bases
-    if bound.base.chosen >= len(bases):
+    """SHA-256 of the base's weights where it lies; of a truncated base, of what it is cut from."""
+    base = _base_of(bound)
+    if base is None:
         return MISSING
     try:
-        return file_sha256(locate_base(bases[bound.base.chosen], bound.task.resolve) / WEIGHTS)
+        return file_sha256(locate_base(base, bound.task.resolve) / WEIGHTS)
     except (OSError, PinMismatch):
         return MISSING

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 from sign_off_samples import BASE_FILE, Waiting, waiting
 
-from playbook.artifacts import Candidate, Evaluation
-from playbook.evaluate.binding import MISSING, damage, differences, shipping_model, stale
+from playbook.artifacts import BaseCandidate, Candidate, Evaluation
+from playbook.evaluate.binding import MISSING, Bound, binding_of, damage, differences, shipping_model, stale
+from playbook.spec import BakeOff, Base
 from playbook.store import file_sha256
+from playbook.taskfile import Task
 
 
 @pytest.fixture
@@ -86,6 +89,42 @@ def test_a_manifest_that_was_rewritten_to_fit_is_still_a_difference(place: Waiti
     assert damage(case.bound, case.now) == ()
     assert "the trained weights changed" in differences(before, case.now)[0]
     assert "the model rung_1 changed since the evaluation" in stale(case.bound)[0]
+
+
+def refreshed(place: Waiting, out: str) -> Bound:
+    """A refreshed champion on the second base of the task, of which the bake-off chose the first."""
+    bound, second = place.case().bound, place.folder / "second"
+    second.mkdir()
+    (second / BASE_FILE).write_bytes(b"weights of the champion's base")
+    sha256 = file_sha256(second / BASE_FILE)
+    other = Base(folder="second", sha256=sha256, licence="MIT")
+    spec = bound.task.spec.model_copy(update={"bake_off": BakeOff(alternatives=(other,))})
+    assert bound.base.pin is not None
+    pin = bound.base.pin.model_copy(update={"weights_sha256": sha256})
+    candidates = (BaseCandidate(name="tiny", pin=bound.base.pin), BaseCandidate(name="second", pin=pin, out=out))
+    return dataclasses.replace(
+        bound,
+        task=Task(spec, bound.task.path),
+        base=bound.base.model_copy(update={"candidates": candidates}),
+        model=bound.model.model_copy(update={"pin": pin}),
+        source="refresh",
+        evaluation=bound.evaluation.model_copy(update={"candidate_digest": ""}),
+    )
+
+
+def test_a_refreshed_champion_keeps_its_base_and_is_bound_to_it(place: Waiting) -> None:
+    bound = refreshed(place, out="")
+    assert not [text for text in stale(bound) if text.startswith("the base")]
+    assert binding_of(bound).base == bound.task.spec.bases[1].sha256
+    assert not [text for text in damage(bound, binding_of(bound)) if "of the base" in text]
+    (place.folder / "second" / BASE_FILE).write_bytes(b"swapped")
+    assert any("the weights of the base" in text for text in damage(bound, binding_of(bound)))
+
+
+def test_a_base_that_is_out_carries_no_refresh_and_the_remedy_ends_it(place: Waiting) -> None:
+    (said,) = [text for text in stale(refreshed(place, out="latency 9 ms: at most 3")) if text.startswith("the base")]
+    assert said.startswith("the base of refresh is no longer the one that the task uses; `playbook run ")
+    assert said.endswith("trains on tiny")
 
 
 def test_results_of_different_runs_do_not_belong_together(place: Waiting) -> None:
