@@ -93,7 +93,7 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
         dataset=DatasetRef(version=dataset.number, hash=dataset.dataset_hash),
     )
     done = train_frozen(job, play.report)
-    scores = describe_side(spec, done.truth, done.predicted).scores
+    scores = describe_side(spec, done.truth, done.answers).scores
     score = scores[spec.target.label]
     meets = meets_target(spec, scores)
     play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")

@@ -116,7 +116,7 @@ def _staircase(play: Play, done: Candidate) -> dg.MarkdownMetadataValue:
     from playbook.evaluate.plots import staircase_plot
 
     spec = play.task.spec
-    plot = staircase_plot(done.ledger, spec.target.at_least, spec.evaluation.confidence, kind="png")
+    plot = staircase_plot(done.ledger, spec.target.bound, spec.evaluation.confidence, kind="png")
     return png(plot, "staircase")
 
 

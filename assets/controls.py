@@ -200,7 +200,11 @@ def controls_table(done: Controls) -> str:
     """The controls as a Markdown table."""
     lines = ["| control | validation | candidate ahead by | told | steps | time |", "|---|---|---|---|---|---|"]
     for run in done.runs:
-        figures = [wording.score_range(run.validation), wording.difference(run.ahead), wording.told(run.ahead)]
+        figures = [
+            wording.score_range(run.validation),
+            wording.difference(run.ahead, run.validation.metric),
+            wording.told(run.ahead),
+        ]
         cells = [run.name, *figures, f"{run.steps:,}", wording.duration(run.seconds)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

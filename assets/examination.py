@@ -41,20 +41,21 @@ def examine(play: Play, steps: Steps, done: Evaluation, frame: pd.DataFrame, ans
     from playbook.evaluate.suite import blockers
 
     spec, shown = play.task.spec, shown_name(done)
-    truth, classes = class_numbers(spec.labels, frame), answers.classes
-    named = {("frozen" if name == "baseline" else name): found for name, found in classes.items()}
+    truth = class_numbers(spec.labels, frame)
+    known = answers.probabilities
+    named = {("frozen" if name == "baseline" else name): found for name, found in known.items()}
     seconds = _seconds(steps)
     play.report(f"suite: calibration, slices, behaviour, regressions, speed, shifts ({shown})")
     parts: dict[str, Any] = {
         "comparisons": comparisons(spec, truth, named, seconds),
         "transfer": _transfer(play, steps, truth, named, seconds),
         "calibration": _calibration(play, steps, truth, answers, shown),
-        "slices": slices(spec, frame, truth, classes[shown], classes["baseline"] if shown == "candidate" else None),
+        "slices": slices(spec, frame, truth, known[shown], known["baseline"] if shown == "candidate" else None),
         "behaviour": _behaviour(play, steps, answers, shown),
         "regressions": _regressions(play, truth, answers, shown),
         "incumbent": _incumbent(play, frame, truth, answers, shown),
         "speed": _speed(play, frame, answers),
-        **_shifts(play, steps, frame, classes[shown], shown),
+        **_shifts(play, steps, frame, known[shown], shown),
         "cost": _cost(play, steps),
     }
     done = done.model_copy(update=parts)
@@ -155,8 +156,8 @@ def _incumbent(play: Play, frame: pd.DataFrame, truth: np.ndarray, answers: Test
     data = served.tags.get(DATASET_TAG, "") if served else ""
     ids = world.datasets.test_ids(task, data) if data else None
     old = frame[ROW_ID].isin(ids).to_numpy(bool) if ids is not None else None
-    classes = answers.classes
-    return compare_incumbent(task.spec, version, truth, classes[CHAMPION], classes[shown], old, answers.champion_labels)
+    known = answers.probabilities
+    return compare_incumbent(task.spec, version, truth, known[CHAMPION], known[shown], old, answers.champion_labels)
 
 
 def _speed(play: Play, frame: pd.DataFrame, answers: TestAnswers) -> tuple[Speed, ...]:
@@ -177,7 +178,7 @@ def _shifts(play: Play, steps: Steps, frame: pd.DataFrame, predicted: np.ndarray
     features = FeatureExtractor(base_folder(play, pin), pin, spec.adaptation)
     validation, (_, probabilities) = _validation(play, steps), validation_answers(play, steps, shown)
     known = features(frame[TEXT].tolist())
-    first = sample_of(spec, validation, features(validation[TEXT].tolist()), probabilities.argmax(axis=1))
+    first = sample_of(spec, validation, features(validation[TEXT].tolist()), probabilities)
     found: list[Shift] = [compare_inputs("validation and test", first, sample_of(spec, frame, known, predicted), spec)]
     slice_ = _production(play, steps, frame, known, predicted, shown, features)
     if slice_ is None:
@@ -223,7 +224,7 @@ def _answer_again(play: Play, model: Any, texts: list[str]) -> np.ndarray:
     with tempfile.TemporaryDirectory(prefix="production-") as scratch:
         device = training_device(play.task.spec.adaptation.accelerator)
         classifier = load_bundle(write_bundle(play, model, Path(scratch)), device)
-        answers: np.ndarray = classifier.predict_proba(texts).argmax(axis=1)
+        answers: np.ndarray = classifier.predict_proba(texts)
     return answers
 
 
@@ -233,12 +234,12 @@ def _production_score(play: Play, production: Sample) -> Any:
 
     spec = play.task.spec
     labelled = production.truth >= 0
-    if production.predicted is None or not labelled.any():
+    if production.answers is None or not labelled.any():
         return None
     of_class = spec.target.of_class
     if of_class is not None and not (production.truth == spec.labels.index(of_class)).any():
         return None  # nothing is known of a class that does not occur
-    side = describe_side(spec, production.truth[labelled], production.predicted[labelled])
+    side = describe_side(spec, production.truth[labelled], production.answers.take(labelled))
     return side.scores[spec.target.label]
 
 

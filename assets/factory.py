@@ -13,7 +13,7 @@ from resources.world import World
 
 # What each play's result depends on besides its inputs.
 _FEATURES = ("playbook.adapt.features", "playbook.adapt.encoder", "playbook.adapt.cache", "playbook.adapt.tokens")
-_SCORES = ("playbook.evaluate.metrics", "playbook.evaluate.paired")
+_SCORES = ("playbook.evaluate.metrics", "playbook.evaluate.paired", "playbook.statistics")
 _ANSWERS = ("playbook.adapt.classifier", *_FEATURES)
 CODE = {
     "scope": ("playbook.spec",),
@@ -25,6 +25,7 @@ CODE = {
     "audit": ("playbook.data", "playbook.adapt.head", *_FEATURES, *_SCORES),
     "evaluate": (
         "playbook.evaluate",
+        "playbook.statistics",
         "playbook.adapt.transfer",
         "playbook.bases.latency",
         "playbook.decide.references",
@@ -59,6 +60,7 @@ CODE = {
         "playbook.operate.watch",
         "playbook.evaluate.metrics",
         "playbook.evaluate.paired",
+        "playbook.statistics",
     ),
     "accumulate": ("playbook.operate.accumulate", "playbook.operate.rounds"),
 }

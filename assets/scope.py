@@ -23,6 +23,7 @@ from playbook.artifacts import (
 from playbook.errors import PinMismatch
 from playbook.plays import ACCUMULATED, DATASET, PROBLEM, REFERENCES
 from playbook.settings import settings
+from playbook.spec import Limit
 from playbook.taskfile import Task
 
 SCORED_BY = ("confidence", "resamples", "early_end_standard_errors")  # fields of `evaluation` that validation rests on
@@ -38,9 +39,7 @@ def problem_statement(maker: AssetMaker) -> dg.AssetsDefinition:
     upstream = {"accumulated": ACCUMULATED}
     options = maker.options(PROBLEM, play=1, owner=spec.owners.model, part="scope", kinds={"yaml"}, upstream=upstream)
 
-    @dg.asset(
-        **options, description=f"{spec.question} Success: {spec.target.label} of at least {spec.target.at_least}."
-    )
+    @dg.asset(**options, description=f"{spec.question} Success: {spec.target.label} of {_asked(spec.target)}.")
     def statement(context: dg.AssetExecutionContext, accumulated: Accumulation) -> dg.Output[ProblemStatement]:
         play = maker.play(context, PROBLEM)
         content = play.task.spec.model_dump(mode="json")
@@ -50,9 +49,12 @@ def problem_statement(maker: AssetMaker) -> dg.AssetsDefinition:
 
         done = remembered(play, ProblemStatement, {"spec": content, "code": version_of("scope")}, make)
         asked = {"target": spec.target.model_dump(mode="json"), "question": spec.question}
-        title = f"{spec.target.label} of at least {spec.target.at_least:g}"
+        title = f"{spec.target.label} of {_asked(spec.target)}"
         play.decide("scope", title, {"task": done.spec_hash}, asked)
-        limits = [f"{limit.label} >= {limit.at_least:g}" for limit in spec.target.all_limits]
+        limits = [
+            f"{limit.label} {'>=' if limit.direction == 'at_least' else '<='} {limit.bound:g}"
+            for limit in spec.target.all_limits
+        ]
         shown = {
             "question": spec.question,
             "target": ", ".join(limits),
@@ -63,6 +65,10 @@ def problem_statement(maker: AssetMaker) -> dg.AssetsDefinition:
         return result(play, done, shown)
 
     return statement
+
+
+def _asked(limit: Limit) -> str:
+    return f"{limit.direction.replace('_', ' ')} {limit.bound:g}"
 
 
 def reference_baselines(maker: AssetMaker) -> dg.AssetsDefinition:

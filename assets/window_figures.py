@@ -62,6 +62,7 @@ def judge_window(play: Play, window: ProductionWindow, served: Champion | None) 
         _probabilities(rows, served.labels) if figures is not None else None,
         truth=outcomes["outcome"].tolist() if enough else (),
         predicted=outcomes["label"].tolist() if enough else (),
+        outcome_probabilities=_probabilities(outcomes, served.labels) if enough else None,
         counts=_counts(play, window),
         silent=rows["silent"].tolist() if "silent" in rows else (),  # earlier releases' windows do not have it
         model_version=version,
@@ -94,8 +95,8 @@ def _figures(play: Play, window: ProductionWindow) -> RowFigures | None:
 
 def _probabilities(rows: pd.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
     """Probabilities as logged, float64 of shape (rows, classes); they are rounded there, so each row is scaled to 1."""
-    table = rows[[f"p_{label}" for label in labels]].to_numpy(np.float64)
-    scaled: np.ndarray = table / table.sum(axis=1, keepdims=True)
+    table = rows.reindex(columns=[f"p_{label}" for label in labels]).fillna(0.0).to_numpy(np.float64)
+    scaled: np.ndarray = table / np.maximum(table.sum(axis=1, keepdims=True), 1e-12)
     return scaled
 
 

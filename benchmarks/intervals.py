@@ -16,9 +16,10 @@ import numpy as np
 
 from benchmarks.populations import population
 from benchmarks.rows import write_row
-from playbook.evaluate.paired import FEWEST_DISCORDANT as FEW
-from playbook.evaluate.paired import paired_difference
 from playbook.evaluate.wording import percent
+from playbook.spec import Limit
+from playbook.statistics.metric import FEWEST_DISCORDANT as FEW
+from playbook.statistics.metric import bind
 
 RUNS, CONFIDENCE, RESAMPLES, SEED = 400, 0.95, 2000, 5
 WANTED = (0.92, 0.98)
@@ -85,13 +86,15 @@ def settings() -> Iterator[Setting]:
 def measure(setting: Setting, runs: int = RUNS, seed: int = SEED) -> Coverage:
     """How often the interval covers the true difference, over `runs` drawn test splits."""
     drawn_from = population(setting.priors, setting.accuracy, setting.gain, setting.lost)
-    true = drawn_from.true_difference(setting.metric, setting.of_class)
+    labels = tuple(str(at) for at in range(drawn_from.classes))
+    of_class = None if setting.of_class is None else labels[setting.of_class]
+    limit = Limit.model_validate({"metric": setting.metric, "at_least": 0.5, "of_class": of_class})
+    true = drawn_from.true_difference(bind(limit, labels))
     random, covered, widths = np.random.default_rng(seed), 0, []
     for run in range(runs):
         truth, first, second = drawn_from.draw(random, setting.rows)
-        found = paired_difference(
-            setting.metric, setting.of_class, truth, first, second, drawn_from.classes, CONFIDENCE, RESAMPLES, run
-        )
+        metric = bind(limit, labels, confidence=CONFIDENCE, resamples=RESAMPLES, seed=run)
+        found = metric.difference(truth, first, second)
         covered += found.low <= true <= found.high
         widths.append(found.high - found.low)
     return Coverage(true, covered / runs, float(np.mean(widths)))
@@ -125,7 +128,7 @@ def page(results: list[tuple[Setting, Coverage]]) -> str:
 Written by `python -m benchmarks.intervals --write docs/intervals.md`; do not edit.
 
 Each line simulates {RUNS} test splits from a population of two models whose true difference is known, and counts how
-often the interval that the report shows covers that difference (`playbook.evaluate.paired.paired_difference`,
+often the interval that the report shows covers that difference (`playbook.statistics.metric.Metric.difference`,
 {percent(CONFIDENCE, 0)}, {RESAMPLES:,} resamples). An honest interval covers it between {percent(low, 0)} and \
 {percent(high, 0)} of the time; {RUNS} runs have a standard error
 of {noise:.1f} points. The truth of every metric is computed from the population itself, not from a sample.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from playbook.evaluate.metrics import metric_values
+from playbook.statistics.metric import Metric
 
 Labels = npt.NDArray[np.int64]
 SAME_MISTAKE = 0.7  # where both models are wrong, they mostly give the same wrong answer
@@ -21,14 +21,11 @@ class Population:
     chances: npt.NDArray[np.float64]
     classes: int
 
-    def true_difference(self, metric: str, of_class: int | None) -> float:
-        """Second model minus first in the population itself, not in a sample of it."""
+    def true_difference(self, metric: Metric) -> float:
+        """Gain of the second model over the first in the population itself, not in a sample of it."""
         truth, first, second = self.cells.T
-        values = [
-            metric_values(metric, of_class, truth, answers, self.chances[None, :], self.classes)[0]
-            for answers in (first, second)
-        ]
-        return float(values[1] - values[0])
+        values = [float(metric.values(truth, answers, self.chances[None, :])[0]) for answers in (first, second)]
+        return metric.gain(values[0], values[1])
 
     def draw(self, random: np.random.Generator, rows: int) -> tuple[Labels, Labels, Labels]:
         """Truth and both models' answers on so many rows, each of shape (rows,)."""

@@ -16,10 +16,12 @@ import numpy as np
 
 from benchmarks.populations import Population, population
 from benchmarks.rows import write_row
-from playbook.evaluate.paired import PairedDifference, paired_difference
+from playbook.spec import Limit
+from playbook.statistics.metric import PairedDifference, bind
 from playbook.statistics.sample_size import least_gain, rows_needed
 
 CONFIDENCE, POWER, RESAMPLES, SEED = 0.95, 0.8, 500, 3
+ACCURACY = Limit(metric="accuracy", at_least=0.5)  # the number is not used
 PRIORS = {"five classes": (0.35, 0.25, 0.2, 0.13, 0.07), "two classes": (0.9, 0.1)}
 SETTINGS = ((0.01, 0.02), (0.02, 0.04), (0.05, 0.04), (0.05, 0.1), (0.02, 0.002))  # margin, share only the first has
 MOST_ROWS = 20_000
@@ -60,7 +62,9 @@ def _shares(
     shipped = reached = 0
     for run in range(runs):
         truth, first, second = drawn_from.draw(random, rows)
-        gain = paired_difference("accuracy", None, truth, first, second, drawn_from.classes, CONFIDENCE, RESAMPLES, run)
+        labels = tuple(str(at) for at in range(drawn_from.classes))
+        metric = bind(ACCURACY, labels, confidence=CONFIDENCE, resamples=RESAMPLES, seed=run)
+        gain = metric.difference(truth, first, second)
         shipped += _ships(gain, margin)
         reached += gain.low > 0 and gain.delta >= margin
     return shipped / runs, reached / runs

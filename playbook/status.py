@@ -69,7 +69,12 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
         "question": task.spec.question,
         "dataset": _dataset(dataset),
         "gate": _gate(dataset),
-        "target": {"metric": target.label, "value": target.at_least, "margin": target.margin},
+        "target": {
+            "metric": target.label,
+            "value": target.bound,
+            "direction": target.direction,
+            "margin": target.margin,
+        },
         "reference_baselines": _references(found),
         "frozen_baseline": {
             "validation": _validation(found.get(FROZEN)),
@@ -102,7 +107,7 @@ def _todays(task: Task, dataset: DatasetVersion | None, found: dict[str, Any]) -
     frozen = found.get(FROZEN)
     if evaluation is not None and dataset is not None and frozen is not None:
         target, judged = task.spec.target, (evaluation.metric, evaluation.target, evaluation.margin)
-        asked = judged == (target.label, target.at_least, target.margin)
+        asked = judged == (target.label, target.bound, target.margin)
         if not evaluation.refused:  # one that stayed closed measured nothing, limits neither
             asked = not target_changed(task, evaluation)
         if asked and (evaluation.dataset_hash, evaluation.baseline_digest) == (dataset.dataset_hash, frozen.digest):

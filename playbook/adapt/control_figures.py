@@ -15,8 +15,9 @@ from playbook.adapt.transfer import minutes_per_point, paired_figure, transfer_v
 from playbook.artifacts import ControlRun, Controls, FrozenBaseline, Rung, Score, SeedSpread
 from playbook.evaluate import wording
 from playbook.evaluate.metrics import Floats, Labels
-from playbook.evaluate.paired import score_with_interval
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import Answers
+from playbook.statistics.metric import Metric, target_metric
 
 SPREADS = 2.0  # a gain of more sample deviations than this is larger than the spread of the seeds
 
@@ -67,12 +68,12 @@ def compare_controls(
     )
 
 
-def _answers(control: Trained, labels: Sequence[str]) -> Labels:
+def _answers(control: Trained, labels: Sequence[str]) -> Answers:
     return read_answers(pd.read_parquet(control.folder / "predictions.parquet"), labels)[1]
 
 
 def _control_run(
-    spec: TaskSpec, staircase: Staircase, control: Trained, truth: Labels, candidate: Labels, deviation: float
+    spec: TaskSpec, staircase: Staircase, control: Trained, truth: Labels, candidate: Answers, deviation: float
 ) -> ControlRun:
     answers = _answers(control, spec.labels)
     ahead = paired_figure(spec, truth, answers, candidate, deviation)
@@ -80,7 +81,7 @@ def _control_run(
         name=control.name,
         what=control.what,
         pin=control.pin,
-        validation=_score(spec, truth, answers),
+        validation=target_metric(spec).score(truth, answers),
         ahead=ahead,
         epochs=control.epochs,
         steps=control.steps,
@@ -92,19 +93,6 @@ def _control_run(
     )
 
 
-def _score(spec: TaskSpec, truth: Labels, answers: Labels) -> Score:
-    rules = spec.evaluation
-    return score_with_interval(
-        spec.target.all_limits[0],
-        spec.labels,
-        truth,
-        answers,
-        confidence=rules.confidence,
-        resamples=rules.resamples,
-        seed=spec.adaptation.seed,
-    )
-
-
 def seed_spread(spec: TaskSpec, staircase: Staircase, seeds: Sequence[Trained]) -> SeedSpread | None:
     """Validation scores of the last rung kept over all its seeds; None where the task file asks for one seed.
 
@@ -113,28 +101,27 @@ def seed_spread(spec: TaskSpec, staircase: Staircase, seeds: Sequence[Trained]) 
     model = staircase.model
     if spec.adaptation.controls.seeds < 2 or model.validation is None:
         return None
-    metric = spec.target.label
+    metric = target_metric(spec)
     if not isinstance(model, Rung):
         text = "No rung was kept. A frozen head has one solution, so it has no seed to vary."
-        return SeedSpread(metric=metric, values={}, mean=model.validation.value, deviation=0.0, text=text)
+        return SeedSpread(metric=metric.label, values={}, mean=model.validation.value, deviation=0.0, text=text)
     truth, _ = read_answers(staircase.predictions, spec.labels)
     values = {str(spec.adaptation.seed): model.validation.value}
     for trained in seeds:
-        values[trained.name.removeprefix("seed_")] = _score(spec, truth, _answers(trained, spec.labels)).value
+        values[trained.name.removeprefix("seed_")] = metric.value(truth, _answers(trained, spec.labels))
     found = np.array(list(values.values()))
     mean, deviation = float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0
-    text = _spread_text(model, staircase.start_validation, found, mean, deviation)
-    return SeedSpread(metric=metric, values=values, mean=mean, deviation=deviation, text=text)
+    text = _spread_text(metric, model, staircase.start_validation, found, mean, deviation)
+    return SeedSpread(metric=metric.label, values=values, mean=mean, deviation=deviation, text=text)
 
 
-def _spread_text(rung: Rung, start: Score | None, found: Floats, mean: float, deviation: float) -> str:
-    spread = (
-        f"rung_{rung.index} with {len(found)} seeds: {wording.percent(found.min())} to {wording.percent(found.max())}, "
-        f"mean {wording.percent(mean)}, deviation {100 * deviation:.1f} points."
-    )
+def _spread_text(metric: Metric, rung: Rung, start: Score | None, found: Floats, mean: float, deviation: float) -> str:
+    least, most, middle = (wording.amount(float(value), metric.name) for value in (found.min(), found.max(), mean))
+    apart = wording.points(deviation, metric=metric.name).lstrip("+")
+    spread = f"rung_{rung.index} with {len(found)} seeds: {least} to {most}, mean {middle}, deviation {apart}."
     if start is None:
         return spread
-    gain = mean - start.value
-    larger = gain > SPREADS * deviation and float(found.min()) > start.value
+    gain, worst = metric.gain(start.value, mean), min(metric.gain(start.value, float(value)) for value in found)
+    larger = gain > SPREADS * deviation and worst > 0
     said = "larger than the spread" if larger else "not larger than the spread: another seed could have undone it"
-    return f"{spread} Its mean gain over what it started from, {wording.points(gain)}, is {said}."
+    return f"{spread} Its mean gain over what it started from, {wording.points(gain, metric=metric.name)}, is {said}."

@@ -13,9 +13,7 @@ def best_epoch(curve: Sequence[Epoch]) -> int:
 
     An epoch whose loss is no finite number comes last: its model answers the same to everything, which may score well.
     """
-    return max(
-        range(len(curve)), key=lambda place: (_is_whole(curve[place]), curve[place].validation, -_loss(curve[place]))
-    )
+    return max(range(len(curve)), key=lambda place: (_is_whole(curve[place]), curve[place].merit, -_loss(curve[place])))
 
 
 def _is_whole(epoch: Epoch) -> bool:

@@ -158,9 +158,9 @@ def _noise(value: float, rows: int | None) -> float:
 def _metric_turned(curve: Sequence[Epoch], known: Reading) -> bool:
     """Whether the last epochs lie below the best one by more than chance."""
     best = best_epoch(curve)
-    ends = sum(epoch.validation for epoch in curve[-TREND:]) / TREND
-    top = curve[best].validation
-    return len(curve) - 1 - best >= TREND and top - ends > _noise(top, known.rows)
+    ends = sum(epoch.merit for epoch in curve[-TREND:]) / TREND
+    top = curve[best].merit
+    return len(curve) - 1 - best >= TREND and top - ends > _noise(abs(top), known.rows)
 
 
 def _loss_turned(curve: Sequence[Epoch]) -> bool:
@@ -180,12 +180,12 @@ def _validation_improves(curve: Sequence[Epoch], known: Reading) -> bool:
 
     A first epoch at a high rate breaks much, so that getting beyond it shows little where the start is known.
     """
-    first, best = curve[0], max(epoch.validation for epoch in curve)
+    first, best = curve[0], max(epoch.merit for epoch in curve)
     if known.start is not None:
-        return best > known.start + TOLERANCE
+        return best > (-known.start if first.lower_is_better else known.start) + TOLERANCE
     return (
         min(epoch.validation_loss for epoch in curve) < first.validation_loss * (1 - MOVED)
-        or best > first.validation + MOVED
+        or best > first.merit + MOVED
     )
 
 

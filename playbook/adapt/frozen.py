@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from playbook.adapt.module import RungData
 from playbook.adapt.precision import compute_dtype, describe_hardware, set_threads, training_device
 from playbook.adapt.rung import HEAD, cache_folder, class_weights, read_rows, versions, write_predictions
 from playbook.artifacts import BasePin, canonical_hash
-from playbook.evaluate.metrics import metric_value
 from playbook.settings import settings
 from playbook.spec import Adaptation, Limit
+from playbook.statistics.answers import Answers, answers_of
+from playbook.statistics.metric import bind
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class FrozenResult:
     grid: dict[str, float]
     iterations: int
     truth: np.ndarray  # (validation rows,)
-    predicted: np.ndarray  # (validation rows,)
+    answers: Answers  # to the validation rows
     hardware: str
 
 
@@ -87,27 +88,22 @@ def train_frozen(job: FrozenJob, report: Callable[[str], None]) -> FrozenResult:
     """Compute features (and the activations that rungs will start from), fit the head, write its files to `job.out`."""
     found = frozen_features(job, report)
     features, data, table = found.features, found.data, found.validation_table
-    truth = data.labels[data.validation]
+    truth, metric = data.labels[data.validation], bind(job.metric, job.labels)
 
     def validate(head: Head) -> tuple[float, float]:
         probabilities = head.probabilities(features[data.validation])
         loss = float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)).mean())
-        return _committed(job.metric, job.labels, truth, probabilities.argmax(1)), loss
+        return metric.value(truth, probabilities), loss
 
     labels = data.labels[data.train]
     weights = class_weights(labels, len(job.labels), job.adaptation.class_weighting)
-    fitted = fit_head(features[data.train], labels, len(job.labels), weights, validate, report)
+    fitted = fit_head(features[data.train], labels, len(job.labels), weights, validate, report, metric.sign)
     probabilities = fitted.head.probabilities(features[data.validation])
     files = _write(job, fitted.head, table, probabilities)
     configuration = _configuration(job, fitted.l2, found.hardware)
     files["config"].write_text(json.dumps(configuration, indent=1, sort_keys=True), encoding="utf-8")
     grid = {f"{l2:g}": metric for l2, metric in fitted.grid.items()}
-    return FrozenResult(files, fitted.l2, grid, fitted.iterations, truth, probabilities.argmax(1), found.hardware)
-
-
-def _committed(metric: Limit, labels: Sequence[str], truth: np.ndarray, predicted: np.ndarray) -> float:
-    of_class = labels.index(metric.of_class) if metric.of_class else None
-    return metric_value(metric.metric, of_class, truth, predicted, len(labels))
+    return FrozenResult(files, fitted.l2, grid, fitted.iterations, truth, answers_of(probabilities), found.hardware)
 
 
 def _write(job: FrozenJob, head: Head, table: pd.DataFrame, probabilities: np.ndarray) -> dict[str, Path]:

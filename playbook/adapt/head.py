@@ -48,12 +48,13 @@ def fit_head(
     class_weight: np.ndarray,
     validate: Callable[[Head], tuple[float, float]],
     report: Callable[[str], None],
+    sign: int = 1,
 ) -> FittedHead:
     """Fit every strength of L2_GRID and keep the one that validates best; a tie goes to the stronger one.
 
     `features` is float32 (rows, width); `validate` maps a head to its (metric, log loss) on
     validation. The features are centred and scaled by one number for conditioning; the
-    returned head takes them as they are.
+    returned head takes them as they are. `sign` is -1 where a lower metric is better.
     """
     centre, scale = features.mean(0), float(features.std()) or 1.0
     inputs = torch.from_numpy((features - centre) / scale)
@@ -70,8 +71,9 @@ def fit_head(
         metric, loss = validate(head)
         grid[l2] = metric
         report(f"head with L2 {l2:g}: validation {metric:.4f}")
-        if best is None or (metric, -loss) > best[0]:
-            best = ((metric, -loss), l2, head)
+        merit = (sign * metric, -loss)
+        if best is None or merit > best[0]:
+            best = (merit, l2, head)
     assert best is not None
     return FittedHead(best[2], best[1], grid, iterations)
 

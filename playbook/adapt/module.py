@@ -28,6 +28,7 @@ from playbook.adapt.cache import Activations, chunks_of
 from playbook.adapt.encoder import Encoder, Span
 from playbook.artifacts import Epoch
 from playbook.spec import Adaptation
+from playbook.statistics.metric import Metric
 
 GRADIENT_CLIP = 1.0
 
@@ -101,7 +102,7 @@ class RungModule(pl.LightningModule):
         head: nn.Linear,
         batches: TrainBatches,
         class_weight: Tensor,
-        committed: Callable[[np.ndarray, np.ndarray], float],
+        committed: Metric,
         report: Callable[[str], None],
         embed_in: torch.dtype | None = None,
     ) -> None:
@@ -169,6 +170,7 @@ class RungModule(pl.LightningModule):
                 validation_loss=loss,
                 validation=metric,
                 seconds=seconds,
+                lower_is_better=self._committed.sign < 0,
             )
         )
         self._report(
@@ -183,7 +185,7 @@ class RungModule(pl.LightningModule):
         truth = data.labels[data.validation]
         right = self.probabilities[np.arange(len(truth)), truth]
         loss = float(-np.log(np.maximum(right, 1e-12)).mean())
-        return loss, self._committed(truth, self.probabilities.argmax(1))
+        return loss, self._committed.value(truth, self.probabilities)
 
     @torch.no_grad()
     def _predict(self, rows: np.ndarray) -> np.ndarray:

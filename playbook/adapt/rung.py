@@ -32,8 +32,8 @@ from playbook.adapt.precision import compute_dtype, describe_hardware, set_threa
 from playbook.adapt.tokens import Tokens, tokenize
 from playbook.artifacts import BasePin, Epoch, canonical_hash
 from playbook.data.tables import LABEL, ROW_ID, TEXT
-from playbook.evaluate.metrics import metric_value
 from playbook.settings import settings
+from playbook.statistics.metric import bind
 from playbook.store import file_sha256
 
 Report = Callable[[str], None]
@@ -151,12 +151,8 @@ def _prepare(job: Job, world: World, device: torch.device, report: Report) -> tu
     weighting = job.adaptation.class_weighting
     in_loss = "none" if weighting == RESAMPLE else weighting  # where the epochs are balanced, the loss is not again
     weights = class_weights(data.labels[data.train], len(job.labels), in_loss)
-    metric, of_class = job.metric, job.labels.index(job.metric.of_class) if job.metric.of_class else None
-
-    def committed(truth: np.ndarray, predicted: np.ndarray) -> float:
-        return metric_value(metric.metric, of_class, truth, predicted, len(job.labels))
-
     embed_in = dtype if job.embeddings else None
+    committed = bind(job.metric, job.labels)
     module = RungModule(encoder, head, batches, torch.from_numpy(weights), committed, report, embed_in)
     module.requires_grad_(True).train()  # the encoder comes in evaluation mode; dropout is for the unfrozen blocks
     return module, _trainer(job, world, device, batches.parts)

@@ -17,8 +17,9 @@ import pandas as pd
 from playbook.adapt.diagnosis import diagnose
 from playbook.artifacts import FrozenBaseline, LedgerRow, Rung
 from playbook.data.tables import LABEL
-from playbook.evaluate.paired import FEWEST_DISCORDANT, TOLERANCE, discordant_rows, paired_difference
 from playbook.spec import Adaptation, TaskSpec
+from playbook.statistics.answers import Answers, answers_of
+from playbook.statistics.metric import FEWEST_DISCORDANT, TOLERANCE, target_metric
 from playbook.statistics.sign_test import sign_test
 
 __all__ = ["Decision", "decide_rung", "describe_rule", "diagnose", "make_ledger", "read_answers"]
@@ -35,11 +36,11 @@ class Decision:
     reason: str
 
 
-def read_answers(predictions: pd.DataFrame, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """True and predicted class numbers, each (rows,), of a predictions table."""
+def read_answers(predictions: pd.DataFrame, labels: Sequence[str]) -> tuple[np.ndarray, Answers]:
+    """True class numbers, (rows,), and the answers of a predictions table."""
     number = {label: place for place, label in enumerate(labels)}
     columns = [f"p_{place}" for place in range(len(labels))]
-    return predictions[LABEL].map(number).to_numpy(np.int64), predictions[columns].to_numpy().argmax(1)
+    return predictions[LABEL].map(number).to_numpy(np.int64), answers_of(predictions[columns].to_numpy())
 
 
 def decide_rung(spec: TaskSpec, before: pd.DataFrame, after: pd.DataFrame) -> Decision:
@@ -52,25 +53,16 @@ def decide_rung(spec: TaskSpec, before: pd.DataFrame, after: pd.DataFrame) -> De
     """
     truth, first = read_answers(before, spec.labels)
     _, second = read_answers(after, spec.labels)
-    of_class = spec.labels.index(spec.target.of_class) if spec.target.of_class else None
-    found = paired_difference(
-        spec.target.metric,
-        of_class,
-        truth,
-        first,
-        second,
-        len(spec.labels),
-        confidence=spec.evaluation.confidence,
-        resamples=spec.evaluation.resamples,
-        seed=spec.adaptation.seed,
-    )
+    metric = target_metric(spec)
+    found = metric.difference(truth, first, second)
     keep = spec.adaptation.keep
     needed = max(keep.min_gain, keep.errors_needed * found.standard_error)
     kept = found.delta > TOLERANCE and found.delta >= needed - TOLERANCE
     figures = f"gain {found.delta:+.4f}, needed {needed:.4f} (paired standard error {found.standard_error:.4f})"
-    apart = discordant_rows(spec.target.metric, of_class, truth, first, second)
-    if kept and apart < FEWEST_DISCORDANT:
-        chance = sign_test(*_better_and_worse(spec.target.metric, of_class, truth, first, second))
+    better, worse = metric.better_and_worse(truth, first, second)
+    apart = better + worse
+    if kept and apart < FEWEST_DISCORDANT and not metric.needs_probabilities:
+        chance = sign_test(better, worse)
         kept = chance <= keep.chance_without_gain + TOLERANCE
         figures += f"; on {apart} rows that tell the models apart, a chance of {chance:.0%} without a true gain"
     return Decision(
@@ -91,17 +83,6 @@ def describe_rule(plan: Adaptation) -> str:
         f"as the first that is reverted ends the climb. Below {FEWEST_DISCORDANT} rows that tell the models apart, the "
         "exact sign test has to agree. That validation also chose the best epoch comes on top of this chance."
     )
-
-
-def _better_and_worse(
-    metric: str, of_class: int | None, truth: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> tuple[int, int]:
-    """Rows that only the second model has right, and that only the first has, counted as `discordant_rows` does."""
-    if of_class is not None:
-        counted = truth == of_class if metric == "recall" else np.ones(len(truth), bool)
-        truth, first, second = (answers[counted] == of_class for answers in (truth, first, second))
-    better, worse = (second == truth) & (first != truth), (first == truth) & (second != truth)
-    return int(better.sum()), int(worse.sum())
 
 
 def make_ledger(frozen: FrozenBaseline, rungs: Sequence[Rung]) -> tuple[LedgerRow, ...]:

@@ -23,6 +23,8 @@ from playbook.evaluate import wording
 from playbook.evaluate.metrics import Labels
 from playbook.evaluate.verdict import task_difference
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import Given
+from playbook.statistics.metric import target_metric
 from playbook.statistics.sample_size import two_sided_z
 
 CANDIDATE, FROZEN, SCRATCH, OTHER_BASE = "candidate", "frozen", "scratch", "other_base"
@@ -32,7 +34,7 @@ SEEDED = {FROZEN: 1, SCRATCH: 2, OTHER_BASE: 2}  # trainings with a seed in the 
 def transfer_verdict(
     spec: TaskSpec,
     truth: Labels,
-    answers: Mapping[str, Labels],
+    answers: Mapping[str, Given],
     seconds: Mapping[str, float],
     seed_deviation: float = 0.0,
     rising: Collection[str] = (),
@@ -42,8 +44,8 @@ def transfer_verdict(
     Args:
         spec: the task; its metric, confidence, resamples and seed are used.
         truth: true classes, shape (rows,).
-        answers: predicted classes of the same rows, each of shape (rows,): `candidate`, and those of `frozen`,
-            `scratch` and `other_base` that exist. Leave `frozen` out where the candidate is the frozen baseline.
+        answers: to the same rows, as `Metric.value` takes them: `candidate`, and those of `frozen`, `scratch` and
+            `other_base` that exist. Leave `frozen` out where the candidate is the frozen baseline.
         seconds: training time up to a model: `candidate` with the frozen baseline and all tried rungs, `frozen` alone.
         seed_deviation: standard deviation of the metric over trainings with other seeds, where it was measured.
         rising: controls that were at their best in the last epoch of their budget
@@ -69,9 +71,9 @@ def transfer_verdict(
         minutes_per_point=minutes_per_point(frozen, seconds.get(CANDIDATE), seconds.get(FROZEN)),
         text=" ".join(
             [
-                _scratch_text(transfer, scratch),
-                *_other_text(other),
-                *_frozen_text(frozen),
+                _scratch_text(transfer, scratch, spec.target.metric),
+                *_other_text(other, spec.target.metric),
+                *_frozen_text(frozen, spec.target.metric),
                 *_rising_text([name for name in (SCRATCH, OTHER_BASE) if name in answers and name in rising]),
             ]
         ),
@@ -79,9 +81,9 @@ def transfer_verdict(
 
 
 def paired_figure(
-    spec: TaskSpec, truth: Labels, first: Labels, second: Labels, seed_deviation: float = 0.0, trainings: int = 2
+    spec: TaskSpec, truth: Labels, first: Given, second: Given, seed_deviation: float = 0.0, trainings: int = 2
 ) -> Figure:
-    """Second minus first in the task's metric, paired, with its interval.
+    """How much better the second is than the first in the task's metric, paired, with its interval.
 
     The interval is widened by the spread of seeds where that is known: `trainings` independent trainings are compared,
     so the variance of the difference grows by `trainings` times `seed_deviation` squared.
@@ -90,7 +92,8 @@ def paired_figure(
     extra = two_sided_z(spec.evaluation.confidence) * seed_deviation * math.sqrt(trainings)
     low = found.delta - math.hypot(found.delta - found.low, extra)
     high = found.delta + math.hypot(found.high - found.delta, extra)
-    return Figure(value=found.delta, low=max(low, -1.0), high=min(high, 1.0))
+    most = target_metric(spec).ends[1]
+    return Figure(value=found.delta, low=max(low, -most), high=min(high, most))
 
 
 def minutes_per_point(ahead: Figure | None, seconds: float | None, other_seconds: float | None) -> float | None:
@@ -103,7 +106,7 @@ def minutes_per_point(ahead: Figure | None, seconds: float | None, other_seconds
     return max(0.0, seconds - other_seconds) / 60 / (100 * ahead.value)
 
 
-def _check(truth: Labels, answers: Mapping[str, Labels]) -> None:
+def _check(truth: Labels, answers: Mapping[str, Given]) -> None:
     known = {CANDIDATE, *SEEDED}
     rows = {name: len(given) for name, given in answers.items()}
     if CANDIDATE not in answers or set(answers) - known or set(rows.values()) != {len(truth)}:
@@ -119,10 +122,10 @@ def _transfer(over_scratch: Figure | None) -> Transfer:
     return "helps" if over_scratch.low > 0 else "hurts" if over_scratch.high < 0 else "does nothing"
 
 
-def _scratch_text(transfer: Transfer, ahead: Figure | None) -> str:
+def _scratch_text(transfer: Transfer, ahead: Figure | None, metric: str) -> str:
     if ahead is None:
         return "Transfer was not measured: no model was trained from random weights."
-    gap = wording.difference(ahead)
+    gap = wording.difference(ahead, metric)
     said = {
         "helps": f"Transfer helps: {gap} over the same architecture trained from random weights.",
         "does nothing": f"Transfer does nothing that these rows can show: {gap} over the same architecture trained "
@@ -133,19 +136,19 @@ def _scratch_text(transfer: Transfer, ahead: Figure | None) -> str:
     return said[transfer]
 
 
-def _other_text(ahead: Figure | None) -> list[str]:
+def _other_text(ahead: Figure | None, metric: str) -> list[str]:
     if ahead is None:
         return []
-    gap = f"{wording.difference(ahead)} over the runner-up base"
+    gap = f"{wording.difference(ahead, metric)} over the runner-up base"
     if ahead.high < 0:
         return [f"Another base does better: {gap}. Go back to choosing a base, with the runner-up in front."]
     return [f"The base was chosen well: {gap}." if ahead.low > 0 else f"No difference between bases is claimed: {gap}."]
 
 
-def _frozen_text(ahead: Figure | None) -> list[str]:
+def _frozen_text(ahead: Figure | None, metric: str) -> list[str]:
     if ahead is None:
         return []
-    gap = f"{wording.difference(ahead)} over the frozen base"
+    gap = f"{wording.difference(ahead, metric)} over the frozen base"
     if ahead.high < 0:
         return [f"Unfreezing did harm: {gap}."]
     return [f"Unfreezing adds to it: {gap}." if ahead.low > 0 else f"Unfreezing adds nothing that is shown: {gap}."]

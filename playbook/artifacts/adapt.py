@@ -20,6 +20,12 @@ class Epoch(Part):
     validation_loss: float
     validation: float  # committed metric
     seconds: float
+    lower_is_better: bool = False  # of the committed metric
+
+    @property
+    def merit(self) -> float:
+        """The committed metric with the sign that makes more better."""
+        return -self.validation if self.lower_is_better else self.validation
 
 
 class Adapted(Artifact):

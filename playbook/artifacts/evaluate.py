@@ -254,6 +254,7 @@ class Evaluation(Artifact):
     rows: int = 0
     metric: str = ""
     target: float = 0.0
+    direction: Literal["at_least", "at_most"] = "at_least"  # which side of it is asked for
     margin: float = 0.0
     baseline: Side | None = None
     candidate: Side | None = None

@@ -139,7 +139,7 @@ def _standing(place: int, candidate: BaseCandidate, probe: Probe) -> Standing:
         place=place,
         name=candidate.name,
         score=probe.score,
-        predicted=probe.predicted,
+        answers=probe.answers,
         relevance=candidate.relevance,
         tokens_per_word=candidate.closeness.tokens_per_word,
         latency_ms=next(latency.fastest_ms for latency in candidate.latency if latency.batch == 1),

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from playbook.artifacts import Score
-from playbook.evaluate.paired import TOLERANCE, PairedDifference, paired_difference
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import Answers
+from playbook.statistics.metric import TOLERANCE, PairedDifference, target_metric
 
 RELEVANCE = ("general", "related", "same_domain")  # each closer than the one before
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the rule looks at: a candidate's place in the task file and its figures; `predicted` has shape (rows,)."""
+    """What the rule looks at: a candidate's place in the task file and its figures and answers."""
 
     place: int
     name: str
     score: Score
-    predicted: np.ndarray
+    answers: Answers  # to the validation slice
     relevance: str
     tokens_per_word: float
     latency_ms: float  # quickest call with one text: other work on the machine shows least in it
@@ -69,14 +70,15 @@ def choose(spec: TaskSpec, truth: np.ndarray, standings: Sequence[Standing], ref
 
 
 def _first(spec: TaskSpec, truth: np.ndarray, standings: Sequence[Standing]) -> tuple[Standing, str]:
-    best = max(standings, key=lambda s: (s.score.value, -s.place))
+    sign = target_metric(spec).sign
+    best = max(standings, key=lambda s: (sign * s.score.value, -s.place))
     ahead = {s.place: _ahead(spec, truth, best, s) for s in standings if s is not best}
     limit = spec.bake_off.close_call
     close = [
         s for s in standings if s is best or ahead[s.place].delta <= limit * ahead[s.place].standard_error + TOLERANCE
     ]
     winner = min(close, key=_preference)
-    others = sorted((s for s in standings if s is not winner), key=lambda s: -s.score.value)
+    others = sorted((s for s in standings if s is not winner), key=lambda s: -sign * s.score.value)
     if not others:
         return winner, ""
     if len(close) == 1:
@@ -111,13 +113,8 @@ def _because(winner: Standing, rival: Standing) -> str:
 
 
 def _ahead(spec: TaskSpec, truth: np.ndarray, best: Standing, other: Standing) -> PairedDifference:
-    """Score of `best` minus that of `other` on the same rows."""
-    of_class = spec.labels.index(spec.target.of_class) if spec.target.of_class else None
-    rules = spec.evaluation
-    return paired_difference(
-        spec.target.metric, of_class, truth, other.predicted, best.predicted, len(spec.labels),
-        confidence=rules.confidence, resamples=rules.resamples, seed=spec.adaptation.seed,
-    )  # fmt: skip
+    """How much better `best` is than `other` on the same rows."""
+    return target_metric(spec).difference(truth, other.answers, best.answers)
 
 
 def _written(score: Score) -> str:

@@ -15,9 +15,9 @@ import pandas as pd
 from playbook.artifacts import Score
 from playbook.data.tables import LABEL, TEXT
 from playbook.errors import DataError
-from playbook.evaluate.metrics import metric_value
-from playbook.evaluate.paired import score_with_interval
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import Answers
+from playbook.statistics.metric import target_metric
 
 L2 = 1e-3  # on standardised features, loss in nats per row; the middle of the frozen baseline's grid
 SETTLED = 1e-4  # largest entry of the gradient
@@ -34,10 +34,10 @@ class Slice:
 
 @dataclass(frozen=True)
 class Probe:
-    """What the probe of one base found; `predicted` are class numbers on the validation slice, shape (rows,)."""
+    """What the probe of one base found; `answers` are those to the validation slice."""
 
     score: Score
-    predicted: np.ndarray
+    answers: Answers
     resampled: tuple[float, ...]
     spread: float
 
@@ -84,19 +84,14 @@ def probe_base(
     """
     from playbook.adapt.rung import class_weights
 
-    limit, classes, rules = spec.target.all_limits[0], len(spec.labels), spec.evaluation
+    metric, classes = target_metric(spec), len(spec.labels)
     features, labels = train
     counted = class_weights(labels, classes, spec.adaptation.class_weighting)[labels].astype(np.float64)
     drawn = resample_within_classes(labels, spec.bake_off.resamples, spec.adaptation.seed)
     weights = np.concatenate([np.ones((1, len(labels))), drawn]) * counted
     answers = fit_and_answer(features, labels, classes, weights, validation[0])
-    of_class = None if limit.of_class is None else spec.labels.index(limit.of_class)
-    scores = [metric_value(limit.metric, of_class, validation[1], answer, classes) for answer in answers[1:]]
-    score = score_with_interval(
-        limit, spec.labels, validation[1], answers[0],
-        confidence=rules.confidence, resamples=rules.resamples, seed=spec.adaptation.seed,
-    )  # fmt: skip
-    return Probe(score, answers[0], tuple(scores), float(np.std(scores, ddof=1)))
+    scores = [metric.value(validation[1], answer) for answer in answers[1:]]
+    return Probe(metric.score(validation[1], answers[0]), answers[0], tuple(scores), float(np.std(scores, ddof=1)))
 
 
 def resample_within_classes(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -111,14 +106,14 @@ def resample_within_classes(labels: np.ndarray, resamples: int, seed: int) -> np
 
 def fit_and_answer(
     features: np.ndarray, labels: np.ndarray, classes: int, weights: np.ndarray, asked: np.ndarray
-) -> np.ndarray:
+) -> list[Answers]:
     """Answers of logistic heads, one per row of `weights` (heads, rows), each fitted on the rows so weighted.
 
     One L-BFGS for all heads (Liu and Nocedal 1989): their losses do not mix, so each ends in its own minimum, and one
     matrix product serves all of them. Features are centred and scaled by one number, as for the frozen baseline.
 
     Returns:
-        Class numbers, shape (heads, rows of `asked`).
+        The answers of every head to the rows of `asked`.
     """
     import torch
     from torch.nn import functional as F
@@ -145,5 +140,6 @@ def fit_and_answer(
     optimizer.step(loss)
     with torch.no_grad():
         logits = F.linear(torch.from_numpy((asked - centre) / scale), weight, bias)
-    answers: np.ndarray = logits.view(len(asked), heads, classes).argmax(2).numpy().T
-    return answers
+    logits = logits.view(len(asked), heads, classes)
+    said, probabilities = logits.argmax(2).numpy(), logits.softmax(2).numpy()
+    return [Answers(said[:, head], probabilities[:, head]) for head in range(heads)]

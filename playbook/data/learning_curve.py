@@ -9,8 +9,9 @@ world, the variance of the point is s^2 (f + (1 - f) / R); at n = N there is one
 
 The predicted gain of twice the rows is score(2n) - score(n) of the fitted law. Its interval is a percentile bootstrap
 that draws the series and the validation rows anew and adds the part of the variance that series from the same rows
-cannot show, s^2 f, each time fitting the law again. It does not know what the law does not know: data of another kind,
-or a base that is adapted, may bend the curve.
+cannot show, s^2 f, each time fitting the law again. Where less of the metric is better, the law is fitted to the metric
+with its sign turned, whose ceiling is 0, so that a gain is positive for every metric. The interval does not know what
+the law does not know: data of another kind, or a base that is adapted, may bend the curve.
 
 Verdict, with `worth` from the task file: data-limited where the whole interval is above it, plateau where the whole
 interval is below it, otherwise unclear.
@@ -19,7 +20,7 @@ interval is below it, otherwise unclear.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,8 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 from playbook.artifacts import Figure, LearningCurve, LearningPoint
-from playbook.evaluate.metrics import metric_values
 from playbook.spec import Limit
+from playbook.statistics.answers import Answers, answers_of
+from playbook.statistics.metric import Metric, bind
+from playbook.statistics.values import worst_value
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -64,19 +67,25 @@ class CurveRules:
     worth: float
     seed: int
 
+    @property
+    def bound(self) -> Metric:
+        """The metric bound to the classes."""
+        return bind(self.metric, self.labels)
+
 
 @dataclass(frozen=True)
 class Law:
-    """score(n) = a - b n^-c for many resamples at once, each of shape (resamples,)."""
+    """sign * score(n) = a - b n^-c for many resamples at once, a, b and c each of shape (resamples,)."""
 
     a: Floats
     b: Floats
     c: Floats
+    sign: int = 1  # -1 where less of the metric is better
 
     def __call__(self, rows: npt.ArrayLike) -> Floats:
         """Scores, shape (resamples, sizes)."""
         n = np.atleast_1d(np.asarray(rows, dtype=np.float64))
-        return self.a[:, None] - self.b[:, None] * n[None] ** -self.c[:, None]
+        return self.sign * (self.a[:, None] - self.b[:, None] * n[None] ** -self.c[:, None])
 
 
 @dataclass(frozen=True)
@@ -124,61 +133,63 @@ def nested_order(labels: Numbers, random: np.random.Generator) -> Numbers:
     return np.argsort(place, kind="stable").astype(np.int64)
 
 
-def _answers(rows: CurveRows, rules: CurveRules, sizes: list[int]) -> Numbers:
-    """Predicted classes of the validation rows, shape (repeats, sizes, rows). All rows give one head for all series."""
+def _answers(rows: CurveRows, rules: CurveRules, sizes: list[int]) -> list[list[Answers]]:
+    """Answers to the validation rows by repeat and size. All rows give one head for all series."""
     random = np.random.default_rng(rules.seed)
     labels, inputs = rows.labels[rows.train], rows.features[rows.validation]
-    found = np.zeros((rules.repeats, len(sizes), len(inputs)), np.int64)
+    found: list[list[Answers]] = []
     whole = _predicted(rows, rules, rows.train, inputs)
-    for repeat in range(rules.repeats):
+    for _ in range(rules.repeats):
         order = rows.train[nested_order(labels, random)]
-        for at, size in enumerate(sizes[:-1]):
-            found[repeat, at] = _predicted(rows, rules, order[:size], inputs)
-        found[repeat, -1] = whole
+        found.append([*(_predicted(rows, rules, order[:size], inputs) for size in sizes[:-1]), whole])
     return found
 
 
-def _predicted(rows: CurveRows, rules: CurveRules, chosen: Numbers, inputs: npt.NDArray[np.float32]) -> Numbers:
+def _predicted(rows: CurveRows, rules: CurveRules, chosen: Numbers, inputs: npt.NDArray[np.float32]) -> Answers:
     """Of a head as the frozen baseline's; its penalty stays the same in total, so that it weighs less the more rows."""
     from sklearn.linear_model import LogisticRegression
 
     features, labels = rows.features[chosen], rows.labels[chosen]
     if len(np.unique(labels)) == 1:
-        return np.full(len(inputs), labels[0], np.int64)
+        return answers_of(np.tile(np.eye(len(rules.labels))[labels[0]], (len(inputs), 1)))
     centre, scale = features.mean(0), float(features.std()) or 1.0
     head = LogisticRegression(C=1 / (rules.l2 * len(rows.train)), max_iter=300, tol=1e-3)
     head.fit((features - centre) / scale, labels, sample_weight=rules.class_weights(labels)[labels])
-    return np.asarray(head.predict((inputs - centre) / scale), dtype=np.int64)
+    scaled = (inputs - centre) / scale
+    probabilities = np.zeros((len(inputs), len(rules.labels)))
+    probabilities[:, head.classes_] = head.predict_proba(scaled)
+    return Answers(np.asarray(head.predict(scaled), dtype=np.int64), probabilities)
 
 
-def _judged(truth: Numbers, answers: Numbers, sizes: list[int], rules: CurveRules) -> MeasuredCurve:
+def _judged(truth: Numbers, answers: Sequence[Sequence[Answers]], sizes: list[int], rules: CurveRules) -> MeasuredCurve:
     scores = _scores(truth, answers, np.ones((1, len(truth))), rules)[0]  # (repeats, sizes)
     mean, deviation = scores.mean(axis=0), scores.std(axis=0, ddof=1)
     share = np.array(sizes) / sizes[-1]
     between = between_samples(deviation, share)
     weights = 1 / (between**2 * (share + (1 - share) / rules.repeats))
-    law = fit_law(np.array(sizes), mean[None], weights)
+    sign = rules.bound.sign
+    law = fit_law(np.array(sizes), mean[None], weights, sign)
     unseen = np.random.default_rng([rules.seed, 2]).normal(0, between * np.sqrt(share), (RESAMPLES, len(sizes)))
-    resampled = fit_law(np.array(sizes), _resampled(truth, answers, rules) + unseen, weights)
+    resampled = fit_law(np.array(sizes), _resampled(truth, answers, rules) + unseen, weights, sign)
     now = sizes[-1]
-    gains = np.diff(resampled([now, 2 * now]), axis=1)[:, 0]
+    gains = sign * np.diff(resampled([now, 2 * now]), axis=1)[:, 0]
     low, high = np.quantile(gains, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
-    value = float(np.diff(law([now, 2 * now]), axis=1)[0, 0])
+    value = sign * float(np.diff(law([now, 2 * now]), axis=1)[0, 0])
     gain = Figure(value=value, low=min(float(low), value), high=max(float(high), value))
     verdict = judge_gain(gain, rules.worth)
-    a, b, c = float(law.a[0]), float(law.b[0]), float(law.c[0])
+    a, b, c = sign * float(law.a[0]), sign * float(law.b[0]), float(law.c[0])
     curve = LearningCurve(
         metric=rules.metric.label,
         points=tuple(
-            LearningPoint(rows=n, score=float(m), deviation=float(d), repeats=1 if n == now else rules.repeats)
+            LearningPoint(rows=n, score=sign * float(m), deviation=float(d), repeats=1 if n == now else rules.repeats)
             for n, m, d in zip(sizes, mean, deviation, strict=True)
         ),
-        law=f"score(n) = {a:.4f} - {b:.4f} n^-{c:.3f}",
+        law=f"score(n) = {a:.4f} {'-' if sign > 0 else '+'} {abs(b):.4f} n^-{c:.3f}",
         parameters={"a": a, "b": b, "c": c},
         rows_now=now,
         gain_of_twice=gain,
         verdict=verdict,
-        text=_in_words(rules, now, float(mean[-1]), gain, verdict),
+        text=_in_words(rules, now, sign * float(mean[-1]), gain, verdict),
     )
     return MeasuredCurve(curve, law, resampled)
 
@@ -194,24 +205,21 @@ def between_samples(deviation: Floats, share: Floats) -> Floats:
     return max(float(np.mean(at_all_rows)), SMALLEST_DEVIATION) / np.sqrt(share)
 
 
-def _scores(truth: Numbers, answers: Numbers, weights: Floats, rules: CurveRules) -> Floats:
-    """Metric of every head under every weighting of the validation rows, shape (weightings, repeats, sizes)."""
-    of_class = rules.labels.index(rules.metric.of_class) if rules.metric.of_class else None
-    found = np.zeros((len(weights), *answers.shape[:2]))
-    for repeat in range(answers.shape[0]):
-        for size in range(answers.shape[1]):
-            last = size == answers.shape[1] - 1
-            found[:, repeat, size] = (
-                found[:, 0, size]
-                if last and repeat
-                else metric_values(
-                    rules.metric.metric, of_class, truth, answers[repeat, size], weights, len(rules.labels)
-                )
-            )
-    return np.nan_to_num(found)
+def _scores(truth: Numbers, answers: Sequence[Sequence[Answers]], weights: Floats, rules: CurveRules) -> Floats:
+    """Metric of every head under every weighting of the validation rows, shape (weightings, repeats, sizes).
+
+    With the sign that makes more better.
+    """
+    metric, sizes = rules.bound, len(answers[0])
+    found = np.zeros((len(weights), len(answers), sizes))
+    for repeat, series in enumerate(answers):
+        for size, given in enumerate(series):
+            known = size == sizes - 1 and repeat
+            found[:, repeat, size] = found[:, 0, size] if known else metric.values(truth, given, weights)
+    return metric.sign * np.nan_to_num(found, nan=worst_value(metric.name))
 
 
-def _resampled(truth: Numbers, answers: Numbers, rules: CurveRules) -> Floats:
+def _resampled(truth: Numbers, answers: Sequence[Sequence[Answers]], rules: CurveRules) -> Floats:
     """Mean scores per size of resamples of series and validation rows together, shape (resamples, sizes)."""
     random = np.random.default_rng([rules.seed, 1])
     rows = len(truth)
@@ -221,14 +229,16 @@ def _resampled(truth: Numbers, answers: Numbers, rules: CurveRules) -> Floats:
     return np.einsum("drs,dr->ds", scores, series / rules.repeats)
 
 
-def fit_law(rows: npt.NDArray[np.int64], scores: Floats, weights: Floats) -> Law:
+def fit_law(rows: npt.NDArray[np.int64], scores: Floats, weights: Floats, sign: int = 1) -> Law:
     """Weighted least squares of the bounded law, by a grid over c and the closed form for a and b.
 
     Args:
         rows: sizes, shape (sizes,).
-        scores: shape (resamples, sizes).
+        scores: with the sign that makes more better, shape (resamples, sizes).
         weights: of the sizes, shape (sizes,).
+        sign: -1 where less of the metric is better; the ceiling is then 0 and not 1.
     """
+    highest = 1.0 if sign > 0 else 0.0
     best = np.full(len(scores), np.inf)
     a, b, c = (np.zeros(len(scores)) for _ in range(3))
     share = weights / weights.sum()
@@ -240,14 +250,14 @@ def fit_law(rows: npt.NDArray[np.int64], scores: Floats, weights: Floats) -> Law
         slope = -((scores - centre[:, None]) * (fall - middle)) @ share / (share @ (fall - middle) ** 2)
         slope = np.maximum(slope, 0.0)
         ceiling = centre + slope * middle
-        over = ceiling > 1.0  # then the ceiling is 1 and only b is free
-        pinned = np.maximum(((1.0 - scores) * fall) @ share / (share @ fall**2), 0.0)
-        slope, ceiling = np.where(over, pinned, slope), np.where(over, 1.0, ceiling)
+        over = ceiling > highest  # then the ceiling is fixed and only b is free
+        pinned = np.maximum(((highest - scores) * fall) @ share / (share @ fall**2), 0.0)
+        slope, ceiling = np.where(over, pinned, slope), np.where(over, highest, ceiling)
         error = ((scores - ceiling[:, None] + slope[:, None] * fall[None]) ** 2) @ share
         better = error < best - 1e-15
         best, a = np.where(better, error, best), np.where(better, ceiling, a)
         b, c = np.where(better, slope / scale, b), np.where(better, exponent, c)
-    return Law(a, b, c)
+    return Law(a, b, c, sign)
 
 
 def judge_gain(gain: Figure, worth: float) -> Literal["data-limited", "plateau", "unclear"]:
@@ -265,10 +275,16 @@ def _in_words(rules: CurveRules, now: int, score: float, gain: Figure, verdict: 
     }[verdict]
     return (
         f"With {now} training rows the head on frozen features reaches {rules.metric.label} {score:.3f} on validation. "
-        f"Twice the rows would add about {100 * gain.value:.1f} points "
-        f"({100 * gain.low:.1f} to {100 * gain.high:.1f}); "
-        f"{_points(rules.worth)} worth it, so {meaning}."
+        f"{_gained(rules, gain)}; {_points(rules.worth)} worth it, so {meaning}."
     )
+
+
+def _gained(rules: CurveRules, gain: Figure) -> str:
+    if rules.bound.ends[1] > 1:
+        return f"Twice the rows would better it by about {gain.value:.3f} ({gain.low:.3f} to {gain.high:.3f})"
+    verb = "add" if rules.bound.sign > 0 else "take off"
+    interval = f"({100 * gain.low:.1f} to {100 * gain.high:.1f})"
+    return f"Twice the rows would {verb} about {100 * gain.value:.1f} points {interval}"
 
 
 def _points(worth: float) -> str:

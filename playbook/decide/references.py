@@ -24,9 +24,9 @@ from playbook.artifacts import Score
 from playbook.data.tables import LABEL, TEXT
 from playbook.decide.zero_shot import Extract, zero_shot
 from playbook.errors import DataError
-from playbook.evaluate.metrics import metric_value
-from playbook.evaluate.paired import meets, score_with_interval
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import Answers, answers_of
+from playbook.statistics.metric import metrics_of, target_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ class References:
 
     scores: Mapping[str, Score]  # of the target's own metric
     limits: Mapping[str, Mapping[str, Score]]  # name -> Limit.label -> score
-    predictions: Mapping[str, Numbers]  # shape (validation rows,)
+    answers: Mapping[str, Answers]  # to the validation rows
     predictors: Mapping[str, TextPredictor]
     strengths: Mapping[str, float]  # C -> the target's metric on validation
     meets_target: str  # simplest reference that meets every limit, or ""
@@ -111,12 +111,12 @@ def fit_references(
     predictors: dict[str, TextPredictor] = {"majority": _majority(spec, truth["train"]), "tfidf": tfidf}
     if extractor is not None:
         predictors["zero_shot"] = zero_shot(spec, extractor)
-    predictions = {name: predictor.predict(texts["validation"]) for name, predictor in predictors.items()}
-    limits = {name: _scores(spec, truth["validation"], answers) for name, answers in predictions.items()}
+    answers = {name: answers_of(predictor.probabilities(texts["validation"])) for name, predictor in predictors.items()}
+    limits = {name: _scores(spec, truth["validation"], given) for name, given in answers.items()}
     return References(
         scores={name: scores[spec.target.label] for name, scores in limits.items()},
         limits=limits,
-        predictions=predictions,
+        answers=answers,
         predictors=predictors,
         strengths=strengths,
         meets_target=next((name for name, scores in limits.items() if meets_target(spec, scores)), ""),
@@ -129,27 +129,12 @@ def meets_target(spec: TaskSpec, scores: Mapping[str, Score]) -> bool:
 
     Room to spare is `evaluation.early_end_standard_errors` standard errors of the score.
     """
-    rules = spec.evaluation
-    return all(
-        meets(limit, scores[limit.label], rules.early_end_standard_errors, rules.confidence)
-        for limit in spec.target.all_limits
-    )
+    spare = spec.evaluation.early_end_standard_errors
+    return all(metric.met(scores[metric.label], spare) for metric in metrics_of(spec))
 
 
-def _scores(spec: TaskSpec, truth: Numbers, predicted: Numbers) -> dict[str, Score]:
-    rules = spec.evaluation
-    return {
-        limit.label: score_with_interval(
-            limit,
-            spec.labels,
-            truth,
-            predicted,
-            confidence=rules.confidence,
-            resamples=rules.resamples,
-            seed=spec.adaptation.seed,
-        )
-        for limit in spec.target.all_limits
-    }
+def _scores(spec: TaskSpec, truth: Numbers, answers: Answers) -> dict[str, Score]:
+    return {metric.label: metric.score(truth, answers) for metric in metrics_of(spec)}
 
 
 def _numbers(spec: TaskSpec, frame: pd.DataFrame, split: str) -> Numbers:
@@ -174,8 +159,7 @@ def _fit_tfidf(
     """The best of the grid, the stronger regularisation on a tie, and the metric of each strength."""
     from sklearn.linear_model import LogisticRegression
 
-    target, classes = spec.target, len(spec.labels)
-    of_class = None if target.of_class is None else spec.labels.index(target.of_class)
+    metric = target_metric(spec)
     prior = _majority(spec, truth["train"])
     if len(set(truth["train"].tolist())) == 1:
         return prior, {}
@@ -186,9 +170,8 @@ def _fit_tfidf(
     for strength in STRENGTHS:  # each fit starts from the one before: half the time for 77 classes
         model.set_params(C=strength).fit(table, truth["train"])
         fitted = Predictor(prior.prior, features, deepcopy(model))
-        answers = fitted.predict(texts["validation"])
-        value = metric_value(target.metric, of_class, truth["validation"], answers, classes)
-        if not strengths or value > max(strengths.values()):
+        value = metric.value(truth["validation"], fitted.probabilities(texts["validation"]))
+        if all(metric.gain(known, value) > 0 for known in strengths.values()):
             best = fitted
         strengths[f"{strength:g}"] = value
     return best, strengths

@@ -129,7 +129,7 @@ def target_changed(task: Task, evaluation: Evaluation) -> tuple[str, ...]:
     target, again = task.spec.target, f"`playbook run {task.called()}` evaluates again"
     pairs = [
         ("target.metric", evaluation.metric, target.label),
-        ("target.at_least", str(evaluation.target), str(target.at_least)),
+        (f"target.{evaluation.direction}", str(evaluation.target), str(target.bound)),
         ("target.margin", str(evaluation.margin), str(target.margin)),
     ]
     changed = [

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from playbook.artifacts import Comparison, DatasetVersion, Evaluation, Figure, Side
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.evaluate.metrics import Labels, confusion, per_class
-from playbook.evaluate.paired import score_with_interval
 from playbook.evaluate.verdict import Resolution, Verdict, decide, refuse, task_difference
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import Given, answers_of
+from playbook.statistics.metric import metrics_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,7 @@ def evaluate(
     """
     truth = _numbers(spec, test_frame)
     _fit(probabilities, (len(truth), len(spec.labels)))
-    answers = {name: table.argmax(axis=1) for name, table in probabilities.items()}
+    answers = {name: answers_of(table) for name, table in probabilities.items()}
     sides = {name: describe_side(spec, truth, answer) for name, answer in answers.items()}
     difference = None
     if CANDIDATE in answers:
@@ -94,7 +95,8 @@ def _asked_and_said(spec: TaskSpec, verdict: Verdict) -> dict[str, Any]:
     return {
         "task": spec.task,
         "metric": spec.target.label,
-        "target": spec.target.at_least,
+        "target": spec.target.bound,
+        "direction": spec.target.direction,
         "margin": spec.target.margin,
         "confidence": spec.evaluation.confidence,
         "ship": verdict.ship,
@@ -103,20 +105,16 @@ def _asked_and_said(spec: TaskSpec, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def describe_side(spec: TaskSpec, truth: Labels, predicted: Labels) -> Side:
-    """One model's scores by every limit, its figures per class, and its confusion."""
-    scores = {
-        limit.label: score_with_interval(
-            limit,
-            spec.labels,
-            truth,
-            predicted,
-            confidence=spec.evaluation.confidence,
-            resamples=spec.evaluation.resamples,
-            seed=spec.adaptation.seed,
-        )
-        for limit in spec.target.all_limits
-    }
+def describe_side(spec: TaskSpec, truth: Labels, answers: Given) -> Side:
+    """One model's scores by every limit on its answers, its figures per class, and its confusion.
+
+    Args:
+        spec: the task.
+        truth: true classes, shape (rows,).
+        answers: classes, shape (rows,), or probabilities, shape (rows, classes), where a limit needs them.
+    """
+    scores = {metric.label: metric.score(truth, answers) for metric in metrics_of(spec)}
+    predicted = answers_of(answers).classes
     table = confusion(truth, predicted, len(spec.labels))
     rows = tuple(tuple(int(count) for count in row) for row in table)
     return Side(scores=scores, per_class=per_class(truth, predicted, spec.labels), confusion=rows)
@@ -152,14 +150,14 @@ COMPARED = ("majority", "tfidf", "zero_shot", "frozen", "scratch", "other_base",
 
 
 def comparisons(
-    spec: TaskSpec, truth: Labels, answers: Mapping[str, Labels], seconds: Mapping[str, float]
+    spec: TaskSpec, truth: Labels, answers: Mapping[str, Given], seconds: Mapping[str, float]
 ) -> tuple[Comparison, ...]:
     """Every model on the same rows, simplest first, each against the frozen baseline (paired).
 
     Args:
         spec: the task.
         truth: true classes, shape (rows,).
-        answers: class numbers by model, each of shape (rows,); names of COMPARED, `frozen` among them.
+        answers: by model, each as `describe_side` takes it; names of COMPARED, `frozen` among them.
         seconds: of training, where known.
     """
     found = []

@@ -16,6 +16,7 @@ from playbook.evaluate.compare import describe_side
 from playbook.evaluate.metrics import Labels
 from playbook.evaluate.verdict import task_difference
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import Answers, Given, answers_of
 
 LEAST_ROWS = 20  # fewer old or new rows give no figure of their own
 
@@ -44,8 +45,8 @@ def compare_incumbent(
     spec: TaskSpec,
     version: str,
     truth: Labels,
-    incumbent: Labels,
-    shown: Labels,
+    incumbent: Given,
+    shown: Given,
     old: npt.NDArray[np.bool_] | None,
     known: tuple[str, ...],
 ) -> Incumbent:
@@ -55,17 +56,18 @@ def compare_incumbent(
         spec: the task.
         version: semantic version of the incumbent.
         truth: true classes, shape (rows,).
-        incumbent: its answers, shape (rows,).
-        shown: answers of the model that would ship, shape (rows,).
+        incumbent: its answers, as `Metric.value` takes them.
+        shown: answers of the model that would ship.
         old: which rows the incumbent's own test split had, shape (rows,); None where that is not known.
         known: classes of the incumbent.
     """
-    score = describe_side(spec, truth, incumbent).scores[spec.target.label]
+    before, after = answers_of(incumbent), answers_of(shown)
+    score = describe_side(spec, truth, before).scores[spec.target.label]
     parts = {"forgetting": old, "on_new": ~old} if old is not None else {}
-    figures = {name: _difference(spec, truth, incumbent, shown, rows) for name, rows in parts.items()}
-    whole = _difference(spec, truth, incumbent, shown, np.ones(len(truth), bool))
+    figures = {name: _difference(spec, truth, before, after, rows) for name, rows in parts.items()}
+    whole = _difference(spec, truth, before, after, np.ones(len(truth), bool))
     recall = {
-        label: _recall(truth == at, incumbent == at, shown == at, label in known)
+        label: _recall(truth == at, before.classes == at, after.classes == at, label in known)
         for at, label in enumerate(spec.labels)
     }
     found = Incumbent(
@@ -82,13 +84,13 @@ def compare_incumbent(
 
 
 def _difference(
-    spec: TaskSpec, truth: Labels, before: Labels, after: Labels, rows: npt.NDArray[np.bool_]
+    spec: TaskSpec, truth: Labels, before: Answers, after: Answers, rows: npt.NDArray[np.bool_]
 ) -> Figure | None:
     """After minus before on some rows; None where they are too few, or lack the class that the target speaks of."""
     of_class = spec.target.of_class
     if rows.sum() < LEAST_ROWS or (of_class and not (truth[rows] == spec.labels.index(of_class)).any()):
         return None
-    found = task_difference(spec, truth[rows], before[rows], after[rows])
+    found = task_difference(spec, truth[rows], before.take(rows), after.take(rows))
     return Figure(value=found.delta, low=found.low, high=found.high)
 
 
@@ -102,14 +104,17 @@ def _recall(
 
 
 def _in_words(spec: TaskSpec, found: Incumbent) -> str:
+    metric = spec.target.metric
     text = (
-        f"Against version {found.version}, which serves: {wording.difference(found.delta)} in {spec.target.label} on "
-        f"the whole test split"
+        f"Against version {found.version}, which serves: {wording.difference(found.delta, metric)} in "
+        f"{spec.target.label} on the whole test split"
     )
     if found.forgetting is not None:
-        text += f", {wording.difference(found.forgetting)} on the {wording.size(found.old_rows)} that it was tested on"
+        gap = wording.difference(found.forgetting, metric)
+        text += f", {gap} on the {wording.size(found.old_rows)} that it was tested on"
     if found.on_new is not None:
-        text += f", {wording.difference(found.on_new)} on the {wording.size(found.new_rows)} that are new"
+        gap = wording.difference(found.on_new, metric)
+        text += f", {gap} on the {wording.size(found.new_rows)} that are new"
     fresh = [label for label, change in found.recall.items() if change.before is None and change.rows]
     if fresh:
         named = [f"{label} (recall {wording.percent(found.recall[label].after or 0.0)})" for label in fresh]

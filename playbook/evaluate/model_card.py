@@ -136,18 +136,19 @@ def _data(context: ReportInputs) -> str:
     if audit is not None and not audit.skipped:
         rows.append(("likely label errors", f"{audit.suspects:,} of {audit.rows:,} training and validation rows"))
         if audit.curve is not None:
-            gain = wording.difference(audit.curve.gain_of_twice)
+            gain = wording.difference(audit.curve.gain_of_twice, audit.curve.metric)
             rows.append(("twice the rows", f"{audit.curve.verdict}, predicted gain {gain}"))
     return markdown_table(("part", "value"), rows)
 
 
 def _evaluation(context: ReportInputs, evaluation: Evaluation | None) -> str:
+    evaluated = context.spec.target.metric
     rows = [
         (
             row.name,
             wording.score_range(row.test) if row.test else "",
-            wording.difference(row.over_frozen) if row.over_frozen else "",
-            f"{wording.percent(row.validation.value)}" if row.validation else "",
+            wording.difference(row.over_frozen, evaluated) if row.over_frozen else "",
+            wording.amount(row.validation.value, evaluated) if row.validation else "",
         )
         for row in model_comparison(context)
     ]
@@ -157,7 +158,7 @@ def _evaluation(context: ReportInputs, evaluation: Evaluation | None) -> str:
         return f"{CLOSED}\n\n{compared}"
     scores = shown_side(evaluation).scores
     limits = [
-        (limit.label, wording.asked(limit.at_least), wording.score_range(scores[limit.label]))
+        (limit.label, wording.wanted(limit), wording.score_range(scores[limit.label]))
         for limit in context.spec.target.all_limits
     ]
     confidence = wording.percent(evaluation.confidence, 0)
@@ -193,7 +194,12 @@ def _failures(evaluation: Evaluation) -> str:
         parts.append(markdown_text(evaluation.slices.text))
     if evaluation.slices.figures:
         rows = [
-            (f"{one.column}: {one.value}", wording.score_range(one.score), wording.percent(one.rest), one.score.n)
+            (
+                f"{one.column}: {one.value}",
+                wording.score_range(one.score),
+                wording.amount(one.rest, one.score.metric),
+                one.score.n,
+            )
             for one in evaluation.slices.figures[:WORST_SLICES]
         ]
         parts.append(markdown_table(("slice", markdown_text(evaluation.metric), "all other rows", "rows"), rows))
@@ -242,7 +248,10 @@ def _transfer(context: ReportInputs) -> str:
     found = transfer_view(context)
     if found is None:
         return "Not measured."
-    rows = [(name, wording.difference(figure), wording.told(figure)) for name, figure in found.rows]
+    rows = [
+        (name, wording.difference(figure, context.spec.target.metric), wording.told(figure))
+        for name, figure in found.rows
+    ]
     table = markdown_table(("beside", f"ahead by ({found.split})", "so it is"), rows)
     return f"{markdown_text(found.text or found.says)}\n\n{table}"
 

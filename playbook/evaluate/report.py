@@ -69,8 +69,8 @@ def _values(context: ReportInputs) -> dict[str, Any]:
 
 
 _NOTHING_OPENED: dict[str, Any] = {
-    "sides": [], "interval": "", "classes": [], "failing": (), "shown_name": "", "confusions": [], "examples": [],
-    "questions": (), "prices": (), "blockers": [], "speed": [], "production_seen": False,
+    "sides": [], "interval": "", "unit": "", "classes": [], "failing": (), "shown_name": "", "confusions": [],
+    "examples": [], "questions": (), "prices": (), "blockers": [], "speed": [], "production_seen": False,
 }  # fmt: skip
 
 
@@ -81,7 +81,8 @@ def _of_evaluation(context: ReportInputs) -> dict[str, Any]:
     side = shown_side(evaluation)
     return {
         "sides": model_rows(context.spec, evaluation),
-        "interval": wording.interval(*evaluation.interval),
+        "interval": wording.interval(*evaluation.interval, evaluation.metric),
+        "unit": wording.unit(evaluation.metric),
         "classes": class_rows(evaluation),
         "failing": failing_classes(side.per_class),
         "shown_name": "frozen baseline" if shown_name(evaluation) == "baseline" else "candidate",
@@ -109,6 +110,10 @@ def _environment() -> Environment:
         "points": wording.points,
         "signed": wording.signed,
         "asked": wording.asked,
+        "wanted": wording.wanted,
+        "amount": wording.amount,
+        "value": wording.of_score,
+        "ends": wording.ends,
         "margin": wording.margin,
         "duration": wording.duration,
         "money": wording.money,

@@ -58,7 +58,7 @@ def _early_end(context: ReportInputs) -> Headline:
     met, decision = _target_met(context), context.decision
     if met is not None:
         name, score = met
-        reached = f"{score.metric} {wording.against(score.value, context.spec.target.at_least)}, on validation."
+        reached = f"{score.metric} {wording.against(score.value, context.spec.target)}, on validation."
         text = f"{name[:1].upper()}{name[1:]}: {reached} {_saved(decision, name)}"
         title = "by the frozen baseline" if name == FROZEN else "without fine-tuning"
         return Headline("simple", "✓", f"The target is already met {title}", " ".join(text.split()))

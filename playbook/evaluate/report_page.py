@@ -73,7 +73,7 @@ def _details(context: ReportInputs, evaluation: Evaluation) -> dict[PageSection,
 def plots_of(context: ReportInputs) -> dict[str, bytes]:
     """Every plot that has something to show, as SVG, by the name that the templates ask for."""
     drawn: dict[str, bytes] = {}
-    target, metric = context.spec.target.at_least, context.spec.target.label
+    target, metric = context.spec.target.bound, context.spec.target.label
     ledger, evaluation = ledger_rows(context), opened(context)
     split, shown = dots(model_comparison(context))
     if shown:
@@ -111,7 +111,7 @@ def _test_plots(context: ReportInputs, evaluation: Evaluation) -> dict[str, byte
         drawn["silence"] = silence_plot(evaluation.silence)
     if evaluation.slices.figures:
         target = context.spec.target
-        drawn["slices"] = suite_plots.slices_plot(evaluation.slices.figures, target.at_least, target.label)
+        drawn["slices"] = suite_plots.slices_plot(evaluation.slices.figures, target.bound, target.label)
     return drawn
 
 

@@ -18,9 +18,10 @@ from playbook.artifacts import (
     TransferVerdict,
 )
 from playbook.evaluate import wording
-from playbook.evaluate.paired import TOLERANCE
 from playbook.evaluate.report_content import ReportInputs, chosen_rung, opened
 from playbook.evaluate.suite_plots import Dot
+from playbook.spec import Limit
+from playbook.statistics.metric import is_met
 
 ORDER = ("majority", "tfidf", "zero_shot", "frozen", "scratch", "other_base")
 SAYS = {
@@ -43,10 +44,10 @@ class ModelRow:
     over_frozen: Figure | None
     seconds: float | None
 
-    def meets(self, at_least: float) -> bool | None:
-        """Whether it reaches a number, on the test split where that is known; None without a score."""
+    def meets(self, limit: Limit) -> bool | None:
+        """Whether it meets a limit, on the test split where that is known; None without a score."""
         score = self.test or self.validation
-        return None if score is None else score.value >= at_least - TOLERANCE
+        return None if score is None else is_met(limit, score.value)
 
 
 def model_comparison(context: ReportInputs) -> list[ModelRow]:

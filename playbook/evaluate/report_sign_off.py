@@ -101,10 +101,11 @@ def _worth(evaluation: Evaluation) -> tuple[str, ...]:
     if evaluation.candidate is None:
         lines.append("Validation chose the frozen baseline: nothing is added to it.")
     else:
-        low, high = evaluation.interval
+        metric, (low, high) = evaluation.metric, evaluation.interval
+        gain = wording.points(evaluation.delta, metric=metric)
         lines.append(
-            f"The candidate gains {wording.points(evaluation.delta)} of {evaluation.metric} over the frozen baseline "
-            f"({wording.interval(low, high)}); {wording.margin(evaluation.margin)} were asked for."
+            f"The candidate gains {gain} of {metric} over the frozen baseline "
+            f"({wording.interval(low, high, metric)}); {wording.margin(evaluation.margin, metric)} were asked for."
         )
     if evaluation.transfer.minutes_per_point is not None:
         took = wording.duration(60 * evaluation.transfer.minutes_per_point)
@@ -152,7 +153,7 @@ def _holds(evaluation: Evaluation) -> tuple[str, ...]:
         score = evaluation.production
         lines.append(
             f"On {wording.size(score.n)} like those of production: {score.metric} {wording.score_range(score)}, "
-            f"{wording.asked(evaluation.target)} asked."
+            f"{wording.requirement(evaluation.target, evaluation.direction, evaluation.metric)} asked."
         )
     if not production_seen(evaluation):
         lines.append("No rows from production were given, so nothing measured speaks to this; you know the data.")

@@ -35,9 +35,10 @@ from playbook.artifacts import Contender, Figure, Fix, RoundVerdict, Side, Trigg
 from playbook.evaluate import wording
 from playbook.evaluate.incumbent import LEAST_ROWS
 from playbook.evaluate.metrics import Labels
-from playbook.evaluate.paired import TOLERANCE, PairedDifference, meets, paired_difference
 from playbook.evaluate.verdict import Resolution, Verdict, earned, needed_rows, task_difference
-from playbook.spec import TaskSpec
+from playbook.spec import Limit, TaskSpec
+from playbook.statistics.answers import Given, answers_of
+from playbook.statistics.metric import TOLERANCE, PairedDifference, bind, is_met
 from playbook.statistics.sample_size import least_gain, rows_to_label
 
 ON_NEW: tuple[Trigger, ...] = ("metric", "drift", "new_labels")  # answered by a gain on rows that are new
@@ -49,11 +50,11 @@ NAMES = {"candidate": "candidate", "baseline": "frozen baseline"}
 class Serving:
     """The incumbent on the test split: its answers and scores, what it knows, and what asked for a round.
 
-    `answers` has shape (rows,); `old` says which rows its own test split had, None where that is not known.
+    `answers` are as `Metric.value` takes them; `old` says which rows its own test split had, None where that is not known.
     """
 
     version: str
-    answers: Labels
+    answers: Given
     side: Side
     known: tuple[str, ...]  # its classes
     old: npt.NDArray[np.bool_] | None = None
@@ -72,7 +73,7 @@ def round_tolerance(spec: TaskSpec) -> float:
 
 
 def rows_for_round(
-    spec: TaskSpec, truth: Labels, incumbent: Labels, contender: Labels, test_rows: Mapping[str, int]
+    spec: TaskSpec, truth: Labels, incumbent: Given, contender: Given, test_rows: Mapping[str, int]
 ) -> Resolution:
     """Rows that the test split needs to decide a round, judged on validation before it is opened (B2).
 
@@ -83,8 +84,8 @@ def rows_for_round(
     Args:
         spec: the task.
         truth: true classes of validation, shape (rows,).
-        incumbent: answers of the model that serves there, shape (rows,).
-        contender: answers of what validation chose, shape (rows,).
+        incumbent: answers of the model that serves there, as `Metric.value` takes them.
+        contender: answers of what validation chose.
         test_rows: rows of the test split by class; the split stays closed.
     """
     seen = task_difference(spec, truth, incumbent, contender)
@@ -106,7 +107,7 @@ def refuse_round(spec: TaskSpec, version: str, resolution: Resolution) -> tuple[
 
 
 def decide_round(
-    spec: TaskSpec, serving: Serving, truth: Labels, answers: Mapping[str, Labels], sides: Mapping[str, Side]
+    spec: TaskSpec, serving: Serving, truth: Labels, answers: Mapping[str, Given], sides: Mapping[str, Side]
 ) -> tuple[Verdict, RoundVerdict]:
     """What a round ships, by the rule above, in words and as figures.
 
@@ -114,7 +115,7 @@ def decide_round(
         spec: the task.
         serving: the incumbent.
         truth: true classes of the test split, shape (rows,).
-        answers: `baseline`, and `candidate` unless validation chose the frozen baseline; each of shape (rows,).
+        answers: `baseline`, and `candidate` unless validation chose the frozen baseline; each as `Metric.value` takes it.
         sides: their scores.
     """
     names = [name for name in ("candidate", "baseline") if name in answers]
@@ -138,7 +139,7 @@ def decide_round(
     return _replaced(spec, found, taken, over), found
 
 
-def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels, side: Side, name: str) -> Contender:
+def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, side: Side, name: str) -> Contender:
     gain = task_difference(spec, truth, serving.answers, answers)
     parts = {"on_old": serving.old, "on_new": None if serving.old is None else ~serving.old}
     on = {part: _gain_on(spec, serving, truth, answers, rows) for part, rows in parts.items()}
@@ -152,7 +153,8 @@ def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels,
         misses=tuple(
             limit.label
             for limit in spec.target.all_limits
-            if meets(limit, serving.side.scores[limit.label]) and not meets(limit, side.scores[limit.label])
+            if is_met(limit, serving.side.scores[limit.label].value)
+            and not is_met(limit, side.scores[limit.label].value)
         ),
         better=gain.low > 0 and gain.delta >= least - TOLERANCE,
         not_worse=gain.low > -round_tolerance(spec),
@@ -160,7 +162,7 @@ def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels,
 
 
 def _gain_on(
-    spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels, rows: npt.NDArray[np.bool_] | None
+    spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, rows: npt.NDArray[np.bool_] | None
 ) -> Figure | None:
     """Gain over the incumbent on some rows; None where they are too few, or lack the target's class."""
     if rows is None or rows.sum() < LEAST_ROWS:
@@ -168,15 +170,21 @@ def _gain_on(
     of_class = spec.target.of_class
     if of_class is not None and not (truth[rows] == spec.labels.index(of_class)).any():
         return None
-    return _figure(task_difference(spec, truth[rows], serving.answers[rows], answers[rows]))
+    return _figure(
+        task_difference(spec, truth[rows], answers_of(serving.answers).take(rows), answers_of(answers).take(rows))
+    )
 
 
-def _fixes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels, on_new: Figure | None) -> list[Fix]:
+def _fixes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, on_new: Figure | None) -> list[Fix]:
     """What asked for the round and can be answered by a model, each with whether this one answers it."""
     found = []
     for trigger in serving.asked_by:
         if trigger in ON_NEW:
-            text = f"{wording.difference(on_new)} on rows that are new" if on_new else "too few new rows to say"
+            text = (
+                f"{wording.difference(on_new, spec.target.metric)} on rows that are new"
+                if on_new
+                else "too few new rows to say"
+            )
             found.append(Fix(trigger=trigger, fixed=on_new is not None and on_new.low > 0, text=text))
         elif trigger == "new_class":
             found.append(_new_classes(spec, serving, truth, answers))
@@ -188,17 +196,18 @@ def _fixes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels, on_
     return found
 
 
-def _new_classes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Labels) -> Fix:
+def _new_classes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given) -> Fix:
     """Whether every class that the incumbent does not know is found, its gain in recall told from zero."""
     texts, fixed = [], True
     for at, label in enumerate(spec.labels):
         if label in serving.known:
             continue
         rules = spec.evaluation
-        gain = paired_difference(
-            "recall", at, truth, serving.answers, answers, len(spec.labels), rules.confidence, rules.resamples,
-            spec.adaptation.seed,
+        recall = bind(
+            Limit(metric="recall", at_least=0.0, of_class=label), spec.labels, confidence=rules.confidence,
+            resamples=rules.resamples, seed=spec.adaptation.seed,
         )  # fmt: skip
+        gain = recall.difference(truth, serving.answers, answers)
         fixed = fixed and gain.low > 0
         rows = wording.size(int((truth == at).sum()))
         texts.append(f"{label}: recall {wording.percent(gain.delta)} of {rows}")
@@ -214,16 +223,17 @@ def _replaced(spec: TaskSpec, found: RoundVerdict, taken: Contender, over: Paire
     name, version = NAMES[taken.name], found.incumbent
     text = f"Ship the {name} in place of version {version}: {_beside(spec, taken)}"
     if found.why == "better":
-        text += f", where {wording.margin(found.margin)} were asked of a round."
+        text += f", where {wording.margin(found.margin, spec.target.metric)} were asked of a round."
     else:
         text += (
-            f", which is not worse by the tolerance of {wording.margin(found.tolerance)}, and it fixes what asked for "
+            f", which is not worse by the tolerance of {wording.margin(found.tolerance, spec.target.metric)}, and it fixes what asked for "
             f"the round ({_listed(taken.fixes)})."
         )
     if over is not None and taken.name == "baseline":
         text += (
-            f" It is the simpler one: the candidate's gain over it, {wording.points(over.delta)} "
-            f"({wording.interval(over.low, over.high)}), does not earn {wording.margin(spec.target.margin)}."
+            f" It is the simpler one: the candidate's gain over it, "
+            f"{wording.difference(_figure(over), spec.target.metric)}, does not earn "
+            f"{wording.margin(spec.target.margin, spec.target.metric)}."
         )
     return Verdict(taken.name, text, ())
 
@@ -235,7 +245,7 @@ def _kept(spec: TaskSpec, found: RoundVerdict) -> Verdict:
     reasons = [f"the {name} misses {wording.listing(list(first.misses))}, which it meets"] if first.misses else []
     if not first.better:
         reasons.append(
-            f"{_beside(spec, first)}, where {wording.margin(found.margin)} were asked of a round"
+            f"{_beside(spec, first)}, where {wording.margin(found.margin, spec.target.metric)} were asked of a round"
             + (", and it could be worse by more than the tolerance" if not first.not_worse and first.fixes else "")
         )
     open_ones = [fix for fix in first.fixes if not fix.fixed]
@@ -250,11 +260,13 @@ def _kept(spec: TaskSpec, found: RoundVerdict) -> Verdict:
 
 
 def _beside(spec: TaskSpec, one: Contender) -> str:
-    parts = [f"the {NAMES[one.name]} is {wording.difference(one.over)} in {spec.target.label} beside it"]
+    parts = [
+        f"the {NAMES[one.name]} is {wording.difference(one.over, spec.target.metric)} in {spec.target.label} beside it"
+    ]
     if one.on_old is not None:
-        parts.append(f"{wording.difference(one.on_old)} on the rows that it was tested on")
+        parts.append(f"{wording.difference(one.on_old, spec.target.metric)} on the rows that it was tested on")
     if one.on_new is not None:
-        parts.append(f"{wording.difference(one.on_new)} on those that are new")
+        parts.append(f"{wording.difference(one.on_new, spec.target.metric)} on those that are new")
     return ", ".join(parts)
 
 

@@ -30,9 +30,12 @@ import numpy.typing as npt
 from playbook.artifacts import Figure, Shift
 from playbook.data.tables import GROUP, LABEL, TEXT, TIME
 from playbook.evaluate import wording
-from playbook.evaluate.metrics import Floats, Labels, metric_values
-from playbook.evaluate.paired import TOLERANCE, counted_rows, holm, label_cells, wilson
+from playbook.evaluate.metrics import Floats, Labels
+from playbook.evaluate.paired import holm
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import Answers, Given, answers_of, joined
+from playbook.statistics.metric import TOLERANCE, Kinds, Metric, target_metric
+from playbook.statistics.resampling import wilson
 from playbook.statistics.two_samples import p_value, permuted, tell_apart
 
 if TYPE_CHECKING:
@@ -45,13 +48,13 @@ Name = Literal["validation and test", "test and production"]
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows of one origin. `truth` has -1 where a row has no label; `predicted` is None where no model is compared."""
+    """Rows of one origin. `truth` has -1 where a row has no label; `answers` is None where no model is compared."""
 
     features: npt.NDArray[np.floating]  # (rows, width), of the frozen base
     texts: Sequence[str]
     groups: Sequence[str]
     truth: Labels
-    predicted: Labels | None = None
+    answers: Answers | None = None
 
 
 @dataclass(frozen=True)
@@ -70,19 +73,20 @@ class _Pooled:
 
 
 def sample_of(
-    spec: TaskSpec, frame: pd.DataFrame, features: npt.NDArray[np.floating], predicted: Labels | None = None
+    spec: TaskSpec, frame: pd.DataFrame, features: npt.NDArray[np.floating], given: Given | None = None
 ) -> Sample:
     """A prepared table as a sample; an empty label is no label, a row without a group is a group of its own.
 
     Raises:
         ValueError: features or answers for another number of rows.
     """
-    if len(features) != len(frame) or (predicted is not None and len(predicted) != len(frame)):
+    answers = None if given is None else answers_of(given)
+    if len(features) != len(frame) or (answers is not None and len(answers) != len(frame)):
         raise ValueError(f"expected features and answers of {len(frame)} rows, found {len(features)} rows of features")
     number = {label: at for at, label in enumerate(spec.labels)}
     truth = np.array([number.get(label, UNLABELLED) for label in frame[LABEL]], dtype=np.int64)
     groups = [str(group) if group else f"row {at}" for at, group in enumerate(frame[GROUP].fillna(""))]
-    return Sample(features, list(frame[TEXT]), groups, truth, predicted)
+    return Sample(features, list(frame[TEXT]), groups, truth, answers)
 
 
 def latest_rows(frame: pd.DataFrame, share: float) -> npt.NDArray[np.bool_]:
@@ -168,56 +172,52 @@ def _counts(member: npt.NDArray[np.bool_], place: Labels, places: int) -> Floats
 
 def _score(pooled: _Pooled, spec: TaskSpec) -> tuple[Figure, float] | None:
     """Second minus first in the target's metric with its interval, and its two-sided p-value."""
-    if pooled.first.predicted is None or pooled.second.predicted is None:
+    if pooled.first.answers is None or pooled.second.answers is None:
         return None
     known = pooled.truth != UNLABELLED
     member = pooled.member[:, known]
     if not 0 < member[0].sum() < member.shape[1]:
         return None
-    truth, predicted = pooled.truth[known], np.concatenate([pooled.first.predicted, pooled.second.predicted])[known]
-    cells, counts, place = label_cells(truth, predicted)
-    inside = _counts(member, place, len(cells))
-    apart = _metric(spec, cells, inside) - _metric(spec, cells, counts - inside)
+    metric = target_metric(spec)
+    kinds = metric.kinds(pooled.truth[known], joined(pooled.first.answers, pooled.second.answers).take(known))
+    inside = _counts(member, kinds.place, len(kinds.counts))
+    apart = _metric(metric, kinds, inside) - _metric(metric, kinds, kinds.counts - inside)
     if np.isnan(apart[0]):  # a class without a row in one sample: its recall there is unknown, not 0
         return None
-    low, high = _score_interval(spec, cells, place, pooled.group[known], member[0])
+    low, high = _score_interval(spec, kinds, pooled.group[known], member[0])
     value = float(apart[0])
     defined = np.abs(apart[~np.isnan(apart)])  # a permutation that says nothing is no evidence for either side
     return Figure(value=value, low=min(low, value), high=max(high, value)), p_value(defined)
 
 
-def _metric(spec: TaskSpec, cells: Labels, weights: Floats) -> Floats:
-    target = spec.target
-    of_class = None if target.of_class is None else spec.labels.index(target.of_class)
-    return metric_values(target.metric, of_class, cells[:, 0], cells[:, 1], weights, len(spec.labels))
+def _metric(metric: Metric, kinds: Kinds, weights: Floats) -> Floats:
+    return metric.values(kinds.truth, kinds.answers[0], weights)
 
 
-def _score_interval(
-    spec: TaskSpec, cells: Labels, place: Labels, group: Labels, second: npt.NDArray[np.bool_]
-) -> tuple[float, float]:
+def _score_interval(spec: TaskSpec, kinds: Kinds, group: Labels, second: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Percentile interval of a bootstrap over groups, widened to Newcombe's where that one exists and reaches further.
 
     Args:
         spec: the task.
-        cells: distinct (truth, predicted), shape (cells, 2).
-        place: cell of every labelled row, shape (rows,).
+        kinds: of the labelled rows.
         group: group of every labelled row, shape (rows,).
         second: which rows are the second sample's, shape (rows,).
     """
-    rules, drawn = spec.evaluation, []
+    metric, rules, drawn = target_metric(spec), spec.evaluation, []
+    place, cells = kinds.place, len(kinds.counts)
     for side, rows in enumerate((~second, second)):
-        times = _resampled_cells(place[rows], group[rows], len(cells), rules.resamples, spec.adaptation.seed + side)
-        drawn.append(_metric(spec, cells, times))
+        times = _resampled_cells(place[rows], group[rows], cells, rules.resamples, spec.adaptation.seed + side)
+        drawn.append(_metric(metric, kinds, times))
     apart = drawn[1] - drawn[0]
     apart = apart[~np.isnan(apart)]
     tail = (1 - rules.confidence) / 2
     low, high = (float(end) for end in np.quantile(apart, [tail, 1 - tail])) if len(apart) else (-1.0, 1.0)
-    of_class = None if spec.target.of_class is None else spec.labels.index(spec.target.of_class)
-    counted = counted_rows(spec.target.metric, of_class, cells[:, 0], cells[:, 1])
-    if counted is None:
+    found = metric.proportion(kinds.truth, kinds.answers[0].classes)
+    if found is None:
         return low, high
-    sides = np.stack([np.bincount(place[rows], minlength=len(cells)) for rows in (~second, second)])[:, counted]
-    hits = (sides * (cells[:, 0] == cells[:, 1])[counted]).sum(axis=1)
+    counted, hit = found
+    sides = np.stack([np.bincount(place[rows], minlength=cells) for rows in (~second, second)])[:, counted]
+    hits = (sides * hit[counted]).sum(axis=1)
     wide = newcombe((int(hits[0]), int(sides[0].sum())), (int(hits[1]), int(sides[1].sum())), rules.confidence)
     return min(low, wide[0]), max(high, wide[1])
 
@@ -257,7 +257,8 @@ def _in_words(shift: Shift, spec: TaskSpec) -> str:
         facts.append(f"the class mix differs by {100 * shift.class_mix:.1f} points{beyond(shift.class_mix_p_value)}")
     if shift.score is not None:
         way = "lower" if shift.score.value < 0 else "higher"
-        apart = f"{100 * abs(shift.score.value):.1f} points {way}" if round(shift.score.value, 3) else "the same"
+        size = wording.points(abs(shift.score.value), metric=spec.target.metric).lstrip("+")
+        apart = f"{size} {way}" if round(shift.score.value, 3) else "the same"
         facts.append(f"{spec.target.label} is {apart} on {second}{beyond(shift.score_p_value)}")
     if not 0.9 < shift.length_ratio < 1 / 0.9:
         facts.append(f"texts have {shift.length_ratio:.1f} times as many words")

@@ -19,9 +19,12 @@ from playbook.artifacts import SliceFigure, Slices
 from playbook.data.tables import KEPT_PREFIX, TEXT
 from playbook.errors import DataError
 from playbook.evaluate import wording
-from playbook.evaluate.metrics import Labels, metric_value, metric_values
-from playbook.evaluate.paired import TOLERANCE, counted_rows, holm, label_cells, score_with_interval
+from playbook.evaluate.metrics import Labels
+from playbook.evaluate.paired import holm
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import Answers, Given, answers_of
+from playbook.statistics.metric import TOLERANCE, Metric, target_metric
+from playbook.statistics.values import worst_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,30 +40,26 @@ Rows = npt.NDArray[np.bool_]
 class _Answers:
     spec: TaskSpec
     truth: Labels
-    predicted: Labels
-    baseline: Labels | None
+    shown: Answers
+    baseline: Answers | None
     permutations: int = LEAST_PERMUTATIONS
 
     @property
-    def of_class(self) -> int | None:
-        """Number of the class that the target's metric speaks of."""
-        target = self.spec.target
-        return None if target.of_class is None else self.spec.labels.index(target.of_class)
+    def metric(self) -> Metric:
+        """The target's."""
+        return target_metric(self.spec)
 
     def counted(self, rows: Rows) -> Rows:
         """Those of some rows that the target's metric counts."""
-        counted = counted_rows(self.spec.target.metric, self.of_class, self.truth, self.predicted)
-        return rows if counted is None else rows & counted
+        counted = self.metric.proportion(self.truth, self.shown.classes)
+        return rows if counted is None else rows & counted[0]
 
-    def value(self, answers: Labels, rows: Rows) -> float:
+    def value(self, answers: Answers, rows: Rows) -> float:
         """The target's metric of some answers on some rows."""
-        metric, classes = self.spec.target.metric, len(self.spec.labels)
-        return metric_value(metric, self.of_class, self.truth[rows], answers[rows], classes)
+        return self.metric.value(self.truth[rows], answers.take(rows))
 
 
-def slices(
-    spec: TaskSpec, frame: pd.DataFrame, truth: Labels, predicted: Labels, baseline: Labels | None = None
-) -> Slices:
+def slices(spec: TaskSpec, frame: pd.DataFrame, truth: Labels, shown: Given, baseline: Given | None = None) -> Slices:
     """The shown model on every slice of a test split, worst first.
 
     Slices are the values of the columns that `evaluation.slices` names (by default every kept column with 2 to 20
@@ -71,13 +70,13 @@ def slices(
         spec: the task.
         frame: the test split, columns of `playbook.data.tables`.
         truth: true classes, shape (rows,).
-        predicted: answers of the shown model, shape (rows,).
-        baseline: answers of the frozen baseline, shape (rows,), or None where it is the shown model.
+        shown: answers of the shown model, as `Metric.value` takes them.
+        baseline: answers of the frozen baseline, or None where it is the shown model.
 
     Raises:
         DataError: a column that the task file names is not in the frame.
     """
-    answers = _Answers(spec, truth, predicted, baseline)
+    answers = _Answers(spec, truth, answers_of(shown), None if baseline is None else answers_of(baseline))
     looked_at: list[tuple[str, str, Rows]] = []
     left_out = 0
     for column, value, rows in _members(spec, frame):
@@ -91,7 +90,8 @@ def slices(
     found = [_figure(answers, *one) for one in looked_at]
     corrected = holm([p for _, p in found])
     figures = [one.model_copy(update={"p_value": p}) for (one, _), p in zip(found, corrected, strict=True)]
-    figures.sort(key=lambda one: (one.score.value, one.column, one.value))
+    sign = answers.metric.sign
+    figures.sort(key=lambda one: (sign * one.score.value, one.column, one.value))
     return Slices(figures=tuple(figures), left_out=left_out, text=_in_words(spec, figures, left_out))
 
 
@@ -126,48 +126,43 @@ def _length_terciles(words: Sequence[int]) -> Iterator[tuple[str, str, Rows]]:
 
 def _figure(answers: _Answers, column: str, value: str, rows: Rows) -> tuple[SliceFigure, float]:
     """A slice with its uncorrected p-value."""
-    spec = answers.spec
-    score = score_with_interval(
-        spec.target,
-        spec.labels,
-        answers.truth[rows],
-        answers.predicted[rows],
-        confidence=spec.evaluation.confidence,
-        resamples=spec.evaluation.resamples,
-        seed=spec.adaptation.seed,
-    )
     figure = SliceFigure(
         column=column,
         value=value,
-        score=score,
-        rest=answers.value(answers.predicted, ~rows),
+        score=answers.metric.score(answers.truth[rows], answers.shown.take(rows)),
+        rest=answers.value(answers.shown, ~rows),
         baseline=None if answers.baseline is None else answers.value(answers.baseline, rows),
     )
-    proportion = counted_rows(spec.target.metric, answers.of_class, answers.truth, answers.predicted) is not None
+    proportion = answers.metric.proportion(answers.truth, answers.shown.classes) is not None
     return figure, (_fisher if proportion else _permutation)(answers, rows)
 
 
 def _fisher(answers: _Answers, rows: Rows) -> float:
-    """Two-sided p-value of Fisher's exact test: right and wrong answers in the slice and elsewhere."""
+    """Two-sided p-value of Fisher's exact test: hits of the metric and other rows, in the slice and elsewhere."""
     from scipy.stats import fisher_exact
 
-    right = answers.truth == answers.predicted
+    found = answers.metric.proportion(answers.truth, answers.shown.classes)
+    assert found is not None
+    right = found[1]
     inside, outside = answers.counted(rows), answers.counted(~rows)
     table = [[int((right & part).sum()), int((~right & part).sum())] for part in (inside, outside)]
     return float(fisher_exact(table).pvalue)
 
 
 def _permutation(answers: _Answers, rows: Rows) -> float:
-    """Two-sided p-value over random slices of the same size; rows with one (truth, answer) are alike, so counts do."""
-    spec, classes = answers.spec, len(answers.spec.labels)
-    cells, counts, place = label_cells(answers.truth, answers.predicted)
-    inside = np.bincount(place[rows], minlength=len(cells))
-    random = np.random.default_rng(spec.adaptation.seed)
-    drawn = random.multivariate_hypergeometric(counts, int(rows.sum()), size=answers.permutations)
+    """Two-sided p-value over random slices of the same size; rows with one (truth, answer) are alike, so counts do.
+
+    Where the metric needs probabilities, every row is of its own kind.
+    """
+    metric = answers.metric
+    kinds = metric.kinds(answers.truth, answers.shown)
+    inside = np.bincount(kinds.place[rows], minlength=len(kinds.counts))
+    random = np.random.default_rng(answers.spec.adaptation.seed)
+    drawn = random.multivariate_hypergeometric(kinds.counts, int(rows.sum()), size=answers.permutations)
     weights = np.vstack([inside, drawn]).astype(float)
     sides = [
-        np.nan_to_num(metric_values(spec.target.metric, answers.of_class, cells[:, 0], cells[:, 1], side, classes))
-        for side in (weights, counts - weights)
+        np.nan_to_num(metric.values(kinds.truth, kinds.answers[0], side), nan=worst_value(metric.name))
+        for side in (weights, kinds.counts - weights)
     ]
     apart = np.abs(sides[0] - sides[1])
     return float((1 + (apart[1:] >= apart[0] - TOLERANCE).sum()) / (1 + answers.permutations))
@@ -176,8 +171,9 @@ def _permutation(answers: _Answers, rows: Rows) -> float:
 def _in_words(spec: TaskSpec, figures: Sequence[SliceFigure], left_out: int) -> str:
     if not figures:
         return f"No slice has {spec.evaluation.min_slice_rows} rows."
+    metric = target_metric(spec)
     alpha = 1 - spec.evaluation.confidence
-    worse = [one for one in figures if one.p_value < alpha and one.score.value < one.rest]
+    worse = [one for one in figures if one.p_value < alpha and metric.gain(one.score.value, one.rest) > 0]
     tail = f" {wording.size(left_out, 'smaller slice')} left out." if left_out else ""
     if not worse:
         return f"None of {wording.size(len(figures), 'slice')} is worse than the other rows beyond chance.{tail}"
@@ -185,7 +181,7 @@ def _in_words(spec: TaskSpec, figures: Sequence[SliceFigure], left_out: int) -> 
     score = one.score
     others = f", and {len(worse) - 1} more beyond chance" if len(worse) > 1 else ""
     return (
-        f"Worst where {one.column} is {one.value}: {score.metric} {wording.percent(score.value)} "
-        f"({wording.percent(score.low)} to {wording.percent(score.high)}, {wording.size(score.n)}) against "
-        f"{wording.percent(one.rest)} elsewhere{others}, of {wording.size(len(figures), 'slice')} looked at.{tail}"
+        f"Worst where {one.column} is {one.value}: {score.metric} {wording.score_range(score)[:-1]}, "
+        f"{wording.size(score.n)}) against {wording.amount(one.rest, score.metric)} elsewhere{others}, of "
+        f"{wording.size(len(figures), 'slice')} looked at.{tail}"
     )

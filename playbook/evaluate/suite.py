@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from playbook.artifacts import Agreement, BehaviourTest, Blocker, Evaluation
+from playbook.artifacts import Agreement, BehaviourTest, Blocker, Evaluation, Score
 from playbook.evaluate import wording
 from playbook.spec import TaskSpec
 
@@ -43,8 +43,8 @@ def _found(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None) 
     if failed:
         yield Blocker(what="behavioural_tests", text=_failed(failed))
     score = evaluation.production
-    if score is not None and score.high < evaluation.target:
-        yield Blocker(what="production_slice", text=_under_target(evaluation, "the whole interval lies under it"))
+    if score is not None and _wholly_worse(evaluation, score):
+        yield Blocker(what="production_slice", text=_under_target(evaluation, _worse_side(evaluation)))
     for shift in evaluation.shifts:
         if shift.differs and shift.name == "validation and test":
             yield Blocker(what="shifted_test", text=shift.text)
@@ -64,14 +64,13 @@ def headline_warnings(evaluation: Evaluation) -> tuple[str, ...]:
     """Sentences for the report's headline: shifts with their size, production under the target, failed tests."""
     found = [shift.text for shift in evaluation.shifts if shift.differs]
     score = evaluation.production
-    if score is not None and score.value < evaluation.target:
-        reach = (
-            "the whole interval lies under it" if score.high < evaluation.target else "its interval still reaches it"
-        )
+    if score is not None and not _reaches(evaluation, score.value):
+        reach = _worse_side(evaluation) if _wholly_worse(evaluation, score) else "its interval still reaches it"
         found.append(_under_target(evaluation, reach))
     other = evaluation.transfer.over_other_base
     if other is not None and other.high < 0:
-        found.append(f"The runner-up base does better: the candidate is {wording.difference(other)} beside it.")
+        apart = wording.difference(other, evaluation.metric)
+        found.append(f"The runner-up base does better: the candidate is {apart} beside it.")
     failed = [test for test in evaluation.behaviour if not test.passed]
     return (*found, _failed(failed)) if failed else tuple(found)
 
@@ -80,11 +79,24 @@ def _under_target(evaluation: Evaluation, reach: str) -> str:
     score = evaluation.production
     if score is None:
         return ""
+    side = "over" if evaluation.direction == "at_most" else "under"
     return (
-        f"On {wording.size(score.n)} like those of production {score.metric} is {wording.percent(score.value)} "
-        f"({wording.percent(score.low)} to {wording.percent(score.high)}), under the target of "
-        f"{wording.asked(evaluation.target)}; {reach}."
+        f"On {wording.size(score.n)} like those of production {score.metric} is {wording.score_range(score)}, {side} "
+        f"the target of {wording.written(evaluation.target, evaluation.metric)}; {reach}."
     )
+
+
+def _reaches(evaluation: Evaluation, value: float) -> bool:
+    return value <= evaluation.target if evaluation.direction == "at_most" else value >= evaluation.target
+
+
+def _wholly_worse(evaluation: Evaluation, score: Score) -> bool:
+    """Whether not even the better end of the interval reaches the target."""
+    return not _reaches(evaluation, score.low if evaluation.direction == "at_most" else score.high)
+
+
+def _worse_side(evaluation: Evaluation) -> str:
+    return f"the whole interval lies {'over' if evaluation.direction == 'at_most' else 'under'} it"
 
 
 def _failed(tests: list[BehaviourTest]) -> str:

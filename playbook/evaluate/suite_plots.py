@@ -22,6 +22,7 @@ from playbook.evaluate.plots import (
     percent_axis,
     rendered,
 )
+from playbook.spec import lower_is_better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,8 +198,10 @@ def data_curve_plot(curve: LearningCurve, kind: Format = "svg") -> bytes:
             fitted = curve.parameters["a"] - curve.parameters["b"] * along ** -curve.parameters["c"]
             axes.plot(along, fitted, color=BLUE, linewidth=1.6, alpha=0.6, label="fitted law")
         now, gain = scores[-1], curve.gain_of_twice
+        away = np.array([gain.low, gain.value, gain.high])
+        low, middle, high = sorted(now + (-away if lower_is_better(curve.metric) else away))
         axes.errorbar(
-            [2 * curve.rows_now], [now + gain.value], yerr=[[gain.value - gain.low], [gain.high - gain.value]], fmt="D",
+            [2 * curve.rows_now], [middle], yerr=[[middle - low], [high - middle]], fmt="D",
             markerfacecolor="white", color=ORANGE, ecolor=ORANGE, capsize=3, label="predicted for twice the rows",
         )  # fmt: skip
         axes.set_xlim(0, 2.12 * curve.rows_now)

@@ -24,11 +24,12 @@ from playbook.evaluate.paired import (
     TOLERANCE,
     PairedDifference,
     discordance,
-    meets,
-    paired_difference,
 )
-from playbook.spec import Limit, TaskSpec
+from playbook.spec import UNBOUNDED, Limit, TaskSpec
+from playbook.statistics.answers import Given, answers_of
+from playbook.statistics.metric import is_met, target_metric
 from playbook.statistics.sample_size import (
+    OF_ALL_ROWS,
     Demand,
     least_gain,
     missing,
@@ -70,8 +71,8 @@ class Verdict:
 def needed_rows(
     spec: TaskSpec,
     truth: Labels,
-    baseline: Labels,
-    candidate: Labels,
+    baseline: Given,
+    candidate: Given,
     test_rows: Mapping[str, int],
     margin: float | None = None,
 ) -> Resolution:
@@ -92,41 +93,36 @@ def needed_rows(
     """
     target, rules, margin = spec.target, spec.evaluation, margin if margin is not None else spec.target.margin
     available = sum(test_rows.values())
-    apart = discordance(truth, baseline, candidate)
-    power = f"{wording.percent(rules.power, 0)} chance that a true gain of {wording.margin(margin)} ships"
-    if target.metric == "accuracy":
+    first, second = answers_of(baseline).classes, answers_of(candidate).classes
+    apart = discordance(truth, first, second)
+    asked = wording.margin(margin, target.metric)
+    power = f"{wording.percent(rules.power, 0)} chance that a true gain of {asked} ships"
+    if target.metric in OF_ALL_ROWS:
         needed = rows_needed(margin, apart, rules.confidence, rules.power)
         return Resolution(
             needed, available, apart, f"{power}, the models differing on {wording.percent(apart)} of rows"
         )
     if target.metric == "recall" and target.of_class is not None:
         own = truth == spec.labels.index(target.of_class)
-        apart = discordance(truth[own], baseline[own], candidate[own])
+        apart = discordance(truth[own], first[own], second[own])
         in_class = rows_needed(margin, apart, rules.confidence, rules.power)
         share = test_rows.get(target.of_class, 0) / max(available, 1) or max(float(own.mean()), 1 / max(len(truth), 1))
         how = f"{power} needs {wording.size(in_class)} of {target.of_class}, {wording.percent(share)} of the split"
         return Resolution(math.ceil(in_class / share - TOLERANCE), available, apart, how)
     difference = task_difference(spec, truth, baseline, candidate)
     reach = (two_sided_z(rules.confidence) + NormalDist().inv_cdf(rules.power)) * difference.standard_error
-    least = rows_needed(margin, 0.0, rules.confidence, rules.power)
+    least = 1 if target.metric in UNBOUNDED else rows_needed(margin, 0.0, rules.confidence, rules.power)
     needed = max(math.ceil(len(truth) * (max(reach, 0.0) / margin) ** 2), least)
     return Resolution(needed, available, apart, f"{power}, scaled from the paired error on validation (approximate)")
 
 
-def task_difference(spec: TaskSpec, truth: Labels, baseline: Labels, candidate: Labels) -> PairedDifference:
-    """Candidate minus baseline in the target's metric, with the confidence, resamples and seed of the task file."""
-    target, rules = spec.target, spec.evaluation
-    return paired_difference(
-        target.metric,
-        None if target.of_class is None else spec.labels.index(target.of_class),
-        truth,
-        baseline,
-        candidate,
-        len(spec.labels),
-        rules.confidence,
-        rules.resamples,
-        spec.adaptation.seed,
-    )
+def task_difference(spec: TaskSpec, truth: Labels, baseline: Given, candidate: Given) -> PairedDifference:
+    """Gain of the candidate in the target's metric, with the confidence, resamples and seed of the task file."""
+    return target_metric(spec).difference(truth, baseline, candidate)
+
+
+def _margin(spec: TaskSpec) -> str:
+    return wording.margin(spec.target.margin, spec.target.metric)
 
 
 def least_resolution(spec: TaskSpec, test_rows: Mapping[str, int]) -> Resolution:
@@ -150,7 +146,7 @@ def refuse(spec: TaskSpec, resolution: Resolution) -> Verdict:
     rows, where = rows_to_label(spec, short)
     text = (
         f"No answer yet: {wording.size(resolution.available)} in the test split cannot show the gain of "
-        f"{wording.margin(spec.target.margin)} that was asked for; {wording.size(resolution.needed)} would do "
+        f"{_margin(spec)} that was asked for; {wording.size(resolution.needed)} would do "
         f"({resolution.how}). The test split stays closed."
     )
     steps = (
@@ -194,27 +190,27 @@ def decide(
 
 def missed(spec: TaskSpec, side: Side) -> tuple[Limit, ...]:
     """Limits that a model does not reach on the test split."""
-    return tuple(limit for limit in spec.target.all_limits if not meets(limit, side.scores[limit.label]))
+    return tuple(limit for limit in spec.target.all_limits if not is_met(limit, side.scores[limit.label].value))
 
 
 def _only_baseline(spec: TaskSpec, baseline: Side) -> Verdict:
     target, gaps = spec.target, missed(spec, baseline)
     why = "Nothing that was tried beyond the frozen base was kept, so no gain is claimed."
     if not gaps:
-        reached = wording.against(baseline.scores[target.label].value, target.at_least)
+        reached = wording.against(baseline.scores[target.label].value, target)
         return Verdict("baseline", f"Ship the frozen baseline: {target.label} {reached}, every limit met. {why}", ())
     text = f"Ship nothing: the frozen baseline misses {wording.misses(gaps, baseline.scores)}. {why}"
     return Verdict("nothing", text, ())
 
 
 def _two_models(spec: TaskSpec, baseline: Side, candidate: Side, gain: PairedDifference) -> Verdict:
-    label, asked = spec.target.label, spec.target.at_least
+    target, label = spec.target, spec.target.label
     held, gaps, base_gaps = _gain_text(spec, gain), missed(spec, candidate), missed(spec, baseline)
     if not gaps and earned(spec, gain):
-        reached = wording.against(candidate.scores[label].value, asked)
+        reached = wording.against(candidate.scores[label].value, target)
         return Verdict("candidate", f"Ship the candidate: {label} {reached}, every limit met. {held}", ())
     if not base_gaps:
-        reached = wording.against(baseline.scores[label].value, asked)
+        reached = wording.against(baseline.scores[label].value, target)
         other = f" The candidate misses {wording.misses(gaps, candidate.scores)}." if gaps else ""
         text = f"Ship the simpler frozen baseline: {label} {reached}, every limit met. {held}{other}"
         return Verdict("baseline", text, ())
@@ -225,7 +221,7 @@ def _two_models(spec: TaskSpec, baseline: Side, candidate: Side, gain: PairedDif
         )
         return Verdict("nothing", text, _unearned(spec, gain))
     better, name, open_gaps = (candidate, "candidate", gaps)
-    if baseline.scores[label].value > candidate.scores[label].value:
+    if target_metric(spec).gain(candidate.scores[label].value, baseline.scores[label].value) > 0:
         better, name, open_gaps = (baseline, "frozen baseline", base_gaps)
     text = f"Ship nothing: the better model, the {name}, misses {wording.misses(open_gaps, better.scores)}. {held}"
     return Verdict("nothing", text, ())
@@ -242,20 +238,23 @@ def earned(spec: TaskSpec, gain: PairedDifference) -> bool:
 
 
 def _gain_text(spec: TaskSpec, gain: PairedDifference) -> str:
-    interval = f"{wording.percent(spec.evaluation.confidence, 0)} interval {wording.interval(gain.low, gain.high)}"
+    metric, asked = spec.target.metric, _margin(spec)
+    interval = (
+        f"{wording.percent(spec.evaluation.confidence, 0)} interval {wording.interval(gain.low, gain.high, metric)}"
+    )
     margin, least = spec.target.margin, smallest_gain(spec, gain)
     if gain.delta >= margin - TOLERANCE:
-        compared = f"reaches the margin of {wording.margin(margin)}"
+        compared = f"reaches the margin of {asked}"
     elif gain.delta >= least - TOLERANCE:
         cases = f"{100 * spec.evaluation.power:.0f} of 100"
         compared = (
-            f"is under the margin of {wording.margin(margin)} but within its reach: from {wording.points(least)} on a "
+            f"is under the margin of {asked} but within its reach: from {wording.points(least, metric=metric)} on a "
             f"gain ships here, so that a true gain of the margin ships in {cases} cases"
         )
     else:
-        compared = f"is under the margin of {wording.margin(margin)}; {wording.points(least)} would ship here"
+        compared = f"is under the margin of {asked}; {wording.points(least, metric=metric)} would ship here"
     zero = "excludes" if gain.low > 0 else "lies wholly below" if gain.high < 0 else "includes"
-    figure = wording.beside(gain.delta, margin)
+    figure = wording.beside(gain.delta, margin, metric)
     return f"The candidate's gain over the frozen baseline, {figure}, {compared}; the {interval} {zero} zero."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from playbook.artifacts import Figure, Path, Score
-from playbook.spec import Limit
+from playbook.spec import BUDGETS, Direction, Limit
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -11,52 +11,105 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def points(value: float, digits: int = 1) -> str:
-    """A difference of fractions in percentage points, with its sign, for example `+2.3 points`."""
-    written = signed(value, digits)
+NATS = ("log_loss",)  # metrics that are no fractions; figures of all others are written as per cent and points
+
+
+def _in_nats(metric: str) -> bool:
+    return metric.partition(" of ")[0] in NATS
+
+
+def amount(value: float, metric: str, digits: int = 1) -> str:
+    """A value of a metric, given by its name or label: `91.2 %`, `0.412` (nats), `48.2 ms`, `91.3 MB`."""
+    if _in_nats(metric):
+        return f"{value:.{digits + 2}f}"
+    if metric == "latency_p95_ms":
+        return f"{value:,.{digits}f} ms"
+    if metric in ("size_mb", "memory_mb"):
+        return f"{value:,.{digits}f} MB"
+    return percent(value, digits)
+
+
+def points(value: float, digits: int = 1, metric: str = "") -> str:
+    """A difference of fractions in percentage points, with its sign, for example `+2.3 points`; of log loss in nats."""
+    written = signed(value, digits, metric)
+    if _in_nats(metric):
+        return f"{written} nats"
     return f"{written} point{'' if written[1:] == '1' else 's'}"
 
 
-def signed(value: float, digits: int = 1) -> str:
+def signed(value: float, digits: int = 1, metric: str = "") -> str:
     """As `points`, without the unit; zero has a plus."""
+    if _in_nats(metric):
+        return f"{round(value, digits + 2) + 0.0:+.{digits + 2}f}".replace("-", "−")
     return f"{round(100 * value, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
-def interval(low: float, high: float) -> str:
+def interval(low: float, high: float, metric: str = "") -> str:
     """An interval of differences in points, for example `+0.4 to +3.1`, never rounding an end to zero."""
-    digits = next((d for d in (1, 2, 3) if all(not end or round(100 * end, d) for end in (low, high))), 1)
-    return f"{signed(low, digits)} to {signed(high, digits)}"
+    scale = 1 if _in_nats(metric) else 100
+    further = 2 if _in_nats(metric) else 0
+    digits = next((d for d in (1, 2, 3) if all(not end or round(scale * end, d + further) for end in (low, high))), 1)
+    return f"{signed(low, digits, metric)} to {signed(high, digits, metric)}"
 
 
-def beside(value: float, limit: float) -> str:
+def beside(value: float, limit: float, metric: str = "") -> str:
     """A difference in points with as many digits as it takes to tell it from a limit, unless they are equal."""
     equal = abs(value - limit) < 1e-9
-    digits = 1 if equal else next((d for d in range(1, 5) if signed(value, d) != signed(limit, d)), 1)
-    return points(value, digits)
+    differ = (d for d in range(1, 5) if signed(value, d, metric) != signed(limit, d, metric))
+    return points(value, 1 if equal else next(differ, 1), metric)
 
 
 def asked(limit: float) -> str:
-    """A limit as it was written, without digits that nobody wrote, for example `85 %`."""
+    """A fraction as it was written, without digits that nobody wrote, for example `85 %`."""
     return f"{round(100 * limit, 6):g} %"
 
 
-def margin(value: float) -> str:
-    """A margin as it was written, for example `2 points`."""
+def unit(metric: str) -> str:
+    """What differences of a metric are counted in."""
+    return "nats" if _in_nats(metric) else "points"
+
+
+def wanted(limit: Limit) -> str:
+    """What a limit asks for as it was written: `85 %`, `at most 2 %`, `at most 0.4`, `at most 50 ms`."""
+    return requirement(limit.bound, limit.direction, limit.metric)
+
+
+def requirement(value: float, direction: Direction, metric: str) -> str:
+    """As `wanted`, from the number, its side and the metric's name or label."""
+    return f"at most {written(value, metric)}" if direction == "at_most" else written(value, metric)
+
+
+def written(value: float, metric: str) -> str:
+    """A number of a metric, given by its name or label, without digits that nobody wrote: `85 %`, `0.4`, `50 ms`."""
+    if _in_nats(metric):
+        return f"{value:g}"
+    unit = {"latency_p95_ms": "ms", "size_mb": "MB", "memory_mb": "MB"}.get(metric)
+    return f"{value:g} {unit}" if unit else asked(value)
+
+
+def margin(value: float, metric: str = "") -> str:
+    """A margin as it was written, for example `2 points`, or `0.02 nats` of log loss."""
+    if _in_nats(metric):
+        return f"{value:g} nats"
     written = f"{round(100 * value, 6):g}"
     return f"{written} point{'' if written == '1' else 's'}"
 
 
-def against(value: float, limit: float) -> str:
+def against(value: float, limit: Limit) -> str:
     """A value beside its limit, with as many digits as it takes to tell them apart."""
-    digits = next((d for d in range(1, 5) if percent(value, d) != percent(limit, d)), 1)
-    short = limit - value
-    tail = f", {100 * short:.{digits}f} points short" if short > 0 else ""
-    return f"{percent(value, digits)} against {asked(limit)} asked{tail}"
+    name, asks = limit.metric, limit.bound
+    digits = next((d for d in range(1, 5) if amount(value, name, d) != amount(asks, name, d)), 1)
+    short = asks - value if limit.direction == "at_least" else value - asks
+    away = "short" if limit.direction == "at_least" else "over"
+    fraction = not limit.is_budget and not _in_nats(name)
+    gap = f"{100 * short:.{digits}f} points" if fraction else amount(short, name, digits)
+    tail = f", {gap} {away}" if short > 0 else ""
+    return f"{amount(value, name, digits)} against {wanted(limit)} asked{tail}"
 
 
 def misses(limits: tuple[Limit, ...], scores: dict[str, Score]) -> str:
     """Every missed limit with how far it is missed, separated by semicolons."""
-    return "; ".join(f"{limit.label} {against(scores[limit.label].value, limit.at_least)}" for limit in limits)
+    return "; ".join(f"{limit.label} {against(scores[limit.label].value, limit)}" for limit in limits)
 
 
 def listing(names: list[str], most: int = 3) -> str:
@@ -101,12 +154,26 @@ def model_name(name: str) -> str:
 
 def score_range(score: Score) -> str:
     """Value and interval of a score, for example `91.2 % (89.0 % to 93.1 %)`."""
-    return f"{percent(score.value)} ({percent(score.low)} to {percent(score.high)})"
+    inside = ends(score)
+    return f"{of_score(score)} ({inside})" if inside else of_score(score)
 
 
-def difference(figure: Figure) -> str:
-    """A difference of fractions with its interval, for example `+2.3 points (+0.4 to +4.2)`."""
-    return f"{points(figure.value)} ({interval(figure.low, figure.high)})"
+def of_score(score: Score) -> str:
+    """Value of a score in the unit of its metric."""
+    return amount(score.value, score.metric)
+
+
+def ends(found: Score | Figure) -> str:
+    """The interval of a score in the unit of its metric, or of a fraction; empty where it was measured once."""
+    metric = found.metric if isinstance(found, Score) else ""
+    if metric in BUDGETS:
+        return ""
+    return f"{amount(found.low, metric)} to {amount(found.high, metric)}"
+
+
+def difference(figure: Figure, metric: str = "") -> str:
+    """A difference with its interval, for example `+2.3 points (+0.4 to +4.2)`; of log loss in nats."""
+    return f"{points(figure.value, metric=metric)} ({interval(figure.low, figure.high, metric)})"
 
 
 def told(figure: Figure) -> str:

@@ -14,7 +14,8 @@ estimates, and show that without assumptions none can work. The assumptions here
 
 The interval is the percentile interval of a bootstrap over the rows of the window and those of the reference, so it has
 the chance in the window and what is not known of the calibration. It speaks of the rows that the window is drawn from,
-and it does not cover a broken assumption: look at the drift figures beside it.
+and it does not cover a broken assumption: look at the drift figures beside it. Of ROC-AUC, average precision and log
+loss no estimate is made.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from playbook.artifacts import Figure
 from playbook.evaluate.calibration import scaled
 from playbook.evaluate.metrics import Floats
 from playbook.operate.reference import Reference, checked_probabilities
-from playbook.spec import TaskSpec
+from playbook.spec import NEED_PROBABILITIES, TaskSpec
 
 ASSUMPTIONS = (
     "Production asks other questions than the reference at most; the right answer to a question is the same (covariate "
@@ -53,8 +54,11 @@ def estimate_metric(spec: TaskSpec, reference: Reference, probabilities: Probabi
         seed: of the bootstrap.
 
     Raises:
-        ValueError: no rows, probabilities that do not fit, or a target that speaks of a class the model does not know.
+        ValueError: no rows, probabilities that do not fit, a target of a class that the model does not know, or of a
+            metric that cannot be estimated (`NEED_PROBABILITIES`).
     """
+    if spec.target.metric in NEED_PROBABILITIES:
+        raise ValueError(f"{spec.target.metric} cannot be estimated without labels")
     checked_probabilities(probabilities, len(probabilities), len(reference.labels))
     if not len(probabilities):
         raise ValueError("expected a window with at least one row, found none")
@@ -102,8 +106,12 @@ def _of_counts(kind: _Kind, counts: Floats) -> Floats:
     """The metric from hits, true rows and answers of every class, shape (resamples,); definitions as in `metrics`."""
     metric, of_class = kind
     hits, support, claimed = np.split(counts, 3, axis=1)
-    if metric == "accuracy":
+    if metric in ("accuracy", "micro_f1"):
         found: Floats = hits.sum(axis=1) / support.sum(axis=1)
+        return found
+    if metric == "false_positive_rate":
+        others = support.sum(axis=1, keepdims=True) - support
+        found = np.divide(claimed - hits, others, out=np.ones_like(hits), where=others > 0)[:, of_class]
         return found
     below = {"recall": support, "balanced_accuracy": support, "precision": claimed}.get(metric, support + claimed)
     above = hits if metric in ("recall", "balanced_accuracy", "precision") else 2 * hits

@@ -56,7 +56,12 @@ def _slices(evaluation: Evaluation) -> str:
     if not found.figures:
         return markdown_text(found.text) or "No slice was measured: the task file names none (evaluation.slices)."
     rows = [
-        (f"{one.column}: {one.value}", wording.score_range(one.score), wording.percent(one.rest), one.score.n)
+        (
+            f"{one.column}: {one.value}",
+            wording.score_range(one.score),
+            wording.amount(one.rest, evaluation.metric),
+            one.score.n,
+        )
         for one in found.figures[:WORST]
     ]
     table = markdown_table(("slice", markdown_text(evaluation.metric), "all other rows", "rows"), rows)

@@ -170,12 +170,13 @@ def _triggers(given: HandoffInputs) -> str:
 
     spec = given.task.spec
     plan, target = spec.retraining, spec.target
-    below = plan.metric_below if plan.metric_below is not None else target.at_least
+    below = plan.metric_below if plan.metric_below is not None else target.bound
+    side = "above" if target.direction == "at_most" else "below"
     drift = f"alarms in {plan.drift.alarms} of the last {plan.drift.windows} windows" if plan.drift else "never"
     drift += f", each with p at most {sure_enough(spec):.2g}" if plan.drift else ""
     differs = "never" if plan.metric_differs is None else f"by more than {plan.metric_differs:g}"
     rows = [
-        ("metric", f"{target.label}: the live interval lies wholly below {below:g}"),
+        ("metric", f"{target.label}: the live interval lies wholly {side} {below:g}"),
         ("live metric and test differ", differs),
         ("drift", drift),
         ("new labels", f"{plan.new_labels} rows" if plan.new_labels is not None else "never"),

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from playbook.artifacts import Score
-from playbook.evaluate.metrics import Floats, metric_values
-from playbook.evaluate.paired import label_cells, resample_weights, score_with_interval, wilson
-from playbook.spec import Limit, TaskSpec
+from playbook.spec import TaskSpec
+from playbook.statistics.answers import Answers
+from playbook.statistics.metric import Metric, bind
+from playbook.statistics.resampling import wilson
 
 Numbers = npt.NDArray[np.int64]
 
 
 def live_metric(
-    spec: TaskSpec, truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str] | None = None
-) -> tuple[Score, dict[str, Score]]:
+    spec: TaskSpec,
+    truth: Sequence[str],
+    predicted: Sequence[str],
+    labels: Sequence[str] | None = None,
+    probabilities: npt.NDArray[np.floating[Any]] | None = None,
+) -> tuple[Score | None, dict[str, Score]]:
     """The target's metric on rows with outcomes, and recall by true label, with intervals as in the evaluation.
 
     A row whose true label is no class of the model is a wrong answer: it counts in accuracy, and against the precision
-    and F1 of the class that was answered. Its label has its own recall, which is 0. Means over classes (macro F1,
-    balanced accuracy) are over the model's classes alone, or one row with a strange label would cost a whole class.
+    and F1 of the class that was answered; it is one of the rest in ROC-AUC and average precision. Its label has its own
+    recall, which is 0. Means over classes (macro F1, balanced accuracy, ROC-AUC and average precision of no class) are
+    over the model's classes alone, or one row with a strange label would cost a whole class; log loss leaves such rows
+    out, or one of them would be infinite.
 
     Args:
         spec: the task; target, `evaluation` and the seed are used.
         truth: true labels, any text.
         predicted: the model's answers.
         labels: the model's classes; those of the task file if not given.
+        probabilities: of the same rows, shape (rows, classes of the model), where they are known.
+
+    Returns:
+        The score, None where the target needs probabilities and none are known or no row is left; and the recalls.
 
     Raises:
         ValueError: no rows, or lists of different lengths.
@@ -41,35 +53,31 @@ def live_metric(
     number = {name: at for at, name in enumerate(names)}
     known = np.array([number[label] for label in truth], np.int64)
     answered = np.array([number[label] for label in predicted], np.int64)
-    return _score(spec, names, len(own), known, answered), _recalls(spec, names, known, answered)
+    score = _score(_metric(spec, names, len(own)), known, answered, probabilities)
+    return score, _recalls(spec, names, known, answered)
 
 
-def _score(spec: TaskSpec, names: tuple[str, ...], own: int, truth: Numbers, predicted: Numbers) -> Score:
-    rules, target = spec.evaluation, spec.target
-    limit = Limit(metric=target.metric, at_least=target.at_least, of_class=target.of_class)
-    if target.metric not in ("macro_f1", "balanced_accuracy"):
-        return score_with_interval(
-            limit, names, truth, predicted,
-            confidence=rules.confidence, resamples=rules.resamples, seed=spec.adaptation.seed,
-        )  # fmt: skip
-    cells, counts, _ = label_cells(truth, predicted)
-    weights = np.vstack([counts.astype(float), resample_weights(counts, rules.resamples, spec.adaptation.seed)])
-    drawn = _mean_of_classes(target.metric, own, cells, weights, len(names))
-    value, tail = float(np.nan_to_num(drawn[0])), 50 * (1 - rules.confidence)
-    defined = drawn[1:][~np.isnan(drawn[1:])]
-    low, high = np.percentile(defined, [tail, 100 - tail]) if len(defined) else (0.0, 1.0)
-    return Score(
-        metric=limit.label, value=value, low=min(float(low), value), high=max(float(high), value), n=len(truth)
-    )
+def _metric(spec: TaskSpec, names: tuple[str, ...], own: int) -> Metric:
+    rules = spec.evaluation
+    return bind(
+        spec.target, names, confidence=rules.confidence, resamples=rules.resamples, seed=spec.adaptation.seed,
+        averaged=own,
+    )  # fmt: skip
 
 
-def _mean_of_classes(metric: str, own: int, cells: Numbers, weights: Floats, classes: int) -> Floats:
-    """Mean F1 or recall of the model's classes for every weighting; a class that is not there is left out."""
-    of_one = "f1" if metric == "macro_f1" else "recall"
-    each = np.array([metric_values(of_one, at, cells[:, 0], cells[:, 1], weights, classes) for at in range(own)])
-    defined = ~np.isnan(each)
-    total: Floats = np.where(defined, each, 0.0).sum(axis=0)
-    return np.divide(total, defined.sum(axis=0), out=np.full(len(total), np.nan), where=defined.any(axis=0))
+def _score(
+    metric: Metric, truth: Numbers, predicted: Numbers, probabilities: npt.NDArray[np.floating[Any]] | None
+) -> Score | None:
+    if not metric.needs_probabilities:
+        return metric.score(truth, predicted)
+    if probabilities is None:
+        return None
+    strange = np.zeros((len(truth), len(metric.labels) - probabilities.shape[1]))
+    answers = Answers(predicted, np.hstack([probabilities, strange]))
+    if metric.name == "log_loss":
+        rows = truth < probabilities.shape[1]
+        truth, answers = truth[rows], answers.take(rows)
+    return metric.score(truth, answers) if len(truth) else None
 
 
 def _recalls(spec: TaskSpec, names: tuple[str, ...], truth: Numbers, predicted: Numbers) -> dict[str, Score]:

@@ -106,10 +106,16 @@ def alarm_since(content: MonitoringContent) -> str:
 
 def _fallen(content: MonitoringContent, last: Drift) -> str:
     asked = content.spec.retraining.metric_below
-    threshold = content.spec.target.at_least if asked is None else asked
-    if last.live is None or last.live.high >= threshold:
+    target = content.spec.target
+    threshold = target.bound if asked is None else asked
+    if last.live is None:
         return ""
-    return f"Live {last.live.metric} is {wording.score_range(last.live)}, all of it below {wording.asked(threshold)}."
+    worse = last.live.low > threshold if target.direction == "at_most" else last.live.high < threshold
+    if not worse:
+        return ""
+    side = "above" if target.direction == "at_most" else "below"
+    limit = wording.written(threshold, target.metric)
+    return f"Live {last.live.metric} is {wording.score_range(last.live)}, all of it {side} {limit}."
 
 
 def _steps(content: MonitoringContent) -> tuple[str, ...]:

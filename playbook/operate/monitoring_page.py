@@ -111,7 +111,10 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "percent": wording.percent,
-        "asked": wording.asked,
+        "wanted": wording.wanted,
+        "amount": wording.amount,
+        "value": wording.of_score,
+        "ends": wording.ends,
         "size": wording.size,
         "figure_words": figure_words,
         "short": short_words,

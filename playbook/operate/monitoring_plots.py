@@ -167,11 +167,11 @@ def _metric(axes: Axes, content: MonitoringContent) -> None:
     )
     _band(axes, days, [drift.live for drift in content.days], BLUE, "live, on rows with outcomes")
     axes.axhline(
-        target.at_least,
+        target.bound,
         color=GREEN,
         linestyle=(0, (5, 3)),
         linewidth=1.4,
-        label=f"target {wording.asked(target.at_least)}",
+        label=f"target {wording.wanted(target)}",
     )
     percent_axis(axes.yaxis)
     axes.grid(axis="y")

@@ -158,11 +158,12 @@ def _p_value(drift: Drift) -> float:
 
 def _metric(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
     rules, score = spec.retraining, _live(facts)
-    threshold = rules.metric_below if rules.metric_below is not None else spec.target.at_least
+    threshold = rules.metric_below if rules.metric_below is not None else spec.target.bound
     if score is None:
         return False, "too few outcomes"
     low, high = _daily(spec, score)
-    return high < threshold, f"{_in_figures(score, low, high)}, threshold {threshold:g}"
+    worse = low > threshold if spec.target.direction == "at_most" else high < threshold
+    return worse, f"{_in_figures(score, low, high)}, threshold {threshold:g}"
 
 
 def _metric_differs(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:

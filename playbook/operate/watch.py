@@ -12,7 +12,7 @@ from playbook.operate.drift import FIGURES, ROWS_PER_DAY, Judge, Probabilities, 
 from playbook.operate.estimate import estimate_metric
 from playbook.operate.figures import RowFigures
 from playbook.operate.live import live_metric
-from playbook.spec import TaskSpec
+from playbook.spec import NEED_PROBABILITIES, TaskSpec
 
 SILENT = "silent_answers"  # shown, and no part of the alarm
 FIGURE_WORDS = {
@@ -50,6 +50,7 @@ def window_drift(
     *,
     truth: Sequence[str] = (),
     predicted: Sequence[str] = (),
+    outcome_probabilities: Probabilities | None = None,
     counts: Sequence[int] = (),
     silent: Sequence[bool] = (),
     model_version: str = "",
@@ -64,6 +65,7 @@ def window_drift(
         probabilities: the model's answers to them as logged, shape (rows, classes of the reference).
         truth: true labels of the rows with outcomes.
         predicted: the answers to those rows.
+        outcome_probabilities: of those rows, shape (rows with outcomes, classes of the reference), where known.
         counts: rows of each day of the log, oldest first, up to and with `day`.
         silent: of every row, whether a person was asked; shown where the task file or a row has any of that.
         model_version: of the model that serves.
@@ -75,7 +77,7 @@ def window_drift(
     seed = date.fromisoformat(day).toordinal()
     rows = 0 if window is None else len(window)
     per_day = rows_per_day(counts, rules.window_days, rules, seed) if counts else None
-    live, recalls = _live(spec, truth, predicted, judge.reference.labels)
+    live, recalls = _live(spec, truth, predicted, judge.reference.labels, outcome_probabilities)
     common = {
         "task": spec.task, "day": day, "rows": rows, "false_alarm_rate": rules.false_alarm_rate,
         "live": live, "live_per_class": recalls, "model_version": model_version,
@@ -97,14 +99,16 @@ def window_drift(
             "figures": (*figures, *beside),
             "detectable": seen,
             "estimate": estimate_of(spec, judge, probabilities),
-            "text": described(figures, rows, judge.most_rows, seen),
+            "text": described(figures, rows, judge.most_rows, seen) + _no_estimate(spec),
         }
     )
 
 
 def estimate_of(spec: TaskSpec, judge: Judge, probabilities: Probabilities) -> Figure | None:
-    """The estimated metric; None where the target speaks of a class that the model does not know yet."""
+    """The estimated metric; None where it cannot be estimated without labels, or the model does not know its class."""
     of_class = spec.target.of_class
+    if spec.target.metric in NEED_PROBABILITIES:
+        return None
     if of_class is not None and of_class not in judge.reference.labels:
         return None
     return estimate_metric(spec, judge.reference, probabilities, spec.adaptation.seed)
@@ -131,6 +135,12 @@ def described(figures: Sequence[DriftFigure], rows: int, most_rows: int, seen: f
     return f"{said}{cut} {_could_see(seen)}"
 
 
+def _no_estimate(spec: TaskSpec) -> str:
+    if spec.target.metric not in NEED_PROBABILITIES:
+        return ""
+    return f" {spec.target.label} cannot be estimated without labels; it is measured once outcomes arrive."
+
+
 def _could_see(seen: float | None) -> str:
     if seen is None:
         return "At this size not even 60 % of rows of an unknown kind would be seen four times in five."
@@ -138,8 +148,12 @@ def _could_see(seen: float | None) -> str:
 
 
 def _live(
-    spec: TaskSpec, truth: Sequence[str], predicted: Sequence[str], labels: tuple[str, ...]
+    spec: TaskSpec,
+    truth: Sequence[str],
+    predicted: Sequence[str],
+    labels: tuple[str, ...],
+    probabilities: Probabilities | None,
 ) -> tuple[Score | None, dict[str, Score]]:
     if len(truth) < spec.monitoring.min_outcomes:
         return None, {}
-    return live_metric(spec, truth, predicted, labels)
+    return live_metric(spec, truth, predicted, labels, probabilities)

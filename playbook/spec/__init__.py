@@ -11,24 +11,49 @@ from playbook.spec.decision import DecisionAnswers, Prices
 from playbook.spec.evaluation import Evaluation, RegressionBudget
 from playbook.spec.package import Package
 from playbook.spec.production import AskAPerson, DriftTrigger, Monitoring, Redaction, Refresh, Retraining, Serving
-from playbook.spec.section import PER_CLASS_METRICS, SPLITS, Fraction, MetricName, Section, Sha256, Split
+from playbook.spec.section import (
+    BUDGETS,
+    LOWER_IS_BETTER,
+    METRICS,
+    NEED_PROBABILITIES,
+    PER_CLASS_METRICS,
+    RANKING_METRICS,
+    SPLITS,
+    UNBOUNDED,
+    BudgetName,
+    Direction,
+    Fraction,
+    MetricName,
+    Section,
+    Sha256,
+    Split,
+    lower_is_better,
+)
 from playbook.spec.sign_off import SignOff
 from playbook.spec.target import Limit, Owners, Target
 from playbook.spec.task import TaskSpec
 
 __all__ = [
+    "BUDGETS",
+    "LOWER_IS_BETTER",
+    "METRICS",
+    "NEED_PROBABILITIES",
     "PER_CLASS_METRICS",
+    "RANKING_METRICS",
     "SPLITS",
+    "UNBOUNDED",
     "Accumulated",
     "Adaptation",
     "AskAPerson",
     "BakeOff",
     "Base",
     "Budget",
+    "BudgetName",
     "Columns",
     "Controls",
     "Data",
     "DecisionAnswers",
+    "Direction",
     "DriftTrigger",
     "Evaluation",
     "Fraction",
@@ -55,4 +80,5 @@ __all__ = [
     "Splits",
     "Target",
     "TaskSpec",
+    "lower_is_better",
 ]

@@ -106,8 +106,11 @@ class Refresh(Section):
 class Retraining(Section):
     """When a model goes back to Play 3 (6.5). A trigger that is left out (null or false) never fires."""
 
-    metric_below: Fraction | None = Field(
-        None, description="The live metric's whole interval lies below this; the target's `at_least` if not given."
+    metric_below: float | None = Field(
+        None,
+        ge=0,
+        description="The live metric's whole interval is worse than this: below it, or above it where the target has "
+        "`at_most`; the target's own number if not given.",
     )
     metric_differs: Fraction | None = Field(
         None,

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from playbook.spec import Limit, TaskSpec
+from playbook.spec import UNBOUNDED, Limit, TaskSpec
 
 OF_ALL_ROWS = ("accuracy", "micro_f1")
 OF_A_CLASS = ("recall", "precision", "f1")  # a perfect model predicts the rows of the class, so that they count for all
@@ -111,7 +111,8 @@ def demands(spec: TaskSpec, test_rows: Mapping[str, int]) -> tuple[Demand, ...]:
         test_rows: rows of the test split by class; the split stays closed.
     """
     target, rules = spec.target, spec.evaluation
-    gain = rows_needed(target.margin, 0.0, rules.confidence, rules.power)
+    fraction = target.metric not in UNBOUNDED  # a gain of log loss needs no row on which one model alone is right
+    gain = rows_needed(target.margin, 0.0, rules.confidence, rules.power) if fraction else 1
     chance = f"a gain of {_points(target.margin)} in {target.label} is seen in {rules.power:.0%} of cases"
     own = target.of_class if target.metric == "recall" else None
     found = [_demand(test_rows, own, gain, chance)]
@@ -127,7 +128,7 @@ def rows_for(limit: Limit, confidence: float) -> int | None:
     """Rows (of its class, where it has one) that a limit needs; None where no such bound is known for its metric."""
     if limit.metric not in (*OF_ALL_ROWS, *OF_A_CLASS):
         return None
-    return rows_to_show(limit.at_least, confidence)
+    return rows_to_show(limit.bound, confidence)
 
 
 def missing(spec: TaskSpec, test_rows: Mapping[str, int]) -> Demand | None:

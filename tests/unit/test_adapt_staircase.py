@@ -84,7 +84,7 @@ def test_the_decision_is_about_the_committed_metric() -> None:
 
 def test_answers_are_read_by_label_and_column() -> None:
     truth, predicted = read_answers(predictions([True, True, False]), ("billing", "delivery"))
-    assert truth.tolist() == [1, 0, 1] and predicted.tolist() == [1, 0, 0]
+    assert truth.tolist() == [1, 0, 1] and predicted.classes.tolist() == [1, 0, 0]
 
 
 def score(value: float) -> Score:

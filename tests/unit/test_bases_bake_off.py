@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from adapt_samples import LABELS, pairs
+from metric_samples import paired_difference
 from report_samples import PIN, spec_for
 from tiny_base import tiny_spec, write_tiny_base
 
@@ -22,8 +23,9 @@ from playbook.bases.choice import Standing, choose
 from playbook.bases.latency import Footprint
 from playbook.bases.table import bake_off_table
 from playbook.errors import PinMismatch
-from playbook.evaluate.paired import paired_difference, score_with_interval
 from playbook.spec import BakeOff, Base, Budget, TaskSpec
+from playbook.statistics.answers import answers_of
+from playbook.statistics.metric import bind
 
 TRUTH = np.arange(200) % 2
 FOOTPRINT = Footprint(
@@ -49,11 +51,9 @@ def _spec(base: Base | None = None, *alternatives: Base, **rules: Any) -> TaskSp
 def _standing(spec: TaskSpec, place: int, wrong: list[int], **figures: Any) -> Standing:
     predicted = TRUTH.copy()
     predicted[wrong] = 1 - predicted[wrong]
-    score = score_with_interval(
-        spec.target.all_limits[0], spec.labels, TRUTH, predicted, confidence=0.95, resamples=500, seed=1
-    )
+    score = bind(spec.target, spec.labels, resamples=500, seed=1).score(TRUTH, predicted)
     known = {"relevance": "general", "tokens_per_word": 1.2, "latency_ms": 5.0, **figures}
-    return Standing(place=place, name=f"base{place}", score=score, predicted=predicted, **known)
+    return Standing(place=place, name=f"base{place}", score=score, answers=answers_of(predicted), **known)
 
 
 def test_the_best_score_wins_where_it_is_clearly_ahead() -> None:
@@ -63,7 +63,7 @@ def test_the_best_score_wins_where_it_is_clearly_ahead() -> None:
     choice = choose(spec, TRUTH, [ahead, behind])
     assert choice.order == (0, 1)
     assert "base0 has the best probe score, accuracy 0.9500" in choice.why
-    difference = paired_difference("accuracy", None, TRUTH, behind.predicted, ahead.predicted, 2, seed=13)
+    difference = paired_difference("accuracy", None, TRUTH, behind.answers, ahead.answers, 2, seed=13)
     errors = difference.delta / difference.standard_error
     assert (
         f"base1 follows with 0.7500 ({errors:.2f} paired standard errors behind), which is no close call" in choice.why

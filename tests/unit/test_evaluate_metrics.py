@@ -4,9 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from metric_samples import metric_value
 from sklearn import metrics as sk
 
-from playbook.evaluate.metrics import confusion, metric_value, metric_values, per_class
+from playbook.evaluate.metrics import confusion, per_class
+from playbook.statistics.values import metric_values
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 ANSWER = np.array([0, 0, 1, 1, 0, 2])
@@ -83,6 +85,7 @@ def test_a_resample_without_the_class_is_marked() -> None:
         ("auc", None, ANSWER, "unknown metric 'auc'"),
         ("recall", None, ANSWER, "of_class goes with"),
         ("accuracy", 1, ANSWER, "of_class goes with"),
+        ("roc_auc", 1, ANSWER, "roc_auc is computed from probabilities"),
         ("recall", 3, ANSWER, "not between 0 and 2"),
         ("accuracy", None, ANSWER[:-1], "one length"),
         ("accuracy", None, ANSWER + 1, "labels from 1 to 3"),
@@ -90,7 +93,7 @@ def test_a_resample_without_the_class_is_marked() -> None:
 )
 def test_misuse_says_what_was_expected(metric: str, of_class: int | None, answer: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        metric_value(metric, of_class, TRUTH, answer, 3)
+        metric_values(metric, of_class, TRUTH, answer, np.ones((1, len(TRUTH))), 3)
 
 
 def test_confusion_and_figures_per_class() -> None:

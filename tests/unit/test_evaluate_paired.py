@@ -6,18 +6,11 @@ import time
 import numpy as np
 import numpy.typing as npt
 import pytest
+from metric_samples import limit_of, metric_of, paired_difference
 
 from playbook.artifacts import Score
-from playbook.evaluate.paired import (
-    discordance,
-    discordant_rows,
-    meets,
-    paired_difference,
-    score_with_interval,
-    standard_error,
-    wilson,
-)
-from playbook.spec import Limit
+from playbook.evaluate.paired import discordance, wilson
+from playbook.statistics.metric import bind
 
 Labels = npt.NDArray[np.int64]
 
@@ -40,10 +33,7 @@ def test_wilson_against_published_values() -> None:
 
 def test_score_of_recall_counts_rows_of_its_class() -> None:
     truth, answer = np.array([0] * 80 + [1] * 20), np.array([0] * 80 + [1] * 15 + [0] * 5)
-    found = score_with_interval(
-        Limit(metric="recall", at_least=0.5, of_class="b"), ("a", "b"), truth, answer,
-        confidence=0.95, resamples=200, seed=1,
-    )  # fmt: skip
+    found = bind(limit_of("recall", "b"), ("a", "b"), resamples=200, seed=1).score(truth, answer)
     assert (found.metric, found.value, found.n) == ("recall of b", 0.75, 100)
     assert (found.low, found.high) == wilson(15, 20, 0.95)
 
@@ -51,10 +41,7 @@ def test_score_of_recall_counts_rows_of_its_class() -> None:
 @pytest.mark.parametrize("metric", ["macro_f1", "balanced_accuracy"])
 def test_score_of_other_metrics_is_bracketed_and_repeatable(metric: str) -> None:
     truth, _, answer = pair(np.random.default_rng(1), 300, 0.1, 0.05)
-    limit = Limit.model_validate({"metric": metric, "at_least": 0.5})
-    runs = [
-        score_with_interval(limit, ("a", "b"), truth, answer, confidence=0.95, resamples=500, seed=4) for _ in range(2)
-    ]
+    runs = [metric_of(metric, resamples=500, seed=4).score(truth, answer) for _ in range(2)]
     assert runs[0] == runs[1]
     assert runs[0].low < runs[0].value < runs[0].high
     assert runs[0].high - runs[0].low == pytest.approx(4 * math.sqrt(0.16 / 300), rel=0.35)
@@ -105,13 +92,13 @@ def test_discordance() -> None:
 
 
 def test_meeting_a_limit_with_room_to_spare() -> None:
-    limit = Limit(metric="accuracy", at_least=0.85)
+    metric = metric_of("accuracy", bound=0.85)
     score = Score(metric="accuracy", value=0.87, low=0.87 - 1.959964 * 0.015, high=0.9, n=500)
-    assert standard_error(score, 0.95) == pytest.approx(0.015, abs=1e-6)
-    assert meets(limit, score)
-    assert meets(limit, score, 1.0)
-    assert not meets(limit, score, 1.5)
-    assert meets(Limit(metric="accuracy", at_least=0.3), score.model_copy(update={"value": 0.1 + 0.2 - 1e-12}))
+    assert metric.standard_error(score) == pytest.approx(0.015, abs=1e-6)
+    assert metric.met(score)
+    assert metric.met(score, 1.0)
+    assert not metric.met(score, 1.5)
+    assert metric_of("accuracy", bound=0.3).met(score.model_copy(update={"value": 0.1 + 0.2 - 1e-12}))
 
 
 def test_banking_sized_difference_is_quick() -> None:
@@ -137,7 +124,7 @@ def test_under_six_discordant_rows_include_zero_whatever_the_metric(metric: str,
             first[:changed] = 1
         found = paired_difference(metric, of_class, truth, first, truth, 2)
         assert found.delta > 0
-        assert discordant_rows(metric, of_class, truth, first, truth) == changed
+        assert metric_of(metric, of_class).discordant(truth, first, truth) == changed
         assert (found.low > 0) == claims, (metric, changed, found)
 
 
@@ -145,9 +132,9 @@ def test_discordant_rows_are_those_that_the_metric_counts() -> None:
     truth = np.array([0, 0, 1, 1, 2, 2])
     first = np.array([0, 1, 1, 0, 2, 0])
     second = np.array([0, 2, 0, 1, 1, 1])
-    assert discordant_rows("accuracy", None, truth, first, second) == 3  # rows 2, 3 and 4
-    assert discordant_rows("recall", 1, truth, first, second) == 2  # rows 2 and 3
-    assert discordant_rows("f1", 1, truth, first, second) == 5  # all on which one of them alone says 1
+    assert metric_of("accuracy", None, 3).discordant(truth, first, second) == 3  # rows 2, 3 and 4
+    assert metric_of("recall", 1, 3).discordant(truth, first, second) == 2  # rows 2 and 3
+    assert metric_of("f1", 1, 3).discordant(truth, first, second) == 5  # all on which one of them alone says 1
 
 
 def test_balanced_accuracy_is_as_unsure_as_its_smallest_class() -> None:

@@ -11,6 +11,7 @@ from playbook.artifacts import Figure
 from playbook.evaluate import shift
 from playbook.evaluate.shift import Sample, compare_inputs, latest_rows, newcombe, sample_of
 from playbook.spec import TaskSpec
+from playbook.statistics.answers import answers_of
 
 WIDTH = 12
 
@@ -32,12 +33,12 @@ def customers(random: np.random.Generator, count: int, moved: float = 0.0, accur
     easy = random.random(count)[owner] * 0.5 + random.random(len(owner)) * 0.5
     predicted = np.where(easy < accuracy, truth, (truth + 1) % 5)
     names = [f"{random.integers(10**9)}-{number}" for number in range(count)]
-    return Sample(features, ["some words here"] * len(owner), [names[at] for at in owner], truth, predicted)
+    return Sample(features, ["some words here"] * len(owner), [names[at] for at in owner], truth, answers_of(predicted))
 
 
 def ungrouped(sample: Sample) -> Sample:
     groups = [f"{group} {at}" for at, group in enumerate(sample.groups)]
-    return Sample(sample.features, sample.texts, groups, sample.truth, sample.predicted)
+    return Sample(sample.features, sample.texts, groups, sample.truth, sample.answers)
 
 
 def test_false_alarms_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +65,7 @@ def test_customers_with_rows_in_both_samples_raise_no_more_alarms(monkeypatch: p
         late = random.random(len(drawn.texts)) < 0.3
         parts = [
             Sample(drawn.features[part], ["word"] * int(part.sum()), list(np.array(drawn.groups)[part]),
-                   drawn.truth[part], drawn.predicted[part] if drawn.predicted is not None else None)
+                   drawn.truth[part], drawn.answers.take(part) if drawn.answers is not None else None)
             for part in (~late, late)
         ]  # fmt: skip
         alarms += compare_inputs("test and production", parts[0], parts[1], spec).differs
@@ -107,7 +108,7 @@ def test_a_lower_score_is_seen_and_said() -> None:
     first, second = customers(random, 80, accuracy=0.9), customers(random, 80, accuracy=0.5)
     found = compare_inputs("test and production", first, second, spec)
     assert found.score is not None
-    values = [float(np.mean(sample.truth == sample.predicted)) for sample in (first, second)]
+    values = [float(np.mean(sample.truth == sample.answers.classes)) for sample in (first, second)]
     assert found.score.value == pytest.approx(values[1] - values[0])
     assert found.score.low < found.score.value < found.score.high < 0
     assert found.score_p_value == pytest.approx(0.001)
@@ -128,7 +129,7 @@ def test_rows_without_labels_are_compared_by_their_inputs_alone() -> None:
     random = np.random.default_rng(7)
     first, second = customers(random, 20), customers(random, 20)
     blank = Sample(second.features, ["a much longer text of eight words here"] * len(second.texts), second.groups,
-                   np.full(len(second.texts), -1), second.predicted)  # fmt: skip
+                   np.full(len(second.texts), -1), second.answers)  # fmt: skip
     found = compare_inputs("test and production", first, blank, spec_with())
     assert (found.class_mix, found.class_mix_p_value, found.score, found.score_p_value) == (None, None, None, None)
     assert found.length_ratio == pytest.approx(8 / 3)
@@ -181,7 +182,7 @@ def test_the_same_samples_give_the_same_answer() -> None:
 def answered(truth: list[int], predicted: list[int]) -> Sample:
     rows = len(truth)
     groups = [f"{truth}{predicted} {at}" for at in range(rows)]
-    return Sample(np.zeros((rows, 2)), ["a word"] * rows, groups, np.array(truth), np.array(predicted))
+    return Sample(np.zeros((rows, 2)), ["a word"] * rows, groups, np.array(truth), answers_of(np.array(predicted)))
 
 
 @pytest.mark.parametrize("metric", ["recall", "f1"])

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from metric_samples import metric_value
 from report_samples import ORDINARY, spec_for
 from scipy.stats import fisher_exact
 
 from playbook.errors import DataError
-from playbook.evaluate.metrics import metric_value
 from playbook.evaluate.paired import holm
 from playbook.evaluate.slices import slices
 from playbook.spec import TaskSpec

@@ -308,7 +308,7 @@ def test_the_interval_covers_the_expected_gain() -> None:
 
         inputs, labels = fresh(rows, seed)
         given = CurveRows(inputs, labels, np.arange(rows), np.arange(0))
-        return float((_predicted(given, replace(rules(), l2=6 / rows), given.train, held) == truth).mean())
+        return float((_predicted(given, replace(rules(), l2=6 / rows), given.train, held).classes == truth).mean())
 
     expected = np.mean([accuracy(600, 50 + at) - accuracy(300, 150 + at) for at in range(10)])
     hits = 0

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 from drift_samples import LABELS, drawn_truth, reference, rows
+from metric_samples import metric_value
 from report_samples import spec_for
 
-from playbook.evaluate.metrics import metric_value
 from playbook.evaluate.paired import wilson
 from playbook.operate.drift import Judge
 from playbook.operate.estimate import estimate_metric

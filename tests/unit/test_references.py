@@ -37,7 +37,7 @@ def test_the_majority_class_is_counted_by_hand() -> None:
     found = fit_references(spec, train, validation)
     most = train["label"].value_counts().idxmax()
     assert found.scores["majority"].value == (validation["label"] == most).mean()
-    assert set(found.predictions["majority"].tolist()) == {spec.labels.index(most)}
+    assert set(found.answers["majority"].classes.tolist()) == {spec.labels.index(most)}
 
 
 def test_words_beat_the_majority(found: References) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from metric_samples import paired_difference
 from report_samples import ORDINARY, score, spec_for
 
 from playbook.artifacts import Side
-from playbook.evaluate.paired import paired_difference
 from playbook.evaluate.verdict import decide
 from playbook.statistics.sample_size import least_gain, rows_needed, rows_to_show
 

@@ -49,7 +49,7 @@ colour: blue
 FAULTS = [
     (1, "task", '"My Task"'),
     (2, "question", "10 characters"),
-    (4, "target.metric", "'accuracy', 'macro_f1'"),
+    (4, "target.metric", "'accuracy', 'balanced_accuracy'"),
     (5, "target.at_least", "less than or equal to 1"),
     (3, "target.margin", "missing"),
     (6, "owners.model", "an e-mail address or team:name"),
@@ -97,7 +97,10 @@ def test_all_faults_are_reported_together_with_line_and_field(tmp_path: Path) ->
     [
         ({"target": {"metric": "recall", "at_least": 0.8, "margin": 0.1}}, "of_class is required"),
         ({"target": {"metric": "f1", "of_class": "x", "at_least": 0.8, "margin": 0.1}}, "'x' is none of data.classes"),
-        ({"target": {"metric": "accuracy", "of_class": "billing", "at_least": 0.8, "margin": 0.1}}, "only for them"),
+        (
+            {"target": {"metric": "accuracy", "of_class": "billing", "at_least": 0.8, "margin": 0.1}},
+            "and for nothing else",
+        ),
         ({"base": {"sha256": "0" * 64, "licence": "MIT"}}, "exactly one of hub, folder and package"),
         ({"base": {"hub": "a/b", "sha256": "0" * 64, "licence": "MIT"}}, "40 hex digits"),
         ({"target": {"metric": "accuracy", "at_least": float("nan"), "margin": 0.1}}, "finite number"),

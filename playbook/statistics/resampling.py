@@ -1,0 +1,59 @@
+"""Bootstrap over rows, and intervals of proportions.
+
+- Rows with the same (truth, answers) are exchangeable, so a resample of classes is one multinomial draw over these
+  cells: the same distribution, a hundredth of the work (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
+  chapter 13).
+- Wilson score interval of a proportion: Wilson, JASA 22 (1927) 209-212.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from playbook.statistics.sample_size import two_sided_z
+from playbook.statistics.values import Floats, Labels
+
+Cells = npt.NDArray[np.int64]
+
+
+def wilson(hits: int, n: int, confidence: float) -> tuple[float, float]:
+    """Wilson score interval of a proportion of `hits` in `n` rows; (0, 1) where there is no row."""
+    if n == 0:
+        return 0.0, 1.0
+    z, p = two_sided_z(confidence), hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, min(centre - half, p)), min(1.0, max(centre + half, p))
+
+
+def resample_weights(counts: Cells, resamples: int, seed: int) -> Floats:
+    """Bootstrap multiplicities of cells that hold `counts` rows each, shape (resamples, cells)."""
+    total = int(counts.sum())
+    if total == 0:
+        return np.zeros((resamples, len(counts)))
+    return np.random.default_rng(seed).multinomial(total, counts / total, size=resamples).astype(float)
+
+
+def label_cells(*columns: Labels) -> tuple[Cells, Cells, Cells]:
+    """Distinct rows of some label columns, shape (cells, columns), how many rows each stands for, and each row's cell.
+
+    Raises:
+        ValueError: columns of different lengths.
+    """
+    shapes = {column.shape for column in columns}
+    if len(shapes) != 1:
+        raise ValueError(f"expected label arrays of one length, found shapes {sorted(shapes)}")
+    cells, place, counts = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True, return_counts=True)
+    return cells.astype(np.int64), counts.astype(np.int64), place.reshape(-1).astype(np.int64)
+
+
+def percentiles(drawn: Floats, confidence: float, unknown: tuple[float, float]) -> tuple[float, float]:
+    """Percentile interval of what is not NaN; `unknown` where everything is."""
+    known = drawn[~np.isnan(drawn)]
+    if not len(known):
+        return unknown
+    low, high = np.quantile(known, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return float(low), float(high)
