@@ -50,7 +50,8 @@ NAMES = {"candidate": "candidate", "baseline": "frozen baseline"}
 class Serving:
     """The incumbent on the test split: its answers and scores, what it knows, and what asked for a round.
 
-    `answers` are as `Metric.value` takes them; `old` says which rows its own test split had, None where that is not known.
+    `answers` are as `Metric.value` takes them; `old` says which rows its own test split had, None where that is not
+    known.
     """
 
     version: str
@@ -115,7 +116,7 @@ def decide_round(
         spec: the task.
         serving: the incumbent.
         truth: true classes of the test split, shape (rows,).
-        answers: `baseline`, and `candidate` unless validation chose the frozen baseline; each as `Metric.value` takes it.
+        answers: `baseline`, and `candidate` unless validation chose the frozen baseline; as `Metric.value` takes them.
         sides: their scores.
     """
     names = [name for name in ("candidate", "baseline") if name in answers]
@@ -226,8 +227,8 @@ def _replaced(spec: TaskSpec, found: RoundVerdict, taken: Contender, over: Paire
         text += f", where {wording.margin(found.margin, spec.target.metric)} were asked of a round."
     else:
         text += (
-            f", which is not worse by the tolerance of {wording.margin(found.tolerance, spec.target.metric)}, and it fixes what asked for "
-            f"the round ({_listed(taken.fixes)})."
+            f", which is not worse by the tolerance of {wording.margin(found.tolerance, spec.target.metric)}, and it "
+            f"fixes what asked for the round ({_listed(taken.fixes)})."
         )
     if over is not None and taken.name == "baseline":
         text += (
