@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Processes that share the tests, a file at a time in the order of the folders: long files first, quick ones last. Three
-# keep two cores busy, as many tests wait for services.
+# Processes that share the tests, a file at a time: long files first, quick ones last. Three keep two cores busy, as many
+# tests wait for services.
 WORKERS ?= 3
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
@@ -30,8 +30,8 @@ demo: $(READY) ## Run the sample task: from data to a registered model
 year: $(READY) ## Replay the sample task in production: drift, retraining, promotion
 	$(BIN)/python -m pipelines.year
 
-test: $(READY) ## Run all tests
-	$(BIN)/python -m pytest $(SPREAD)
+test: $(READY) ## Run all tests, in a random order that the first lines name
+	.ci/in-memory $(BIN)/python -m pytest $(SPREAD)
 
 proofs: $(READY) ## Run the slow proofs, on real data
 	PLAYBOOK_THREADS=2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m proof

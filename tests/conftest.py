@@ -1,8 +1,14 @@
-"""What all tests share: telemetry off, unpickling refused, one thread, an environment of their own."""
+"""What all tests share: telemetry off, unpickling refused, one thread, an environment of their own, a random order.
+
+Each run shuffles files, and tests within a file, by a seed that its first lines name; `--order=SEED` repeats it and
+`--order=written` shuffles nothing. Tests of a file marked `story` keep their order, as one installation lives through
+them.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,19 +27,69 @@ for name in ("DATABASE", "DAGSTER_DATABASE", "PREDICTION_LOG", "DECISION_LOG", "
     os.environ.pop(f"PLAYBOOK_{name}", None)
 
 
+WRITTEN = "written"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--order", metavar="SEED", help=f"seed of the tests' order, or {WRITTEN!r} (default: a new seed)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed before other processes start, which are given this one's options."""
+    if config.option.order is None:
+        config.option.order = str(random.SystemRandom().randrange(10**6))
+    elif config.option.order != WRITTEN and not config.option.order.isdigit():
+        raise pytest.UsageError(f"--order: expected a number or {WRITTEN!r}, found {config.option.order!r}")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"order of tests: --order={config.option.order}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shuffle files, then tests within each file.
+
+    Where several processes share the files, long ones still come first, so that none is alone at the end.
+    """
+    if config.option.order == WRITTEN:
+        return
+    chance = random.Random(int(config.option.order))  # noqa: S311
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    order = sorted(files)
+    chance.shuffle(order)
+    if hasattr(config, "workerinput"):
+        order.sort(key=lambda path: path.parent.name == "unit")
+    for path in order:
+        if not files[path][0].get_closest_marker("story"):
+            chance.shuffle(files[path])
+    items[:] = [item for path in order for item in files[path]]
+
+
 @pytest.fixture(autouse=True)
 def own_environment() -> Iterator[None]:
     """What a test leaves in the environment, such as the database that a run names, is not there for the next one."""
     before = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    folder = Path.cwd()
     yield
     for name in os.environ.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:
         del os.environ[name]
     os.environ.update(before)
+    os.chdir(folder)
 
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without runs, to be copied by whoever needs a tracking store of their own."""
+    """An MLflow database without runs, to be copied by whoever needs a tracking store of their own.
+
+    Processes that share the tests share it: making one is safe for any number of them at once.
+    """
     from play_runs import empty_database
 
-    return empty_database(tmp_path_factory.mktemp("database"))
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "empty-database"
+    folder.mkdir(exist_ok=True)
+    return empty_database(folder)

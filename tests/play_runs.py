@@ -89,7 +89,11 @@ class Place:
         return load_task(self.file)
 
     def run(self, *arguments: str) -> Ended:
-        """`playbook run` in this process: the same command without seconds of imports."""
+        """`playbook run` in this process."""
+        return self.do("run", str(self.file), "--json", *arguments)
+
+    def do(self, *arguments: str) -> Ended:
+        """A command in this process: the same as in one of its own, without seconds of imports."""
         from click.testing import CliRunner
 
         from playbook.cli import main
@@ -99,7 +103,7 @@ class Place:
                 patch.delenv(name, raising=False)
             patch.setenv("PLAYBOOK_HOME", str(self.folder / "home"))
             patch.setenv("PLAYBOOK_THREADS", "1")
-            done = CliRunner().invoke(main, ["run", str(self.file), "--json", *arguments])
+            done = CliRunner().invoke(main, arguments)
             os.environ.pop("DAGSTER_HOME", None)  # a run names its own
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
@@ -150,7 +154,7 @@ class Place:
 
 
 def empty_database(folder: Path) -> Path:
-    """An MLflow database without runs; copied, it spares each installation the seconds that making one takes."""
+    """An MLflow database without runs, made by whichever process comes first."""
     from resources.tracking import Tracking
 
     path = folder / "mlflow.db"
@@ -158,12 +162,21 @@ def empty_database(folder: Path) -> Path:
     return path
 
 
+def copy_database(database: Path, home: Path) -> None:
+    """Give an installation a copy of an empty MLflow database: making or upgrading one takes seconds.
+
+    The file beside it says that the schema is the installed MLflow's; without it, the copy would be upgraded.
+    """
+    (home / "mlflow").mkdir(parents=True)
+    for name in (database.name, f"{database.name}.schema"):
+        shutil.copyfile(database.with_name(name), home / "mlflow" / name)
+
+
 def make_place(
     folder: Path, database: Path, rows: Mapping[str, list[dict[str, str]]] | None = None, **adaptation: Any
 ) -> Place:
     """An installation with a tiny base and either one file of rows or the team's own files."""
-    (folder / "home" / "mlflow").mkdir(parents=True)
-    shutil.copyfile(database, folder / "home" / "mlflow" / "mlflow.db")
+    copy_database(database, folder / "home")
     write_tiny_base(folder / "base")
     tables = rows or {"path": pairs(900, 1)}
     source = {}

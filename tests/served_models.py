@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from data_samples import task_document
+from play_runs import copy_database
 from tiny_base import write_tiny_base, write_tiny_weights
 
 from playbook.operate.parity import check_parity
@@ -76,9 +76,7 @@ class ServedPlace:
 
 def served_place(folder: Path, database: Path, serving: Mapping[str, Any] | None = None) -> ServedPlace:
     """An installation without models; `database` is an empty one of MLflow."""
-    (folder / "home" / "mlflow").mkdir(parents=True)
-    for name in (database.name, f"{database.name}.schema"):
-        shutil.copyfile(database.with_name(name), folder / "home" / "mlflow" / name)
+    copy_database(database, folder / "home")
     document = {**task_document({"path": "rows.csv"}), "serving": dict(serving or {})}
     path = folder / "sample.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

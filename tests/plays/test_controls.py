@@ -18,7 +18,10 @@ from playbook.artifacts import BaseSelection, Candidate, Controls
 from playbook.plays import BASE, CANDIDATE, CONTROLS, DATASET, EVALUATION, asset_kinds
 from playbook.taskfile import load_task
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
+pytestmark = [
+    pytest.mark.story,
+    pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning"),
+]
 RUNS = ("scratch", "other_base", "seed_14")
 
 

@@ -17,6 +17,7 @@ from play_runs import Ended, Place, make_place
 
 from playbook.settings import settings
 
+pytestmark = pytest.mark.story
 TRAINED = ("frozen_baseline", "rung_1", "rung_2")
 CONTRACT: dict[str, tuple[str, ...]] = {
     "task": (), "state": (), "dataset": ("version", "hash", "rows"), "target": ("metric", "value"),
@@ -85,7 +86,7 @@ def test_what_is_packaged_answers_with_the_reported_temperature(finished: tuple[
 def test_show_says_the_same_and_runs_nothing(finished: tuple[Place, Ended]) -> None:
     place, ended = finished
     before = {name: artifact.digest for name, artifact in place.current().items()}
-    shown = place.command("show", str(place.file), "--json")
+    shown = place.do("show", str(place.file), "--json")
     assert shown.code == 0 and shown.err == ""
     extra = {"run_id", "wall_seconds"}
     first = {name: value for name, value in ended.status.items() if name not in extra}

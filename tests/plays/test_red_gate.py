@@ -72,7 +72,7 @@ def test_a_fault_in_the_data_stops_all_modelling(place: Place, fault: object, ch
         assert "epoch" not in red.err and "head with L2" not in red.err
         nothing_trained(place, attempts)
 
-        shown = place.command("show", str(place.file))
+        shown = place.do("show", str(place.file))
         assert "STOPPED BY THE GATE: nothing was trained" in shown.out and check in shown.out and named in shown.out
 
         for asset in TRAINING:  # a later run of one asset alone, in which Dagster's blocking checks do not run

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from play_runs import copy_database
 from release_samples import LABELS, approve, binding, last, make_release
 
 from playbook.decide.log import DecisionLog
@@ -20,8 +21,9 @@ from resources.tracking import Tracking
 
 
 @pytest.fixture(scope="module")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+def tracking(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Tracking:
     home = tmp_path_factory.mktemp("home")
+    copy_database(database, home)
     return Tracking(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}", home)
 
 

@@ -16,7 +16,10 @@ from playbook.operate.rounds import last_round, pending_triggers
 from playbook.taskfile import load_task
 from resources.world import World
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
+pytestmark = [
+    pytest.mark.story,
+    pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning"),
+]
 
 
 @pytest.fixture(scope="module")

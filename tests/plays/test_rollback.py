@@ -19,7 +19,7 @@ from playbook.taskfile import load_task
 from resources.registry import Registry
 from resources.tracking import Tracking
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+pytestmark = [pytest.mark.story, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def aliases(place: Place) -> dict[str, str]:
 
 
 def shown(place: Place) -> dict[str, Any]:
-    found: dict[str, Any] = place.command("show", str(place.file), "--json").status["model"]
+    found: dict[str, Any] = place.do("show", str(place.file), "--json").status["model"]
     return found
 
 
@@ -57,7 +57,7 @@ def test_every_promotion_is_on_record_and_in_the_changelog(place: Place) -> None
     second = aliases(place)["champion"]
     assert aliases(place) == {"champion": second, "previous": "1.0.0"}
     assert moves(place) == [("promotion", "", "1.0.0"), ("promotion", "1.0.0", second)]
-    listed = place.command("versions", str(place.file), "--json")
+    listed = place.do("versions", str(place.file), "--json")
     assert listed.code == 0, listed.said
     versions = json.loads(listed.out)
     assert [(one["version"], one["aliases"]) for one in versions] == [(second, ["champion"]), ("1.0.0", ["previous"])]
@@ -65,7 +65,7 @@ def test_every_promotion_is_on_record_and_in_the_changelog(place: Place) -> None
     assert "over 1.0.0" in versions[0]["changelog"] and "data version 2" in versions[0]["changelog"]
     page = (place.places.home / "reports" / "pairs-changelog.md").read_text("utf-8")
     assert page.index(f"## {second} (champion)") < page.index("## 1.0.0 (previous)")
-    text = place.command("versions", str(place.file))
+    text = place.do("versions", str(place.file))
     assert f"{second} (champion)" in text.out and "pairs-changelog.md" in text.out
 
 
@@ -83,7 +83,7 @@ def test_the_refreshed_version_is_reproduced_from_the_first_one(place: Place) ->
 
 def test_one_command_goes_back_and_running_again_stays_there(place: Place) -> None:
     second = aliases(place)["champion"]
-    done = place.command("rollback", str(place.file), "--as", "team:c", "--reason", "complaints about <b>refunds</b>")
+    done = place.do("rollback", str(place.file), "--as", "team:c", "--reason", "complaints about <b>refunds</b>")
     assert done.code == 0 and f"champion went from version {second} back to 1.0.0" in done.out, done.said
     assert aliases(place) == {"champion": "1.0.0", "previous": second}
     assert moves(place)[-1] == ("rollback", second, "1.0.0")
@@ -133,6 +133,6 @@ def test_refusals_say_why_and_change_nothing(place: Place) -> None:
         (("--to", before["champion"]), "is in production already"),
         (("--reason", " "), "expected a name and a reason"),
     ):
-        done = place.command("rollback", str(place.file), "--as", "ola", "--reason", "r", *arguments)
+        done = place.do("rollback", str(place.file), "--as", "ola", "--reason", "r", *arguments)
         assert done.code == 1 and reason in done.err and "Traceback" not in done.err, done.said
     assert aliases(place) == before and len(moves(place)) == recorded

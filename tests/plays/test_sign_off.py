@@ -12,7 +12,7 @@ from sign_off_samples import make_keys, needs_ssh_keygen, public
 
 from playbook.artifacts import PackagedModel, SignOff
 
-pytestmark = [needs_ssh_keygen, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
+pytestmark = [pytest.mark.story, needs_ssh_keygen, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
 OWNER, MODEL_OWNER = "team:c", "team:a"  # as `make_place` names them
 ANSWERS = ("--answer-gain", "yes", "--answer-failures", "mixed words", "--answer-production", "no slice yet")
 
@@ -37,7 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, database: Path, keys: Path) 
 
 
 def approve(place: Place, key: Path, by: str = OWNER) -> tuple[int, str]:
-    done = place.command("approve", str(place.file), "--as", by, *ANSWERS, "--key", str(key))
+    done = place.do("approve", str(place.file), "--as", by, *ANSWERS, "--key", str(key))
     return done.code, done.said
 
 
@@ -66,7 +66,7 @@ def test_the_wrong_people_and_keys_are_refused(place: Place, keys: Path) -> None
     ):
         code, said = approve(place, keys / key, by)
         assert code == 1 and reason in said
-    assert place.command("show", str(place.file), "--json").status["state"] == "awaiting_sign_off"
+    assert place.do("show", str(place.file), "--json").status["state"] == "awaiting_sign_off"
 
 
 def test_an_edited_report_is_not_signed_off(place: Place, keys: Path) -> None:
@@ -119,7 +119,7 @@ def test_an_edited_line_of_the_log_stops_everything(place: Place) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"mixed words", b"nothing bad"))
     try:
-        assert "line" in (broken := place.command("log", str(place.file), "--verify")).err and broken.code == 1
+        assert "line" in (broken := place.do("log", str(place.file), "--verify")).err and broken.code == 1
         assert place.run().code == 1
         assert "the sign-off does not hold: void" in place.materialise("packaged_model")
     finally:

@@ -15,16 +15,17 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from data_samples import SHARED
+from play_runs import copy_database
 from tiny_base import write_tiny_base
 
-from pipelines.ui import dagster_service, running, wait_until_ready
+from pipelines.ui import Service, dagster_service, running, wait_until_ready
 from playbook.settings import Settings, settings
 
 MINILM = {
@@ -50,11 +51,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """State and task files of this installation under `folder`, for this process and its children."""
+def environment(folder: Path, monkeypatch: pytest.MonkeyPatch, database: Path) -> Iterator[Settings]:
+    """State and task files of this installation under `folder`, for this process and its children.
+
+    `database` is an empty one of MLflow.
+    """
     for name in ("DAGSTER_HOME", "MLFLOW_TRACKING_URI", "PLAYBOOK_STORE", "PLAYBOOK_DVC_REMOTE", "PLAYBOOK_ROOT"):
         monkeypatch.delenv(name, raising=False)
     (folder / "tasks").mkdir()
+    copy_database(database, folder / "home")
     monkeypatch.setenv("PLAYBOOK_HOME", str(folder / "home"))
     monkeypatch.setenv("PLAYBOOK_TASKS", str(folder / "tasks"))
     yield settings()
@@ -112,7 +117,7 @@ class Dagster:
         """Messages of a run's event log so far."""
         return [entry.user_message or entry.message for entry in self.instance.all_logs(run_id)]
 
-    def wait_said(self, run_id: str, text: str, seconds: float = 120) -> None:
+    def wait_said(self, run_id: str, text: str, seconds: float = 240) -> None:
         """Wait until the event log of a run that goes on has a text."""
 
         def found() -> bool:
@@ -123,7 +128,7 @@ class Dagster:
 
         wait_for(f"{text!r} in the event log", seconds, found)
 
-    def wait_ended(self, run_id: str, seconds: float = 120) -> str:
+    def wait_ended(self, run_id: str, seconds: float = 240) -> str:
         """Wait until a run has ended; returns its status."""
         ended = ("SUCCESS", "FAILURE", "CANCELED")
         wait_for("the run's end", seconds, lambda: self.status(run_id) in ended)
@@ -131,14 +136,42 @@ class Dagster:
 
 
 @contextmanager
-def dagster(places: Settings) -> Iterator[Dagster]:
-    """Dagster on a free port, with the code location of this checkout."""
+def dagster(places: Settings, location: str = "") -> Iterator[Dagster]:
+    """Dagster on a free port, with the code location of this checkout, or with another one, given as its code."""
     from dagster import DagsterInstance
 
-    service = dagster_service(places, free_port())
+    service = hurried(dagster_service(places, free_port()), places)
+    if location:
+        service = located(service, places.home, location)
     with running(service) as child, DagsterInstance.from_config(str(places.dagster_home)) as instance:
         wait_until_ready(service, child)
         yield Dagster(service.address, instance)
+
+
+def hurried(service: Service, places: Settings) -> Service:
+    """A service of Dagster's whose daemon looks at its queue, its runs and their ends every second, not every five.
+
+    What is looked at, and what follows from it, stays the same.
+    """
+    file = places.dagster_home / "dagster.yaml"
+    configuration = yaml.safe_load(file.read_text("utf-8"))
+    configuration["run_monitoring"]["poll_interval_seconds"] = 1
+    configuration["run_queue"] = {"dequeue_interval_seconds": 1}
+    file.write_text(yaml.safe_dump(configuration), "utf-8")
+    return replace(
+        service, environment={**service.environment, "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1"}
+    )
+
+
+def located(service: Service, folder: Path, code: str) -> Service:
+    """A service of Dagster's with a code location of the test's own, written into a folder."""
+    (folder / "location.py").write_text(code, "utf-8")
+    source = {"relative_path": "location.py", "location_name": "playbook"}
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(yaml.safe_dump({"load_from": [{"python_file": source}]}), "utf-8")
+    command = [*service.command]
+    command[command.index("-w") + 1] = str(workspace)
+    return replace(service, command=command)
 
 
 def banking_slice(folder: Path, task: str, classes: tuple[str, ...], **adaptation: Any) -> None:

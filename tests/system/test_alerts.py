@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 from dagster import DagsterInstance
 from postgres import PostgresServer, postgres_server
 from receiver import Receiver, receiver
-from services import Dagster, descendants, free_port, kill, wait_for
+from services import Dagster, descendants, free_port, hurried, kill, located, wait_for
 from sign_off_samples import ANNA, waiting
 
 from pipelines.ui import dagster_service, running, wait_until_ready
@@ -26,11 +25,14 @@ LOCATION = """
 import os, time
 from pathlib import Path
 import dagster as dg
+import pipelines.alerts
 from pipelines.alerts import alert_sensor
+from pipelines.dead_runs import report_missed_failures
 from pipelines.tags import TASK_TAG
 from playbook.settings import settings
 from playbook.taskfile import load_task
 
+pipelines.alerts.SECONDS = 5  # the least that Dagster keeps
 HERE = Path(__file__).parent
 DATA, RUNG = dg.AssetKey(["demo", "dataset_version"]), dg.AssetKey(["demo", "rung_1"])
 
@@ -49,7 +51,12 @@ def rung(context: dg.AssetExecutionContext):
 job = dg.define_asset_job("demo_job", dg.AssetSelection.assets(DATA, RUNG), tags={TASK_TAG: "demo"},
                           executor_def=dg.in_process_executor)
 sensor = alert_sensor(load_task(HERE / "demo.yaml"), settings())
-defs = dg.Definitions(assets=[data, rung], jobs=[job], sensors=[sensor])
+
+@dg.sensor(job=job, minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
+def missed(context: dg.SensorEvaluationContext):
+    return dg.SkipReason(", ".join(report_missed_failures(context.instance, "demo")) or "none")
+
+defs = dg.Definitions(assets=[data, rung], jobs=[job], sensors=[sensor, missed])
 """
 
 
@@ -66,7 +73,7 @@ class Shop:
     def pid(self, run_id: str) -> int:
         """The process in which a run's slow step is."""
         file = self.folder / f"{run_id}.pid"
-        wait_for("the slow step", 60, lambda: file.exists() and file.read_text())
+        wait_for("the slow step", 180, lambda: file.exists() and file.read_text())
         return int(file.read_text())
 
 
@@ -82,14 +89,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         monkeypatch.setenv("PLAYBOOK_DAGSTER_DATABASE", "")  # what the instance names is taken back afterwards
         monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
         monkeypatch.setenv("PLAYBOOK_WEBHOOK", hook.address)
-        (tmp_path / "location.py").write_text(LOCATION)
-        source = {"relative_path": "location.py", "location_name": "playbook"}
-        (tmp_path / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"python_file": source}]}))
         places = settings()
-        service = dagster_service(places, free_port())
-        command = [*service.command]
-        command[command.index("-w") + 1] = str(tmp_path / "workspace.yaml")
-        with running(replace(service, command=command)) as child, DagsterInstance.get() as instance:
+        service = located(hurried(dagster_service(places, free_port()), places), tmp_path, LOCATION)
+        with running(service) as child, DagsterInstance.get() as instance:
             wait_until_ready(service, child)
             yield Shop(tmp_path, server, Dagster(service.address, instance), hook, child.pid)
 
@@ -103,7 +105,7 @@ def test_the_daemon_keeps_its_rules_on_postgresql_and_tells_what_happened(shop: 
     worker = shop.pid(first)
     commands = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(shop.service))
     assert b"dagster" in commands and SECRET.encode() not in commands
-    time.sleep(7)  # the queue is looked at every five seconds
+    time.sleep(3)  # the queue is looked at every second
     assert (dagster.status(first), dagster.status(second)) == ("STARTED", "QUEUED")  # one run per task
 
     kill(worker)
@@ -115,10 +117,10 @@ def test_the_daemon_keeps_its_rules_on_postgresql_and_tells_what_happened(shop: 
         runs = [run for run in dagster.instance.get_runs() if run.root_run_id == first]
         return runs[0].run_id if runs else None
 
-    assert dagster.wait_ended(wait_for("the killed run's retry", 60, again)) == "SUCCESS"
+    assert dagster.wait_ended(wait_for("the killed run's retry", 120, again)) == "SUCCESS"
     assert shop.server.query("SELECT count(*) FROM dagster.runs", "all") == "4"
 
-    wait_for("the alerts", 90, lambda: len(shop.hook.got) >= 3)
+    wait_for("the alerts", 180, lambda: len(shop.hook.got) >= 3)
     told = {body["kind"]: body for body in shop.hook.got}
     assert sorted(shop.hook.kinds()) == ["failed_run", "red_gate", "waiting_sign_off"]
     assert told["red_gate"]["run_id"] == red and "source_readable" in told["red_gate"]["text"]

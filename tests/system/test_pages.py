@@ -80,10 +80,10 @@ def ui(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Served]:
     chromium()
     folder = tmp_path_factory.mktemp("pages")
-    with pytest.MonkeyPatch.context() as monkeypatch, environment(folder, monkeypatch) as places:
+    with pytest.MonkeyPatch.context() as monkeypatch, environment(folder, monkeypatch, database) as places:
         path = hostile_task(folder / "tasks", "pages")
         done = subprocess.run(
             [sys.executable, "-m", "playbook.cli", "run", "pages"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -38,6 +37,7 @@ from playbook.operate.redaction import Redactor
 from playbook.spec import Redaction, Serving
 folder, url, name = Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 log = open_log(folder, url)
+(folder / f"{name}.ready").touch()
 while not (folder / "go").exists():
     time.sleep(0.005)
 writer = PredictionWriter(log, Serving(), Redactor(Redaction()))
@@ -62,7 +62,7 @@ def test_four_writers_log_twenty_thousand_predictions_at_once(server: PostgresSe
         subprocess.Popen(command, env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for command in commands
     ]
-    time.sleep(2)
+    wait_for("four writers", 180, lambda: len(list(tmp_path.glob("*.ready"))) == 4)
     (tmp_path / "go").touch()
     for child in children:
         out, err = child.communicate(timeout=180)
@@ -120,15 +120,19 @@ def test_connections_that_are_cut_again_and_again_double_nothing(server: Postgre
     writer = PredictionWriter(log, Serving(), Redactor(Redaction()))
     stop = threading.Event()
 
+    cuts = 0
+
     def cut() -> None:
+        nonlocal cuts
         while not stop.wait(0.02):
             server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'cut'")
+            cuts += 1
 
     thread = threading.Thread(target=cut)
     thread.start()
     for number in range(10_000):
         writer.put([row(str(number))])
-    time.sleep(3)
+    wait_for("many cuts", 120, lambda: cuts >= 20)
     stop.set()
     thread.join()
     counts = writer.close(60)
@@ -145,17 +149,16 @@ def test_a_killed_database_leaves_serving_alive_and_the_count_right(tmp_path: Pa
         url = postgres.url("killed")
         with serving(place, PLAYBOOK_PREDICTION_LOG=url) as running:
             with Load(running) as load:
-                wait_for("rows in the log", 60, lambda: running.health["logged"] > 200)
+                wait_for("rows in the log", 120, lambda: running.health["logged"] > 200)
                 postgres.kill()
-                wait_for("lost rows", 60, lambda: running.health["lost"] > 0)
+                wait_for("lost rows", 120, lambda: running.health["lost"] > 0)
                 with pytest.raises(StorageError):
                     open_log(place.folder / "home", url, "sample").lost()
                 before = len(load.versions)
-                time.sleep(1)
-                assert len(load.versions) > before + 20
+                wait_for("answers without a database", 120, lambda: len(load.versions) > before + 20)
                 postgres.restart()
                 logged = running.health["logged"]
-                wait_for("rows in the log again", 60, lambda: running.health["logged"] > logged)
+                wait_for("rows in the log again", 120, lambda: running.health["logged"] > logged)
             answered = len(load.versions)
             assert load.failures == []
             said = running.end()

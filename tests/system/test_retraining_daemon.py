@@ -18,6 +18,11 @@ from playbook.operate.rounds import ask_for_round
 from playbook.settings import Settings
 from resources.world import World
 
+SOON = """
+import pipelines.retraining
+pipelines.retraining.SECONDS = 5  # the least that Dagster keeps
+from pipelines.definitions import defs
+"""
 TASK, JOB = "pairs", "pairs_retrain_job"
 LAUNCH = """mutation ($job: String!, $config: RunConfigData) {
   launchRun(executionParams: {
@@ -44,7 +49,7 @@ class Installation:
 
         return list(reversed(list(dagster.instance.get_runs(RunsFilter(job_name=JOB)))))
 
-    def ended(self, dagster: Dagster, count: int, seconds: float = 150) -> list[Any]:
+    def ended(self, dagster: Dagster, count: int, seconds: float = 300) -> list[Any]:
         """Wait for so many retrain runs to have ended."""
         wait_for(
             f"{count} retrain runs to end",
@@ -59,7 +64,7 @@ class Installation:
 def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Installation]:
     """A task whose frozen baseline ends a run in seconds; no schedule yet."""
     folder = tmp_path_factory.mktemp("daemon")
-    with pytest.MonkeyPatch.context() as patch, environment(folder, patch) as places:
+    with pytest.MonkeyPatch.context() as patch, environment(folder, patch, database) as places:
         made = make_place(folder / "made", database, **{**PLAN, "max_rungs": 0, "epochs": 1})
         made.document["data"]["source"] = {"path": str(folder / "made" / "path.csv")}
         made.document["base"]["folder"] = str(folder / "made" / "base")
@@ -83,7 +88,7 @@ class First:
 @pytest.fixture(scope="module")
 def first(place: Installation) -> First:
     """A daemon with two triggers at once, then the button, then a trigger whose run dies with the daemon."""
-    with dagster(place.places) as service:
+    with dagster(place.places, SOON) as service:
         ask_for_round(place.log, TASK, {"drift": "alarm in 3 of 5 windows"}, by="playbook")
         ask_for_round(place.log, TASK, {"metric": "below its threshold"}, by="playbook")
         (together,) = place.ended(service, 1)
@@ -99,7 +104,7 @@ def first(place: Installation) -> First:
             runs = [run for run in place.runs(service) if run.tags["playbook/round"] == asked.sha256]
             return next((run for run in runs if run.status.value == "STARTED"), None)
 
-        killed = wait_for("the run to begin", 90, begun)
+        killed = wait_for("the run to begin", 180, begun)
         kill_everything(place.folder)
     return First(together, pressed, counted, killed)
 
@@ -118,7 +123,7 @@ def second(place: Installation, first: First) -> Second:
     while_dead = ask_for_round(place.log, TASK, {"drift": "while nobody looked"}, by="playbook")
     file = place.folder / "tasks" / "pairs.yaml"
     file.write_text(file.read_text("utf-8").replace("days: 0", "days: 0\n  schedule: '* * * * *'"), "utf-8")
-    with dagster(place.places) as service:
+    with dagster(place.places, SOON) as service:
 
         def finished() -> Any:
             done = [run for run in place.runs(service) if run.status.value == "SUCCESS"][2:]
@@ -148,7 +153,7 @@ def wait_for_a_look(service: Dagster, run: Any) -> None:
         (tick,) = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
         return ended is not None and tick.timestamp > ended and tick.status.value == "SKIPPED"
 
-    wait_for("the sensor's next look", 60, looked, every=0.5)
+    wait_for("the sensor's next look", 180, looked, every=0.5)
 
 
 def test_two_triggers_at_once_make_one_run(first: First) -> None:

@@ -35,12 +35,12 @@ def test_one_command_goes_back_and_no_request_fails(place: Place) -> None:
     with serving(ServedPlace(place.folder, load_task(place.file))) as server:
         assert server.health["model_version"] == second
         with Load(server) as load:
-            time.sleep(1)
+            wait_for("answers", 120, lambda: len(load.versions) > 50)
             done = place.command("rollback", str(place.file), "--as", "team:c", "--reason", "it is worse")
             assert done.code == 0, done.said
-            wait_for("the old version", 30, lambda: server.health["model_version"] == "1.0.0")
-            back = time.monotonic()
-            time.sleep(1)
+            wait_for("the old version", 120, lambda: server.health["model_version"] == "1.0.0")
+            back, wanted = time.monotonic(), len(load.versions) + 100
+            wait_for("answers of the old version", 120, lambda: len(load.versions) > wanted)
         assert load.failures == []
         assert {version for _, version in load.versions} == {second, "1.0.0"}
         after = [version for asked, version in load.versions if asked > back]

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from play_runs import copy_database
 from tiny_base import write_tiny_base, write_tiny_weights
 
 from playbook.operate.parity import check_parity
@@ -44,13 +45,14 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+def served(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Served:
     from playbook.adapt.classifier import load_bundle, save_bundle
 
     home, base = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("base")
     bundle = tmp_path_factory.mktemp("bundle") / "bundle"
     save_bundle(bundle, base, write_tiny_base(base), LABELS, write_tiny_weights(base / "trained.safetensors", 3))
     expected = load_bundle(bundle).predict_proba(TEXTS)
+    copy_database(database, home)
     tracking = Tracking(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}", home)
     run_id = tracking.log_attempt(tracking.task_run("tickets", "run-1"), "package")
     registered = Registry(tracking).register(
@@ -142,13 +144,9 @@ def test_it_answers_as_the_trained_model(served: Served, url: str) -> None:
     assert [row["probability"] for row in rows] == pytest.approx(served.expected.max(axis=1).tolist(), abs=1e-5)
 
 
-def test_one_row_is_answered_quickly(url: str) -> None:
-    seconds = []
-    for _ in range(20):
-        start = time.perf_counter()
-        assert _post(url, {"dataframe_records": [{"text": TEXTS[0]}]})[0] == 200
-        seconds.append(time.perf_counter() - start)
-    assert sorted(seconds)[10] < 0.25
+def test_one_row_is_answered_the_same_every_time(url: str) -> None:
+    answers = [_post(url, {"dataframe_records": [{"text": TEXTS[0]}]}) for _ in range(5)]
+    assert answers[0][0] == 200 and answers == answers[:1] * 5
 
 
 @pytest.mark.parametrize(

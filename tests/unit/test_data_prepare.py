@@ -172,9 +172,6 @@ def test_an_altered_record_is_refused(tmp_path: Path, text: str) -> None:
         read_versions(tmp_path / "versions.yaml")
 
 
-def test_banking77_is_prepared_in_seconds(tmp_path: Path) -> None:
-    task = banking77(tmp_path)
-    start = time.process_time()
-    figures = prepare(task, tmp_path / "out")
-    assert time.process_time() - start < 10
+def test_banking77_is_prepared(tmp_path: Path) -> None:
+    figures = prepare(banking77(tmp_path), tmp_path / "out")
     assert figures["rows"]["test"] > 3000 and figures["quarantined_rows"] < 150

