@@ -95,7 +95,7 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
     done = train_frozen(job, play.report)
     scores = describe_side(spec, done.truth, done.answers).scores
     score = scores[spec.target.label]
-    meets = meets_target(spec, scores)
+    meets = meets_target(spec, scores, done.answers)
     play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
     metrics = {"validation": score.value, "iterations": float(done.iterations)}
     run_id = log_attempt(

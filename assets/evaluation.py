@@ -115,6 +115,7 @@ def behaviour_hash(play: Play) -> str:
 
 
 def _evaluate(play: Play, steps: Steps, key: str) -> Made:
+    from assets.budgets import measured_budgets
     from assets.examination import examine
     from assets.reference import write_reference
     from assets.test_answers import answer_test
@@ -143,6 +144,7 @@ def _evaluate(play: Play, steps: Steps, key: str) -> Made:
         opened_for=opened.candidates,
         diagnosis=steps.choice.diagnosis,
         resolution=resolution,
+        measured=measured_budgets(play, steps, work),
     )
     done = examine(play, steps, done, opened.frame, answers)
     for name in ("baseline", "candidate", "champion"):

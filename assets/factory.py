@@ -36,6 +36,8 @@ CODE = {
     "sign_off": ("playbook.evaluate.approval", "playbook.evaluate.binding", "playbook.evaluate.sign_off_state"),
     "package": (
         "playbook.operate.bundle",
+        "playbook.evaluate.budgets",
+        "playbook.bases.latency",
         "playbook.operate.parity",
         "playbook.operate.parity_child",
         "playbook.operate.recipe",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.budgets import require_budgets
 from assets.candidate import asset_of, chosen_model, in_order, rung_inputs, write_bundle
 from assets.factory import AssetMaker, version_of
 from assets.incumbent import INCUMBENT_TAG, incumbent_of
@@ -80,6 +81,7 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
             "approval": approval.digest,
             "data": dataset.digest,
             "package": spec.package.model_dump(),
+            "budgets": [limit.model_dump(mode="json") for limit in spec.target.budgets],
             "registry": play.world.places.mlflow_place,
             "code": version_of("package"),
         }
@@ -162,6 +164,7 @@ def _package(
     refreshed = add_recipe(play, dataset, model, source, folder)
     if REFERENCE in judged.files:
         shutil.copyfile(play.world.store.path(judged, EVALUATION, REFERENCE), folder / f"{REFERENCE}.safetensors")
+    require_budgets(play, dataset, folder)
     parity, example = _parity(play, dataset, model, scaled(trained, temperature), folder, min(1.0, temperature))
     play.report(f"reloaded in a clean process: {parity.rows} rows, largest difference {parity.largest_difference:.2g}")
     require_approved(make_case(case.bound, case.log), approval)  # again: the reload took its time

@@ -20,6 +20,8 @@ target:                     # written before anything is trained
   margin: 0.02              # gain over the frozen baseline that is worth the added complexity
   # limits:                 # further numbers that must hold beside it
   #   - {{metric: recall, of_class: refund, at_least: 0.80}}
+  #   - {{metric: false_positive_rate, of_class: refund, at_most: 0.05}}
+  #   - {{metric: latency_p95_ms, at_most: 50}}  # of one answer; size_mb and memory_mb likewise
 owners:                     # an e-mail address, or team:name; one person may wear all three hats
   model: team:model
   data: team:data

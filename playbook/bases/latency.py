@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,25 @@ def measure_footprint(folder: Path, pin: BasePin, adaptation: Adaptation, texts:
         "adaptation": adaptation.model_dump(mode="json"),
         "texts": list(texts),
     }
+    return _in_clean_process(folder, request)
+
+
+def measure_bundle(folder: Path, accelerator: str, texts: Sequence[str]) -> Footprint:
+    """Load a packaged model and answer real texts with it in a clean process.
+
+    Args:
+        folder: the model as `playbook.adapt.classifier.save_bundle` writes it.
+        accelerator: of the task file.
+        texts: what calls are made of, at least one.
+
+    Raises:
+        PinMismatch: the model does not load or answer; with what the process said last.
+    """
+    request = {"bundle": str(folder.resolve()), "accelerator": accelerator, "texts": list(texts)}
+    return _in_clean_process(folder, request)
+
+
+def _in_clean_process(folder: Path, request: dict[str, Any]) -> Footprint:
     with tempfile.TemporaryDirectory(prefix="footprint-") as scratch:
         place = Path(scratch)
         (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
@@ -94,17 +114,27 @@ def answer_request(place: Path) -> None:
     import tokenizers  # noqa: F401
     import torch
 
+    from playbook.adapt.classifier import load_bundle
     from playbook.adapt.features import FeatureExtractor
+    from playbook.adapt.precision import training_device
 
     request = json.loads((place / "request.json").read_text(encoding="utf-8"))
     before = _memory("VmRSS")
-    extract = FeatureExtractor(Path(request["folder"]), BasePin(**request["pin"]), Adaptation(**request["adaptation"]))
-    found = tuple(time_calls(extract, request["texts"], batch, calls) for batch, calls in BATCHES.items())
+    answer: Callable[[list[str]], object]
+    if "bundle" in request:
+        model = load_bundle(Path(request["bundle"]), training_device(request["accelerator"]))
+        answer, device = model.predict_proba, model.device
+    else:
+        extract = FeatureExtractor(
+            Path(request["folder"]), BasePin(**request["pin"]), Adaptation(**request["adaptation"])
+        )
+        answer, device = extract, extract.device
+    found = tuple(time_calls(answer, request["texts"], batch, calls) for batch, calls in BATCHES.items())
     grown = max(0.0, _memory("VmHWM") - before)
-    if extract.device.type == "cuda":
-        grown += torch.cuda.max_memory_allocated(extract.device) / MIB
-    answer = asdict(Footprint((), round(grown, 1))) | {"latency": [latency.model_dump() for latency in found]}
-    (place / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    if device.type == "cuda":
+        grown += torch.cuda.max_memory_allocated(device) / MIB
+    said = asdict(Footprint((), round(grown, 1))) | {"latency": [latency.model_dump() for latency in found]}
+    (place / "answer.json").write_text(json.dumps(said), encoding="utf-8")
 
 
 def time_calls(

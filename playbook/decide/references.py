@@ -119,18 +119,20 @@ def fit_references(
         answers=answers,
         predictors=predictors,
         strengths=strengths,
-        meets_target=next((name for name, scores in limits.items() if meets_target(spec, scores)), ""),
+        meets_target=next((name for name, scores in limits.items() if meets_target(spec, scores, answers[name])), ""),
         left_out={} if extractor is not None else {"zero_shot": no_base},
     )
 
 
-def meets_target(spec: TaskSpec, scores: Mapping[str, Score]) -> bool:
+def meets_target(spec: TaskSpec, scores: Mapping[str, Score], answers: Answers) -> bool:
     """Whether validation scores, by `Limit.label`, end the task early: every limit is met with room to spare.
+
+    A model whose answers to validation are all one class never ends a task, whatever it scores.
 
     Room to spare is `evaluation.early_end_standard_errors` standard errors of the score.
     """
     spare = spec.evaluation.early_end_standard_errors
-    return all(metric.met(scores[metric.label], spare) for metric in metrics_of(spec))
+    return not answers.constant and all(metric.met(scores[metric.label], spare) for metric in metrics_of(spec))
 
 
 def _scores(spec: TaskSpec, truth: Numbers, answers: Answers) -> dict[str, Score]:

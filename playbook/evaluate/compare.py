@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from playbook.artifacts import Comparison, DatasetVersion, Evaluation, Figure, Side
+from playbook.artifacts import Comparison, DatasetVersion, Evaluation, Figure, Score, Side
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.evaluate.metrics import Labels, confusion, per_class
 from playbook.evaluate.verdict import Resolution, Verdict, decide, refuse, task_difference
@@ -36,6 +36,7 @@ def evaluate(
     opened_for: int = 1,
     diagnosis: str = "",
     resolution: Resolution | None = None,
+    measured: Mapping[str, Mapping[str, Score]] | None = None,
 ) -> Evaluation:
     """Score the models on the test split, compare them, and say what to ship.
 
@@ -50,6 +51,8 @@ def evaluate(
         opened_for: for how many models.
         diagnosis: what the training curves say.
         resolution: what `needed_rows` found before the split was opened.
+        measured: what the limits on the model itself come to, by model and `Limit.label`
+            (`playbook.evaluate.budgets`); required where the task file has such limits.
 
     Raises:
         ValueError: no baseline, or probabilities that do not fit the rows.
@@ -57,7 +60,7 @@ def evaluate(
     truth = _numbers(spec, test_frame)
     _fit(probabilities, (len(truth), len(spec.labels)))
     answers = {name: answers_of(table) for name, table in probabilities.items()}
-    sides = {name: describe_side(spec, truth, answer) for name, answer in answers.items()}
+    sides = {name: describe_side(spec, truth, given, (measured or {}).get(name)) for name, given in answers.items()}
     difference = None
     if CANDIDATE in answers:
         difference = task_difference(spec, truth, answers[BASELINE], answers[CANDIDATE])
@@ -105,15 +108,16 @@ def _asked_and_said(spec: TaskSpec, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def describe_side(spec: TaskSpec, truth: Labels, answers: Given) -> Side:
+def describe_side(spec: TaskSpec, truth: Labels, answers: Given, measured: Mapping[str, Score] | None = None) -> Side:
     """One model's scores by every limit on its answers, its figures per class, and its confusion.
 
     Args:
         spec: the task.
         truth: true classes, shape (rows,).
         answers: classes, shape (rows,), or probabilities, shape (rows, classes), where a limit needs them.
+        measured: what the limits on the model itself come to, by `Limit.label`; they are left out where not given.
     """
-    scores = {metric.label: metric.score(truth, answers) for metric in metrics_of(spec)}
+    scores = {metric.label: metric.score(truth, answers) for metric in metrics_of(spec)} | dict(measured or {})
     predicted = answers_of(answers).classes
     table = confusion(truth, predicted, len(spec.labels))
     rows = tuple(tuple(int(count) for count in row) for row in table)

@@ -154,7 +154,8 @@ def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, 
         misses=tuple(
             limit.label
             for limit in spec.target.all_limits
-            if is_met(limit, serving.side.scores[limit.label].value)
+            if {limit.label} <= serving.side.scores.keys() & side.scores.keys()  # limits on the model are judged alone
+            and is_met(limit, serving.side.scores[limit.label].value)
             and not is_met(limit, side.scores[limit.label].value)
         ),
         better=gain.low > 0 and gain.delta >= least - TOLERANCE,

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from playbook.spec.adaptation import Adaptation
 from playbook.spec.bases import BakeOff, Base
+from playbook.spec.constant_answers import constant_answer, remedy
 from playbook.spec.data import Data
 from playbook.spec.decision import DecisionAnswers, Prices
 from playbook.spec.evaluation import Evaluation
@@ -47,6 +48,9 @@ class TaskSpec(Section):
             if limit.of_class is not None and limit.of_class not in self.data.classes:
                 known = list(self.data.classes)
                 raise ValueError(f"target: of_class {limit.of_class!r} is none of data.classes {known}")
+        always = constant_answer(self.target.all_limits, tuple(self.data.classes))
+        if always is not None:
+            raise ValueError(f"target: {remedy(self.target.all_limits, always)}")
         strange = sorted(set(self.evaluation.slices) - set(self.data.columns.keep))
         if strange:
             raise ValueError(f"evaluation.slices: {strange} is not in data.columns.keep {list(self.data.columns.keep)}")

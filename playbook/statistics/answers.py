@@ -33,6 +33,11 @@ class Answers:
     def __len__(self) -> int:
         return len(self.classes)
 
+    @property
+    def constant(self) -> bool:
+        """Whether every row gets the same class: then nothing was learnt from the texts."""
+        return len(np.unique(self.classes)) < 2
+
     def take(self, rows: npt.NDArray[Any]) -> Answers:
         """The answers on some rows, given as a mask or as row numbers."""
         return Answers(self.classes[rows], None if self.probabilities is None else self.probabilities[rows])

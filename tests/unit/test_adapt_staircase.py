@@ -78,6 +78,7 @@ def test_the_decision_is_about_the_committed_metric() -> None:
     accuracy = decide_rung(TaskSpec.model_validate(document), before, after)
     assert (accuracy.kept, accuracy.gain) == (False, pytest.approx(-0.01))
     target = {"metric": "recall", "of_class": "billing", "at_least": 0.8, "margin": 0.02}
+    target |= {"limits": [{"metric": "macro_f1", "at_least": 0.1}]}
     recall = decide_rung(TaskSpec.model_validate({**document, "target": target}), before, after)
     assert (recall.kept, recall.gain) == (True, pytest.approx(7 / 50))
 

@@ -7,6 +7,7 @@ from report_samples import ORDINARY, score, spec_for
 
 from playbook.decide.references import References, fit_references, meets_target
 from playbook.errors import DataError
+from playbook.statistics.answers import answers_of
 
 WORDS = {
     "access": "password login",
@@ -15,6 +16,9 @@ WORDS = {
     "delivery": "parcel late",
     "fault": "broken smoke",
 }
+
+
+ANSWERS = answers_of(np.array([0, 1, 0]))
 
 
 def rows(count: int, seed: int, noise: float = 0.1, labels: tuple[str, ...] = ORDINARY) -> pd.DataFrame:
@@ -101,10 +105,14 @@ def test_rows_that_do_not_fit_are_refused() -> None:
 def test_the_target_is_met_with_room_to_spare_and_by_every_limit() -> None:
     spec = spec_for(ORDINARY, limits=[{"metric": "macro_f1", "at_least": 0.7}])
     wide = score(0.90)  # its interval reaches 0.02 down: a standard error of about 0.0102
-    assert meets_target(spec, {"accuracy": wide, "macro_f1": score(0.8)})
-    assert not meets_target(spec, {"accuracy": score(0.855), "macro_f1": score(0.8)})
-    assert not meets_target(spec, {"accuracy": wide, "macro_f1": score(0.6)})
+    assert meets_target(spec, {"accuracy": wide, "macro_f1": score(0.8)}, ANSWERS)
+    assert not meets_target(spec, {"accuracy": score(0.855), "macro_f1": score(0.8)}, ANSWERS)
+    assert not meets_target(spec, {"accuracy": wide, "macro_f1": score(0.6)}, ANSWERS)
     easy = spec_for(ORDINARY, at_least=0.5, limits=[{"metric": "macro_f1", "at_least": 0.5}])
     assert fit_references(easy, rows(400, 1), rows(200, 2)).meets_target == "tfidf"
-    trivial = spec_for(ORDINARY, at_least=0.05)
-    assert fit_references(trivial, rows(400, 1), rows(200, 2)).meets_target == "majority"
+
+
+def test_a_constant_classifier_never_ends_a_task() -> None:
+    spec, high = spec_for(ORDINARY, at_least=0.05), {"accuracy": score(0.90)}
+    assert meets_target(spec, high, ANSWERS) and not meets_target(spec, high, answers_of(np.zeros(9, np.int64)))
+    assert fit_references(spec, rows(400, 1), rows(200, 2)).meets_target == "tfidf"  # majority reaches 5 % as well
