@@ -82,9 +82,10 @@ def _of_today(play: Play, reference: Reference, rows: pd.DataFrame) -> Reference
     late = rows[ROW_ID].astype(str).isin(known)
     if not late.any():
         return reference
-    came = rows.assign(late=late).sort_values(["late", TIME], kind="stable").index.to_numpy()  # production comes after
-    ordered = reference.take(came)
-    newest = newest_alike(ordered, play.task.spec.adaptation.seed)
+    came = rows.assign(late=late).sort_values(["late", TIME], kind="stable")  # production comes after
+    ordered = reference.take(came.index.to_numpy())
+    times = [f"{added} {time}" for added, time in zip(came["late"], came[TIME], strict=True)]
+    newest = newest_alike(ordered, times, play.task.spec.adaptation.seed)
     play.report(f"the reference of drift: the newest {len(newest)} of {len(reference)} held-out rows")
     return ordered.take(newest)
 

@@ -85,7 +85,7 @@ def _drift(maker: AssetMaker, days: dg.DailyPartitionsDefinition) -> dg.AssetsDe
         **options,
         partitions_def=days,
         check_specs=[check],
-        description="Inputs and answers against thresholds calibrated at the window's size; the live metric.",
+        description="Inputs and answers held against the reference by a permutation test; the live metric.",
     )
     def drift(context: dg.AssetExecutionContext, window: ProductionWindow) -> Iterator[Any]:
         play = maker.play(context, DRIFT)

@@ -78,7 +78,7 @@ class DriftFigure(Part):
 
 
 class Drift(Artifact):
-    """Figures of one window against thresholds calibrated at its size (6.4, B5)."""
+    """Figures of one window against thresholds of a permutation test (6.4, B5)."""
 
     kind: ClassVar[str] = "drift"
     day: str = ""

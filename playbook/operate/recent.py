@@ -31,27 +31,28 @@ _MOST_CHANGES = 5
 Rows = npt.NDArray[np.int64]
 
 
-def newest_alike(reference: Reference, seed: int = 0) -> Rows:
+def newest_alike(reference: Reference, times: Sequence[str], seed: int = 0) -> Rows:
     """Places of the newest rows after the last change, oldest first; all places where no change is seen.
 
     Args:
         reference: rows in the order in which they came, oldest first.
+        times: when each row came, in any form; rows of one time (a day, or an unknown time) are not taken apart.
         seed: of the random orders.
     """
     values = Judge(reference, Monitoring(), seed, cut=False)
     kept = np.arange(len(reference))
     for attempt in range(_MOST_CHANGES):
-        newest = _after_change(values.pool(kept), np.random.default_rng([seed, attempt]))
+        random = np.random.default_rng([seed, attempt])
+        newest = _after_change(values.pool(kept), stretches([times[int(row)] for row in kept]), random)
         if newest is None:
             break
         kept = kept[-newest:]
     return kept
 
 
-def _after_change(pool: Pool, random: np.random.Generator) -> int | None:
+def _after_change(pool: Pool, sizes: Sequence[int], random: np.random.Generator) -> int | None:
     """How many of the newest rows come after the largest change; None where there is no change."""
     total = len(pool.features)
-    sizes = stretches(total)
     if not sizes:
         return None
     age = np.argsort(random.random((_ORDERS, total)), axis=1)  # 0 is the newest
@@ -66,10 +67,15 @@ def _after_change(pool: Pool, random: np.random.Generator) -> int | None:
     return sizes[int(largest[:, 0].argmax())] if p_value <= RATE else None
 
 
-def stretches(rows: int) -> Sequence[int]:
-    """Lengths of the stretches of newest rows that are looked at."""
-    found, size = [], float(LEAST_RECENT)
-    while size <= rows - LEAST_RECENT:
-        found.append(int(size))
-        size *= _STEP
-    return found
+def stretches(times: Sequence[str]) -> Sequence[int]:
+    """Lengths of the stretches of newest rows that are looked at: each at least a quarter longer than the one before.
+
+    Args:
+        times: of the rows, oldest first; a stretch begins where the time changes.
+    """
+    rows, found = len(times), [0]
+    begins = [rows - at for at in range(rows - 1, 0, -1) if times[at] != times[at - 1]]
+    for size in begins:
+        if max(LEAST_RECENT, _STEP * found[-1]) <= size <= rows - LEAST_RECENT:
+            found.append(size)
+    return found[1:]

@@ -11,7 +11,8 @@ used up one figure after the other, and the rate is met as closely as whole wind
 
 Why the rate holds: let W be a window that is exchangeable with the B pseudo windows, and l its level. The p-value of
 min-p is the share of the B + 1, W included, that are at or under l when all are ranked together; it is at most `rate`
-with a probability of at most `rate`. Here the pseudo windows are ranked among themselves, so that thresholds are known
+with a probability of at most `rate`. (They are exchangeable where the pseudo windows are drawn from the rows of window
+and reference together, see `drift`.) Here the pseudo windows are ranked among themselves, so that thresholds are known
 before there is a window. W beside them pushes their ranks only up, and the one whose level is l exactly, which W has
 overtaken, goes over it. So 1 + (pseudo windows under l) is at least the number wanted, and the p-value from it is on
 the safe side. Equal values rank low: a figure that never moves raises no alarm.

@@ -70,7 +70,9 @@ class Monitoring(Section):
     false_alarm_rate: float = Field(
         0.01, ge=0.001, le=0.2, description="Share of windows without any drift that may raise the alarm (B5)."
     )
-    resamples: int = Field(999, ge=199, le=20000, description="Windows drawn from the reference for the thresholds.")
+    resamples: int = Field(
+        999, ge=199, le=20000, description="Random windows of the pooled rows that each window is held against."
+    )
     min_rows: int = Field(30, ge=10, description="A window with fewer rows is not judged.")
     min_outcomes: int = Field(30, ge=10, description="Fewer true labels give no live metric.")
 

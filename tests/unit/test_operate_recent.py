@@ -25,10 +25,15 @@ def changed(random: np.random.Generator, old: int, new: int, share: float = 0.4)
     return Reference(figures, probabilities, drawn_truth(random, probabilities), LABELS)
 
 
+def days(held: Reference) -> list[str]:
+    """Four rows a day."""
+    return [f"{at // 4:05}" for at in range(len(held))]
+
+
 def test_the_newest_rows_are_kept_as_far_back_as_nothing_changed() -> None:
     for seed in range(3):
         held = changed(np.random.default_rng(seed), 500, 70)
-        kept = newest_alike(held, seed)
+        kept = newest_alike(held, days(held), seed)
         assert 45 <= len(kept) <= 95
         assert kept[-1] == len(held) - 1 and (np.diff(kept) == 1).all()
 
@@ -37,17 +42,27 @@ def test_without_a_change_all_rows_are_kept() -> None:
     cut = 0
     for seed in range(20):
         held = reference(np.random.default_rng(seed), 160)
-        cut += len(newest_alike(held, seed)) < len(held)
+        cut += len(newest_alike(held, days(held), seed)) < len(held)
     assert cut <= 2
     few = reference(np.random.default_rng(1), 2 * LEAST_RECENT - 1)
-    assert not stretches(len(few)) and len(newest_alike(few)) == len(few)
+    assert not stretches(days(few)) and len(newest_alike(few, days(few))) == len(few)
+
+
+def test_rows_of_one_time_are_not_taken_apart() -> None:
+    """Production's rows of one day, the new kind last: that is an order of the file, not a change."""
+    random = np.random.default_rng(8)
+    held = changed(random, 400, 40, 1.0)
+    times = ["2025-01-01"] * 340 + ["2025-06-01"] * 100
+    assert stretches(times) == [100]
+    assert len(newest_alike(held, times)) == 100
+    assert len(newest_alike(held, [""] * 440)) == 440
 
 
 def test_after_the_cut_windows_like_the_newest_rows_raise_no_alarm() -> None:
     """The whole of the held-out rows, in which the new kind is rare, alarms on every window of what was learned."""
     random = np.random.default_rng(5)
     held, monitoring = changed(random, 600, 80), Monitoring()
-    whole, newest = Judge(held, monitoring), Judge(held.take(newest_alike(held)), monitoring)
+    whole, newest = Judge(held, monitoring), Judge(held.take(newest_alike(held, days(held))), monitoring)
     alarms = {"whole": 0, "newest": 0}
     for window in range(10):
         of_today = rows(random, 150, 0.4)
