@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from playbook.artifacts import Drift, DriftFigure, ProductionWindow, RetrainDecision
 from playbook.evaluate import wording
 from playbook.operate.drift import FIGURES, ROWS_PER_DAY
+from playbook.operate.policy import daily_interval
 from playbook.operate.watch import FIGURE_WORDS, SHORT_WORDS, SILENT, alarming
 from playbook.spec import TaskSpec
 
@@ -110,12 +111,14 @@ def _fallen(content: MonitoringContent, last: Drift) -> str:
     threshold = target.bound if asked is None else asked
     if last.live is None:
         return ""
-    worse = last.live.low > threshold if target.direction == "at_most" else last.live.high < threshold
+    low, high = daily_interval(content.spec, last.live)
+    worse = low > threshold if target.direction == "at_most" else high < threshold
     if not worse:
         return ""
     side = "above" if target.direction == "at_most" else "below"
     limit = wording.written(threshold, target.metric)
-    return f"Live {last.live.metric} is {wording.score_range(last.live)}, all of it {side} {limit}."
+    found = f"Live {last.live.metric} is {wording.score_range(last.live)}"
+    return f"{found}, {side} {limit} by more than daily looks show by chance."
 
 
 def _steps(content: MonitoringContent) -> tuple[str, ...]:

@@ -161,7 +161,7 @@ def _metric(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
     threshold = rules.metric_below if rules.metric_below is not None else spec.target.bound
     if score is None:
         return False, "too few outcomes"
-    low, high = _daily(spec, score)
+    low, high = daily_interval(spec, score)
     worse = low > threshold if spec.target.direction == "at_most" else high < threshold
     return worse, f"{_in_figures(score, low, high)}, threshold {threshold:g}"
 
@@ -174,7 +174,7 @@ def _metric_differs(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
         return False, "the version that serves has no result of the test split with it: package it again"
     if score is None:
         return False, "too few outcomes"
-    low, high = difference(score.value, _daily(spec, score), held_out.value, _daily(spec, held_out))
+    low, high = difference(score.value, daily_interval(spec, score), held_out.value, daily_interval(spec, held_out))
     found = f"{score.metric} live {score.value:.3f}, on test {held_out.value:.3f}"
     said = f"{found}: {score.value - held_out.value:+.3f} ({low:+.3f} to {high:+.3f}), {most:g} counts"
     return low > most or high < -most, said
@@ -185,7 +185,7 @@ def _live(facts: Facts) -> Score | None:
     return today.live if today is not None and today.day == facts.day.isoformat() else None
 
 
-def _daily(spec: TaskSpec, score: Score) -> tuple[float, float]:
+def daily_interval(spec: TaskSpec, score: Score) -> tuple[float, float]:
     """Interval of a score that may be looked at every day of the period."""
     return reaching(score, spec.evaluation.confidence, rate_of_a_day(spec.retraining.false_alarm_rate))
 
