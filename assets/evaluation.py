@@ -1,7 +1,7 @@
 """Play 5: the evaluation on a test split that is opened once, with the suite around it."""
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
-import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,19 @@ import dagster as dg
 from assets.candidate import asset_of, in_order, rung_inputs
 from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, png, remembered, require_green, result, skip
-from assets.publish import publish_card, publish_early_end, publish_report
+from assets.publish import publish_early_end
+from assets.report import Published, publish_pages, report_inputs
 from assets.steps import Steps
+from assets.test_answers import (
+    Answered,
+    answer_all,
+    champion_beside,
+    champion_model,
+    control_models,
+    reference_models,
+    stored_answers,
+    trained_model,
+)
 from assets.tracked import log_attempt
 from playbook.artifacts import (
     BaseSelection,
@@ -26,6 +37,7 @@ from playbook.artifacts import (
     ReferenceBaselines,
     Rung,
 )
+from playbook.evaluate.answers import AskedModel
 from playbook.operate.definition import define
 from playbook.plays import (
     AUDIT,
@@ -39,13 +51,20 @@ from playbook.plays import (
     REFERENCES,
 )
 from playbook.store import file_sha256
-from playbook.taskfile import find_tasks
 
-# Parts of the task file that neither the figures nor the page depend on: changing them opens no test split again.
-NOT_ON_THE_PAGE: Any = {
-    **dict.fromkeys(("package", "serving", "monitoring", "retraining"), True),
-    "sign_off": {"allowed_signers", "revoked_keys"},
-}
+# What figures and verdict depend on of the task file, beside the answers: sections whole, or these of their fields.
+# Owners, question, prices, sign-off, packaging and what production does with the model are in no figure.
+FIGURES_FROM: Any = {
+    "task": True,
+    "target": True,
+    "evaluation": {
+        "confidence", "resamples", "power", "slices", "min_slice_rows", "calibration_bins", "regression",
+        "shift_p_value",
+    },
+    "data": {"classes": True, "columns": True, "production": True, "labels": {"min_kappa"}},
+    "adaptation": {"seed", "accelerator", "precision"},
+    "serving": {"redact"},
+}  # fmt: skip
 
 
 def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -80,29 +99,64 @@ def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
         if choice.skipped:
             publish_early_end(play, report_inputs(play, steps))
             return result(play, skip(play, Evaluation, choice.reason))
-        done = remembered(play, Evaluation, _inputs(play, steps), lambda key: _evaluate(play, steps, key))
+        done = _judge(play, steps)
         inputs = {"evaluation": done.digest, "data": dataset.dataset_hash, "candidate": choice.model}
         figures = {"delta": done.delta, "interval": list(done.interval), "openings": done.openings}
         play.decide("evaluation", f"test split: {done.metric} gain {done.delta:+.4f}", inputs, figures)
         asked = {**inputs, "task_sha256": define(play.task).sha256}
         play.decide("ship", f"recommended: ship {done.ship}. {done.verdict}", asked)
-        return result(play, done, _shown(play, done))
+        return result(play, done, _shown(play, done, publish_pages(play, steps, done)))
 
     return judged
 
 
+def _judge(play: Play, steps: Steps) -> Evaluation:
+    """Answers first, then figures and verdict: each is found again where what it depends on is as it was."""
+    resolution = _resolution(play, steps)
+    if resolution is not None and not resolution.enough:
+        asked = {**_inputs(play, steps), "refused": [resolution.needed, resolution.available, resolution.how]}
+        return remembered(play, Evaluation, asked, lambda key: _refuse(play, steps, resolution))
+    own = _own_models(play, steps)
+    answered = stored_answers(play, steps.dataset, own)
+    everybody = None if answered is not None else _ask_all(play, steps, own)
+    found = answered or everybody
+    digests = {model.name: found.answers[model.name].digest for model in own} if found else {}
+    inputs = {**_inputs(play, steps), "answers": digests}
+
+    def make(key: str) -> Made:
+        return _evaluate(play, steps, everybody or _ask_all(play, steps, own), resolution, key)
+
+    return remembered(play, Evaluation, inputs, make)
+
+
+def _own_models(play: Play, steps: Steps) -> list[AskedModel]:
+    """What the task itself made: baseline, candidate, controls, references. The champion is a fact of the day."""
+    models = [trained_model(play, "baseline", steps.frozen)]
+    if steps.choice.source != FROZEN:
+        models.append(trained_model(play, "candidate", steps.model))
+    references = reference_models(play, steps.dataset, list(steps.references.validation))
+    return [*models, *control_models(play, steps.controls), *references]
+
+
+def _ask_all(play: Play, steps: Steps, own: Sequence[AskedModel]) -> Answered:
+    """Answers of all models and of the champion; what is missing is asked in one opening for the candidate."""
+    at = champion_beside(play, steps.dataset, [steps.model, steps.frozen])
+    models = [*own, *([champion_model(play, at)] if at is not None else [])]
+    answered = answer_all(play, steps.dataset, models, "evaluation", steps.choice.model)
+    return answered.beside_champion(at.version) if at is not None else answered
+
+
 def _inputs(play: Play, steps: Steps) -> dict[str, Any]:
-    choice = steps.choice
+    """What figures depend on beside the answers."""
+    dataset, rows = steps.dataset, ("train", "validation", "test", "production")
     return {
-        "candidate": [choice.source, choice.model, choice.diagnosis],
-        "controls": {role: ref.sha256 for role, ref in steps.controls.files.items()},
+        "candidate": [steps.choice.source, steps.choice.model, steps.choice.diagnosis],
         "baseline": steps.frozen.digest,
-        "data": steps.dataset.digest,
-        "references": steps.references.digest,
-        "base": steps.base.digest,
-        "audit": steps.audit.digest,
-        "path": steps.decision.digest,
-        "task": play.task.spec.model_dump(mode="json", exclude=NOT_ON_THE_PAGE),
+        "controls": steps.controls.digest,
+        "rows": {split: dataset.files[split].sha256 for split in rows if split in dataset.files},
+        "data": dataset.dataset_hash,
+        "agreement": dataset.agreement.model_dump(mode="json") if dataset.agreement else None,
+        "task": play.task.spec.model_dump(mode="json", include=FIGURES_FROM),
         "behaviour": behaviour_hash(play),
         "code": version_of("evaluate"),
     }
@@ -114,46 +168,40 @@ def behaviour_hash(play: Play) -> str:
     return file_sha256(Path(play.task.resolve(named))) if named else ""
 
 
-def _evaluate(play: Play, steps: Steps, key: str) -> Made:
+def _refuse(play: Play, steps: Steps, resolution: Any) -> Made:
+    from playbook.evaluate.compare import refused
+
+    done = refused(play.task.spec, resolution)
+    play.report(done.verdict)
+    return _recorded(play, steps, done, {})
+
+
+def _evaluate(play: Play, steps: Steps, answered: Answered, resolution: Any, key: str) -> Made:
     from assets.budgets import measured_budgets
     from assets.examination import examine
     from assets.reference import write_reference
-    from assets.test_answers import answer_test
-    from playbook.evaluate.compare import evaluate, refused
-    from playbook.evaluate.test_split import open_test_split
+    from playbook.evaluate.compare import evaluate
 
-    spec, world, work = play.task.spec, play.world, play.work(key)
-    resolution = _resolution(play, steps)
-    if resolution is not None and not resolution.enough:
-        done = refused(spec, resolution)
-        play.report(done.verdict)
-        return _reported(play, steps, done, work, None, {})
-    opened = open_test_split(world.store, steps.dataset, DATASET, steps.choice.model, world.test_ledger(spec.task))
-    play.report(f"test split opened ({len(opened.frame)} rows, opening {opened.openings}, on record)")
-    answers = answer_test(play, steps, opened.frame, work)
-    sides: dict[str, Any] = {
-        name: answers.probabilities[name] for name in ("baseline", "candidate") if name in answers.probabilities
-    }
+    spec, work = play.task.spec, play.work(key)
+    sides = {name: answered.probabilities[name] for name in ("baseline", "candidate") if name in answered.answers}
     done = evaluate(
         spec,
         steps.dataset,
-        opened.frame,
+        answered.frame,
         sides,
         work,
-        openings=opened.openings,
-        opened_for=opened.candidates,
+        openings=answered.openings,
+        opened_for=answered.opened_for,
         diagnosis=steps.choice.diagnosis,
         resolution=resolution,
         measured=measured_budgets(play, steps, work),
     )
-    done = examine(play, steps, done, opened.frame, answers)
-    for name in ("baseline", "candidate", "champion"):
-        shutil.rmtree(work / name, ignore_errors=True)
+    done = examine(play, steps, done, answered, work)
     play.report(done.verdict)
     files = {"predictions": work / "predictions.parquet"}
     if done.ships:
-        files |= write_reference(play, steps, done, opened.frame, answers, work)
-    return _reported(play, steps, done, work, opened.frame, files)
+        files |= write_reference(play, steps, done, answered, work)
+    return _recorded(play, steps, done, files)
 
 
 def _resolution(play: Play, steps: Steps) -> Any:
@@ -171,59 +219,19 @@ def _resolution(play: Play, steps: Steps) -> Any:
     return needed_rows(play.task.spec, truth, first, second, steps.dataset.class_rows["test"])
 
 
-def report_inputs(play: Play, steps: Steps, done: Evaluation | None = None, **more: Any) -> Any:
-    """What the report is made from."""
-    from playbook.adapt.rung import versions
-    from playbook.evaluate.report_content import ReportInputs
-
-    given: dict[str, Any] = {
-        "references": steps.references,
-        "decision": steps.decision,
-        "base": steps.base,
-        "frozen": steps.frozen,
-    }
-    given |= {"audit": steps.audit, "candidate": steps.choice, "controls": steps.controls, "evaluation": done}
-    there = {name: part for name, part in given.items() if part is not None and not part.skipped}
-    spec, places, hardware = play.task.spec, play.world.places, steps.model.hardware
-    return ReportInputs(
-        spec=spec,
-        dataset=steps.dataset,
-        rungs=steps.rungs,
-        hardware=hardware,
-        called=spec.task if find_tasks(places).get(spec.task) == play.task.path else str(play.task.path),
-        versions=versions(),
-        **there,
-        **more,
-    )
-
-
-def _reported(play: Play, steps: Steps, done: Evaluation, work: Path, frame: Any, files: dict[str, Path]) -> Made:
-    import pandas as pd
-
-    from playbook.evaluate.model_card import model_card
-    from playbook.evaluate.report import render_report
-    from playbook.evaluate.suite import headline_warnings
-
+def _recorded(play: Play, steps: Steps, done: Evaluation, files: dict[str, Path]) -> Made:
     stands_on = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset_hash": steps.dataset.dataset_hash,
         "baseline_digest": steps.frozen.digest,
         "candidate_digest": steps.choice.model,
-        "hardware": steps.model.hardware,
         "reason": "" if done.ships else done.verdict,
     }
     done = done.model_copy(update=stands_on)
-    predictions = pd.read_parquet(files["predictions"]) if "predictions" in files else None
-    warnings = headline_warnings(done)
-    content = report_inputs(play, steps, done, test_frame=frame, predictions=predictions, warnings=warnings)
-    pages = {"report": work / "report.html", "card": work / "model_card.md"}
-    pages["report"].write_text(render_report(content), encoding="utf-8")
-    pages["card"].write_text(model_card(content), encoding="utf-8")
-    run_id = _track(play, steps, done, pages)
-    return Made(done.model_copy(update={"mlflow_run_id": run_id}), {**pages, **files})
+    return Made(done.model_copy(update={"mlflow_run_id": _track(play, steps, done)}), files)
 
 
-def _track(play: Play, steps: Steps, done: Evaluation, pages: dict[str, Path]) -> str:
+def _track(play: Play, steps: Steps, done: Evaluation) -> str:
     metrics = {f"test_{one.name}": one.test.value for one in done.comparisons}
     gain = {"delta": done.delta, "delta_low": done.interval[0], "delta_high": done.interval[1]}
     calibrated = {"ece": done.calibration.ece_after} if done.calibration else {}
@@ -235,21 +243,16 @@ def _track(play: Play, steps: Steps, done: Evaluation, pages: dict[str, Path]) -
         metrics={**metrics, **gain, **calibrated, "openings": float(done.openings)},
         params={"ship": done.ship, "source": steps.choice.source, "target": done.target, "margin": done.margin},
         tables={"ledger.json": table} if table else None,
-        files={path.name: path for path in pages.values()},
         hardware=done.hardware,
     )
 
 
-def _shown(play: Play, done: Evaluation) -> dict[str, Any]:
-    if done.skipped:
-        return {}
-    published = publish_report(play, play.world.store.path(done, EVALUATION, "report"))
-    card = publish_card(play, play.world.store.path(done, EVALUATION, "card"))
+def _shown(play: Play, done: Evaluation, pages: Published) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "ship": done.ship,
         "verdict": done.verdict,
-        "report": dg.MetadataValue.path(str(published)),
-        "model_card": dg.MetadataValue.path(str(card)),
+        "report": dg.MetadataValue.path(str(pages.report)),
+        "model_card": dg.MetadataValue.path(str(pages.card)),
         "test_openings": done.openings,
         "transfer": done.transfer.text or "-",
         "blockers": dg.MetadataValue.md("\n".join(f"- {blocker.text}" for blocker in done.blockers) or "none"),

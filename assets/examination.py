@@ -13,7 +13,7 @@ from assets.candidate import asset_of
 from assets.incumbent import DATASET_TAG
 from assets.play import Play
 from assets.steps import Steps
-from assets.test_answers import CHAMPION, TestAnswers
+from assets.test_answers import CHAMPION, Answered
 from playbook.artifacts import (
     BehaviourTest,
     Calibration,
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from playbook.evaluate.shift import Sample
 
 
-def examine(play: Play, steps: Steps, done: Evaluation, frame: pd.DataFrame, answers: TestAnswers) -> Evaluation:
-    """The evaluation with every part of the suite filled in."""
+def examine(play: Play, steps: Steps, done: Evaluation, answers: Answered, work: Path) -> Evaluation:
+    """The evaluation with every part of the suite filled in; `work` is for models that are asked other texts."""
     from playbook.evaluate.compare import comparisons
     from playbook.evaluate.report_content import shown_name
     from playbook.evaluate.slices import slices
     from playbook.evaluate.suite import blockers
 
-    spec, shown = play.task.spec, shown_name(done)
-    truth = class_numbers(spec.labels, frame)
-    known = answers.probabilities
+    spec, shown, frame = play.task.spec, shown_name(done), answers.frame
+    models = _Models(play, answers, work)
+    truth, known = class_numbers(spec.labels, frame), answers.probabilities
     named = {("frozen" if name == "baseline" else name): found for name, found in known.items()}
     seconds = _seconds(steps)
     play.report(f"suite: calibration, slices, behaviour, regressions, speed, shifts ({shown})")
@@ -51,15 +51,44 @@ def examine(play: Play, steps: Steps, done: Evaluation, frame: pd.DataFrame, ans
         "transfer": _transfer(play, steps, truth, named, seconds),
         "calibration": _calibration(play, steps, truth, answers, shown),
         "slices": slices(spec, frame, truth, known[shown], known["baseline"] if shown == "candidate" else None),
-        "behaviour": _behaviour(play, steps, answers, shown),
+        "behaviour": _behaviour(play, steps, models, shown),
         "regressions": _regressions(play, truth, answers, shown),
         "incumbent": _incumbent(play, frame, truth, answers, shown),
-        "speed": _speed(play, frame, answers),
+        "speed": _speed(play, frame, models),
         **_shifts(play, steps, frame, known[shown], shown),
         "cost": _cost(play, steps),
+        "hardware": models.hardware,
     }
     done = done.model_copy(update=parts)
     return done.model_copy(update={"blockers": blockers(spec, done, steps.dataset.agreement)})
+
+
+class _Models:
+    """Baseline and candidate, each loaded when it is first asked anything that is not among the stored answers."""
+
+    def __init__(self, play: Play, answers: Answered, work: Path) -> None:
+        from playbook.adapt.precision import set_threads
+
+        set_threads(play.world.places.threads, 1)
+        self._answers, self._work = answers, work
+        self._loaded: dict[str, Any] = {}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Texts -> probabilities, by name."""
+        for name in ("baseline", "candidate"):
+            if name in self._answers.asked and name not in self._loaded:
+                self._loaded[name] = self._answers.asked[name].load(self._work / name)
+        return {name: model.predict_proba for name, model in self._loaded.items()}
+
+    @property
+    def hardware(self) -> str:
+        """Measured here, where speeds are; with that of the answers where those were computed elsewhere."""
+        from playbook.adapt.precision import describe_hardware
+
+        shown = self._loaded.get("candidate") or self._loaded["baseline"]
+        here, there = describe_hardware(shown.device, shown.dtype), self._answers.hardware_of_models
+        return here if there in ("", here) else f"{here}; answers to the test split computed on {there}"
 
 
 def class_numbers(labels: tuple[str, ...], frame: pd.DataFrame) -> np.ndarray:
@@ -111,14 +140,14 @@ def validation_answers(play: Play, steps: Steps, shown: str) -> tuple[np.ndarray
     return truth, table[[f"p_{place}" for place in range(len(labels))]].to_numpy()
 
 
-def _calibration(play: Play, steps: Steps, truth: np.ndarray, answers: TestAnswers, shown: str) -> Calibration:
+def _calibration(play: Play, steps: Steps, truth: np.ndarray, answers: Answered, shown: str) -> Calibration:
     from playbook.evaluate.calibration import calibrate
 
     known = validation_answers(play, steps, shown)
     return calibrate(play.task.spec, *known, truth, answers.probabilities[shown])
 
 
-def _behaviour(play: Play, steps: Steps, answers: TestAnswers, shown: Any) -> tuple[BehaviourTest, ...]:
+def _behaviour(play: Play, steps: Steps, models: _Models, shown: Any) -> tuple[BehaviourTest, ...]:
     from playbook.evaluate.behaviour import run_behaviour
     from playbook.evaluate.behaviour_file import load_behaviour
 
@@ -126,11 +155,10 @@ def _behaviour(play: Play, steps: Steps, answers: TestAnswers, shown: Any) -> tu
     if spec.evaluation.behaviour is None:
         return ()
     file = load_behaviour(Path(play.task.resolve(spec.evaluation.behaviour)), spec.labels)
-    asked = {name: model.predict_proba for name, model in answers.classifiers.items()}
-    return run_behaviour(file, _validation(play, steps), asked, spec.labels, shown, spec.adaptation.seed)
+    return run_behaviour(file, _validation(play, steps), models.asked, spec.labels, shown, spec.adaptation.seed)
 
 
-def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers, shown: Any) -> tuple[Regression, ...]:
+def _regressions(play: Play, truth: np.ndarray, answers: Answered, shown: Any) -> tuple[Regression, ...]:
     """The candidate against the frozen baseline, and whatever ships against the champion."""
     from playbook.evaluate.regression import regression
 
@@ -145,7 +173,7 @@ def _regressions(play: Play, truth: np.ndarray, answers: TestAnswers, shown: Any
     return tuple(found)
 
 
-def _incumbent(play: Play, frame: pd.DataFrame, truth: np.ndarray, answers: TestAnswers, shown: Any) -> Any:
+def _incumbent(play: Play, frame: pd.DataFrame, truth: np.ndarray, answers: Answered, shown: Any) -> Any:
     """What would ship against what serves; rows of the incumbent's own test split are told by their ids."""
     from playbook.evaluate.incumbent import compare_incumbent
 
@@ -157,14 +185,15 @@ def _incumbent(play: Play, frame: pd.DataFrame, truth: np.ndarray, answers: Test
     ids = world.datasets.test_ids(task, data) if data else None
     old = frame[ROW_ID].isin(ids).to_numpy(bool) if ids is not None else None
     known = answers.probabilities
-    return compare_incumbent(task.spec, version, truth, known[CHAMPION], known[shown], old, answers.champion_labels)
+    return compare_incumbent(
+        task.spec, version, truth, known[CHAMPION], known[shown], old, answers.answers[CHAMPION].known
+    )
 
 
-def _speed(play: Play, frame: pd.DataFrame, answers: TestAnswers) -> tuple[Speed, ...]:
+def _speed(play: Play, frame: pd.DataFrame, models: _Models) -> tuple[Speed, ...]:
     from playbook.evaluate.speed import measure_speeds
 
-    asked = {name: model.predict_proba for name, model in answers.classifiers.items()}
-    return measure_speeds(play.task.spec, asked, frame[TEXT].tolist())
+    return measure_speeds(play.task.spec, models.asked, frame[TEXT].tolist())
 
 
 def _shifts(play: Play, steps: Steps, frame: pd.DataFrame, predicted: np.ndarray, shown: str) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from playbook.artifacts import (
     Handoff,
     LabelAudit,
     PackagedModel,
+    Report,
     Rung,
     SignOff,
 )
-from playbook.errors import StorageError
+from playbook.errors import ArtifactError, StorageError
 from playbook.operate.handoff_package import write_folder, write_zip
-from playbook.plays import AUDIT, DATASET, EVALUATION, FROZEN, HANDOFF, PACKAGED, REFRESH, SIGN_OFF
+from playbook.plays import AUDIT, DATASET, EVALUATION, FROZEN, HANDOFF, PACKAGED, REFRESH, REPORT, SIGN_OFF
 
 ZIP = "zip"
 SECTIONS = {"serving", "monitoring", "retraining", "owners", "package"}  # of the task file, that documents speak of
@@ -65,6 +66,7 @@ def handoff(maker: AssetMaker) -> dg.AssetsDefinition:
             "upstream": [part.digest for part in (dataset, audit, judged, approval)],
             "steps": {name: step.digest for name, step in steps.items()},
             "task": play.task.spec.model_dump(mode="json", include=SECTIONS),
+            "pages": {role: ref.sha256 for role, ref in pages_of(play).files.items()},
             "code": version_of("handoff"),
         }
         done = remembered(
@@ -73,6 +75,18 @@ def handoff(maker: AssetMaker) -> dg.AssetsDefinition:
         return result(play, done, {**_shown(play, done), "model_version": done.version})
 
     return handed
+
+
+def pages_of(play: Play) -> Report:
+    """Report and card as they were rendered last.
+
+    Raises:
+        ArtifactError: there are none, as in a home of an earlier release.
+    """
+    pages = play.world.store.current(play.task.spec.task, REPORT, Report)
+    if pages is None:
+        raise ArtifactError(f"{play.task.spec.task} has no rendered report; materialise evaluation again")
+    return pages
 
 
 def _climbed(rungs: list[Rung], model: PackagedModel) -> dict[str, Adapted]:
@@ -123,8 +137,8 @@ def _hand_over(
             changelog=registry.changelog(spec.task, log),
             configurations={name: _configuration(play, name, step) for name, step in steps.items()},
             page=store.path(dataset, DATASET, "page").read_text(encoding="utf-8"),
-            report=store.path(judged, EVALUATION, "report").read_bytes(),
-            card=store.path(judged, EVALUATION, "card").read_text(encoding="utf-8"),
+            report=store.path(pages_of(play), REPORT, "report").read_bytes(),
+            card=store.path(pages_of(play), REPORT, "card").read_text(encoding="utf-8"),
             remote=remote,
             bases=bases,
             code={"playbook": __version__, "adapt": code_version("playbook.adapt")},

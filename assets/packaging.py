@@ -168,7 +168,7 @@ def _package(
     parity, example = _parity(play, dataset, model, scaled(trained, temperature), folder, min(1.0, temperature))
     play.report(f"reloaded in a clean process: {parity.rows} rows, largest difference {parity.largest_difference:.2g}")
     require_approved(make_case(case.bound, case.log), approval)  # again: the reload took its time
-    made = _register(play, dataset, model, judged, approval, folder, refreshed, parity, example)
+    made = _register(play, dataset, model, case, approval, folder, refreshed, parity, example)
     shutil.rmtree(folder, ignore_errors=True)
     return made
 
@@ -212,7 +212,7 @@ def _register(
     play: Play,
     dataset: DatasetVersion,
     model: FrozenBaseline | Rung,
-    judged: Evaluation,
+    case: Case,
     approval: SignOff,
     folder: Path,
     refreshed_from: str,
@@ -223,7 +223,7 @@ def _register(
     from playbook.operate.definition import define, identity_of
     from resources.registry import Release
 
-    spec, source = play.task.spec, asset_of(model)
+    spec, source, judged = play.task.spec, asset_of(model), case.bound.evaluation
     run_id = log_attempt(
         play,
         dataset,
@@ -241,7 +241,7 @@ def _register(
         run_id=run_id,
         source=source,
         dataset_version=dataset.number,
-        report_sha256=judged.files["report"].sha256,
+        report_sha256=case.bound.pages.files["report"].sha256 if case.bound.pages else "",
         example=example,
         description=f"{judged.verdict}\n\nSign-off: {said(approval)}",
         weights_sha256=model.files["weights"].sha256,

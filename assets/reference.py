@@ -11,7 +11,7 @@ from assets.base import base_folder
 from assets.examination import class_numbers, validation_answers
 from assets.play import Play
 from assets.steps import Steps
-from assets.test_answers import TestAnswers
+from assets.test_answers import Answered
 from playbook.artifacts import Evaluation, Score
 from playbook.data.tables import ROW_ID, TEXT, TIME
 from playbook.operate.reference import LEAST_ROWS, REFERENCE
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from playbook.operate.reference import Reference
 
 
-def write_reference(
-    play: Play, steps: Steps, done: Evaluation, frame: pd.DataFrame, answers: TestAnswers, work: Path
-) -> dict[str, Path]:
+def write_reference(play: Play, steps: Steps, done: Evaluation, answers: Answered, work: Path) -> dict[str, Path]:
     """The reference of the model that would ship, under its role; nothing where there are too few rows for one.
 
     Texts are redacted as the prediction log redacts them, so that a window's rows are compared with their like. After a
@@ -41,7 +39,7 @@ def write_reference(
     from playbook.operate.redaction import Redactor
     from playbook.operate.reference import Reference, save_reference
 
-    spec, pin = play.task.spec, steps.frozen.pin
+    spec, pin, frame = play.task.spec, steps.frozen.pin, answers.frame
     shown = shown_name(done)
     model = steps.model if shown == "candidate" else steps.frozen
     pin = model.pin or pin

@@ -15,12 +15,13 @@ from playbook.artifacts import (
     DatasetVersion,
     Evaluation,
     FrozenBaseline,
+    Report,
     Rung,
     SignOff,
 )
 from playbook.evaluate.approval import Case, make_case, settle
 from playbook.evaluate.binding import Bound, shipping_model
-from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, SIGN_OFF
+from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, REPORT, SIGN_OFF
 
 
 def sign_off(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -73,7 +74,8 @@ def sign_off_case(
     models = {FROZEN: frozen, **{step.step: step for step in rungs if not step.skipped}}
     source, model = shipping_model(judged, choice, models)
     name, world = play.task.spec.task, play.world
-    bound = Bound(play.task, world.store, world.places.report(name), dataset, base, model, source, judged)
+    pages = world.store.current(name, REPORT, Report)
+    bound = Bound(play.task, world.store, world.places.report(name), dataset, base, model, source, judged, pages)
     return make_case(bound, world.decision_log(name))
 
 

@@ -41,6 +41,7 @@ REFRESH = "refresh"
 WINDOW = "production_window"
 DRIFT = "drift"
 RETRAIN = "retrain_decision"
+REPORT = "report"  # the pages of an evaluation: kept in the store, no asset of its own
 
 
 def rung_name(index: int) -> str:

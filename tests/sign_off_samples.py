@@ -23,13 +23,14 @@ from playbook.artifacts import (
     FrozenBaseline,
     GateVerdict,
     Refresh,
+    Report,
     Rung,
 )
 from playbook.decide.log import DecisionLog
 from playbook.evaluate.approval import Case, open_case
 from playbook.evaluate.sign_off_state import NAMESPACE
 from playbook.evaluate.ssh_signature import sign
-from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, REFRESH
+from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, REFRESH, REPORT
 from playbook.settings import Settings, settings
 from playbook.store import Store, file_sha256
 from playbook.taskfile import Task, load_task
@@ -135,10 +136,17 @@ class Waiting:
             "blockers": self.blockers,
         }  # fmt: skip
         report = f"<html>{dataset_hash} {weights!r}</html>".encode()
-        done: Evaluation = self.put(EVALUATION, Evaluation.model_validate({**given, **fields}), report=report)
+        done: Evaluation = self.put(EVALUATION, Evaluation.model_validate({**given, **fields}))
+        self.render(report)
+        return done
+
+    def render(self, report: bytes) -> None:
+        """Write and publish the page of the current evaluation."""
+        done = self.store.current("demo", EVALUATION, Evaluation)
+        assert done is not None
+        self.put(REPORT, Report(task="demo", evaluation=done.digest, play_key="k"), report=report)
         self.report.parent.mkdir(parents=True, exist_ok=True)
         self.report.write_bytes(report)
-        return done
 
 
 BASE_FILE = "model.safetensors"

@@ -18,6 +18,7 @@ from playbook.artifacts.adapt import (
     SeedSpread,
     Transfer,
 )
+from playbook.artifacts.answers import OpenedRows, Report, TestAnswers
 from playbook.artifacts.artifact import Artifact, Figure, FileRef, Part, Score, Status, canonical_hash
 from playbook.artifacts.bases import BaseCandidate, BasePin, BaseSelection, Closeness, Latency
 from playbook.artifacts.data import (
@@ -118,6 +119,7 @@ __all__ = [
     "LearningCurve",
     "LearningPoint",
     "LedgerRow",
+    "OpenedRows",
     "PackagedModel",
     "Part",
     "Path",
@@ -129,6 +131,7 @@ __all__ = [
     "ReferenceBaselines",
     "Refresh",
     "Regression",
+    "Report",
     "Resemblance",
     "RetrainDecision",
     "RiskPoint",
@@ -145,6 +148,7 @@ __all__ = [
     "Slices",
     "Speed",
     "Status",
+    "TestAnswers",
     "Transfer",
     "TransferVerdict",
     "Trigger",

@@ -17,6 +17,7 @@ from playbook.artifacts import (
     Candidate,
     DatasetVersion,
     Evaluation,
+    Report,
     SignOff,
     Waiver,
 )
@@ -38,7 +39,7 @@ from playbook.evaluate.sign_off_state import (
     verify_statement,
     waivers_of,
 )
-from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, asset_kinds
+from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, REPORT, asset_kinds
 from playbook.settings import Settings
 from playbook.store import Store
 from playbook.taskfile import Task
@@ -82,7 +83,8 @@ def open_case(task: Task, places: Settings, today: date | None = None) -> Case:
             [f"{why}; `playbook run {task.called(places)}` makes the evaluation"],
         )
     source, model = shipping_model(evaluation, choice, models)
-    bound = Bound(task, store, places.report(name), dataset, base, model, source, evaluation)
+    pages = store.current(name, REPORT, Report)
+    bound = Bound(task, store, places.report(name), dataset, base, model, source, evaluation, pages)
     return make_case(bound, open_decision_log(places, name), today)
 
 

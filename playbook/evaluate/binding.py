@@ -1,4 +1,8 @@
-"""What an approval is bound to (B3): the bytes of data, splits, base, weights and report as they lie on disk now.
+"""What an approval is bound to (B3): the bytes of data, splits, base and weights as they lie on disk, and the facts.
+
+The facts are the evaluation: its digest, and that the published report shows it. A page that was rendered again from
+the same facts, with another owner, price or stylesheet, is the same to an approval; a page whose bytes nobody rendered
+is not.
 
 Manifests name files by hash, but an approval does not take their word: every file is read and hashed again, and what
 differs from the manifest, or from what was approved, is named.
@@ -11,10 +15,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from playbook.artifacts import Adapted, Artifact, BasePin, BaseSelection, Binding, Candidate, DatasetVersion, Evaluation
+from playbook.artifacts import (
+    Adapted,
+    Artifact,
+    BasePin,
+    BaseSelection,
+    Binding,
+    Candidate,
+    DatasetVersion,
+    Evaluation,
+    Report,
+)
 from playbook.bases.locate import WEIGHTS, locate_base
 from playbook.errors import PinMismatch
-from playbook.plays import DATASET, EVALUATION, FROZEN, REFRESH
+from playbook.plays import DATASET, FROZEN, REFRESH, REPORT
 from playbook.spec import SPLITS, Base
 from playbook.store import CHUNK, Store, file_sha256
 from playbook.taskfile import Task
@@ -35,6 +49,7 @@ class Bound:
     model: Adapted  # what ships
     source: str  # the asset that holds it
     evaluation: Evaluation
+    pages: Report | None = None  # what the report was rendered as last
 
 
 def shipping_model(evaluation: Evaluation, choice: Candidate, models: Mapping[str, Adapted]) -> tuple[str, Adapted]:
@@ -52,9 +67,21 @@ def binding_of(bound: Bound) -> Binding:
         splits={split: _hash_now(bound.store, bound.dataset, DATASET, split) for split in SPLITS},
         base=_base_now(bound),
         weights=_hash_now(bound.store, bound.model, bound.source, "weights"),
-        report=file_sha256(bound.report) if bound.report.is_file() else MISSING,
+        report=_facts_shown(bound),
         evaluation=bound.evaluation.digest,
     )
+
+
+def _facts_shown(bound: Bound) -> str:
+    """Digest of the evaluation that the published page shows; of a page that was not rendered here, its own hash."""
+    found = _page_now(bound)
+    if bound.pages is None or found != _manifest_hash(bound.pages, "report"):
+        return found
+    return bound.pages.evaluation
+
+
+def _page_now(bound: Bound) -> str:
+    return file_sha256(bound.report) if bound.report.is_file() else MISSING
 
 
 def differences(signed: Binding, now: Binding) -> tuple[str, ...]:
@@ -82,8 +109,9 @@ def damage(bound: Bound, now: Binding) -> tuple[str, ...]:
     """Files that are not what their manifests, or the task file's pin, say; one sentence each, with the remedy."""
     again = f"`playbook run {bound.task.called()}` makes it again"
     fetch = "put the base that the task file pins back in its place"
-    report = _manifest_hash(bound.evaluation, "report")
-    kept = _hash_now(bound.store, bound.evaluation, EVALUATION, "report")
+    pages = bound.pages
+    report = _manifest_hash(pages, "report") if pages is not None else MISSING
+    kept = _hash_now(bound.store, pages, REPORT, "report") if pages is not None else MISSING
     version = bound.dataset.number
     rows = [
         (f"the {split} split of dataset version {version}", _manifest_hash(bound.dataset, split), found, again)
@@ -92,7 +120,7 @@ def damage(bound: Bound, now: Binding) -> tuple[str, ...]:
     rows += [
         ("the weights of the base", _pinned(bound), now.base, fetch),
         (f"the weights of {bound.source}", _manifest_hash(bound.model, "weights"), now.weights, again),
-        (f"the published report {bound.report.name}", report, now.report, again),
+        (f"the published report {bound.report.name}", report, _page_now(bound), again),
         ("the report in the store", report, kept, again),
     ]
     return tuple(
@@ -116,6 +144,8 @@ def stale(bound: Bound) -> tuple[str, ...]:
         for what, before, after in pairs
         if before != after
     ]
+    if bound.pages is not None and bound.pages.evaluation != evaluation.digest:
+        found.append(f"the published report shows another evaluation; `playbook run {name}` renders it again")
     if _base_of(bound) is None:
         found.append(
             f"the base of {bound.source} is no longer the one that the task uses; `playbook run {name}` trains on "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from playbook.artifacts import Decision, PathCost
+from playbook.artifacts import Decision, Evaluation, PathCost
 from playbook.evaluate import wording
 from playbook.evaluate.report_content import ReportInputs, opened, shown_name
+from playbook.evaluate.speed import HOUR, cost_per_1000
+from playbook.spec import TaskSpec
 
 NOT_MEASURED = "not measured"
 NOT_ESTIMATED = "not estimated"
@@ -18,6 +20,21 @@ class PriceRow(NamedTuple):
     what: str
     estimated: str
     actual: str
+
+
+def priced(spec: TaskSpec, evaluation: Evaluation) -> Evaluation:
+    """An evaluation with its measured seconds at the task file's prices of now; nothing is measured again."""
+    prices = spec.prices
+    speed = tuple(
+        found.model_copy(update={"cost_per_1000": cost_per_1000(prices, found.latency[0]), "currency": prices.currency})
+        for found in evaluation.speed
+    )
+    cost = evaluation.cost
+    if cost is not None:
+        hour = prices.device_hour / HOUR
+        money = {"estimated_money": cost.estimated_seconds * hour, "actual_money": cost.actual_seconds * hour}
+        cost = cost.model_copy(update={**money, "currency": prices.currency})
+    return evaluation.model_copy(update={"speed": speed, "cost": cost})
 
 
 def path_cost(decision: Decision | None) -> PathCost | None:

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from playbook.artifacts import Latency, Speed
 from playbook.bases.latency import time_calls
-from playbook.spec import TaskSpec
+from playbook.spec import Prices, TaskSpec
 
 BATCHES = {1: 20, 32: 5}  # texts per call -> fewest calls that are timed
 SECONDS = 0.4  # per batch size
@@ -81,10 +81,14 @@ def measure_speeds(
 
 
 def _speed(spec: TaskSpec, model: Model, latency: tuple[Latency, ...]) -> Speed:
-    seconds_each = 1 / max(latency[0].per_second, 1e-9)
     return Speed(
         model=model,
         latency=latency,
-        cost_per_1000=1000 * seconds_each / HOUR * spec.prices.serving_hour,
+        cost_per_1000=cost_per_1000(spec.prices, latency[0]),
         currency=spec.prices.currency,
     )
+
+
+def cost_per_1000(prices: Prices, single: Latency) -> float:
+    """Money for 1,000 answers that are given one by one, from calls with one text."""
+    return 1000 / max(single.per_second, 1e-9) / HOUR * prices.serving_hour

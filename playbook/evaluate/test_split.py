@@ -104,6 +104,15 @@ def read_ledger(ledger: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def openings_of(ledger: Path, test_sha256: str) -> list[dict[str, Any]]:
+    """Openings on record of one test split, by the SHA-256 of its file, oldest first.
+
+    Raises:
+        ArtifactError: a line of the ledger is damaged.
+    """
+    return [line for line in read_ledger(ledger) if line.get("test_sha256") == test_sha256]
+
+
 def _append(ledger: Path, line: dict[str, Any]) -> list[dict[str, Any]]:
     """Add a line, wait until it is on disk, and return the whole ledger."""
     try:

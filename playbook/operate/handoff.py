@@ -101,7 +101,7 @@ def _manifest(given: HandoffInputs, hashes: Mapping[str, str]) -> dict[str, Any]
         "describes": {
             "dataset": {"hash": recipe.data.hash, "version": recipe.data.number, "files": recipe.data.files},
             "base": {"weights": recipe.pin.weights_sha256, "tokenizer": recipe.pin.tokenizer_sha256},
-            "evaluation": {"digest": given.evaluation.digest, "report": given.evaluation.files["report"].sha256},
+            "evaluation": {"digest": given.evaluation.digest, "report": sha256_of(given.report)},
             "sign_off": {"entry": approval.log_entry, "digest": approval.digest, "binding": binding},
             "bundle": {"sha256": model.bundle_sha256, "weights": recipe.expected, "files": _files(given.bundle)},
             "decision_log": {"entries": len(given.entries), "last": last.sha256 if last else ""},

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from playbook.evaluate.markdown import markdown_list, markdown_table, markdown_text
+from playbook.operate.handoff_package import sha256_of
 
 if TYPE_CHECKING:
     from playbook.operate.handoff import HandoffInputs
@@ -43,7 +44,7 @@ def readme(given: HandoffInputs, documents: Mapping[str, str]) -> str:
         *((f"{split} split", "Parquet", sha256) for split, sha256 in recipe.data.files.items()),
         ("base", recipe.pin.title, recipe.pin.weights_sha256),
         ("evaluation", "digest of the artefact", given.evaluation.digest),
-        ("report", "as it was signed off", given.evaluation.files["report"].sha256),
+        ("report", "of this evaluation", sha256_of(given.report)),
         ("sign-off", f"{given.approval.by}, {given.approval.at}", given.approval.log_entry),
         ("bundle", f"registered as version {model.version}", model.bundle_sha256),
         *((name, "in the bundle" if not name.startswith("weights") else "trained tensors", sha256)

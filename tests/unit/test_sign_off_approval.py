@@ -229,7 +229,8 @@ def test_new_data_ask_for_a_new_approval_and_say_what_changed(place: Waiting) ->
     state = current_state(place.case())
     assert state.state == "awaiting" and "speaks of another evaluation" in state.reason
     assert "the dataset changed since it was signed off: expected d1, found d2" in state.reason
-    place.put("evaluation", evaluation, report=report)
+    place.put("evaluation", evaluation)
+    place.render(report)
     state = current_state(place.case())
     assert state.state == "void" and "the dataset changed since it was signed off: expected d1" in state.reason
 

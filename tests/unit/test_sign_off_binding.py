@@ -25,7 +25,7 @@ def test_a_binding_has_the_hash_of_every_file(place: Waiting) -> None:
     now = place.case().now
     assert now.base == file_sha256(place.folder / "base" / BASE_FILE)
     assert now.weights == file_sha256(place.file("rung_1", "weights"))
-    assert now.report == file_sha256(place.report)
+    assert now.report == now.evaluation, "the published page shows the facts that are approved"
     assert now.splits == {s: file_sha256(place.file("dataset_version", s)) for s in ("train", "validation", "test")}
     assert (now.dataset, now.ship, now.evaluation) == ("d1", "candidate", place.case().bound.evaluation.digest)
     assert differences(now, place.case().now) == () == damage(place.case().bound, now)
@@ -63,6 +63,17 @@ def test_base_and_report_count_too(place: Waiting) -> None:
         "the report",
     ]
     assert len(damage(case.bound, case.now)) == 2
+
+
+def test_a_page_rendered_again_from_the_same_facts_is_the_same(place: Waiting) -> None:
+    before = place.case().now
+    place.render(b"<html>another owner, another price, another colour</html>")
+    case = place.case()
+    assert differences(before, case.now) == () == damage(case.bound, case.now) == stale(case.bound)
+    place.report.write_bytes(b"<html>another owner, another price, a better figure</html>")
+    case = place.case()
+    assert case.now.report == file_sha256(place.report), "a page that nobody rendered has nothing but its bytes"
+    assert differences(before, case.now)[0].startswith("the report changed since it was signed off")
 
 
 def test_a_missing_file_is_never_equal(place: Waiting) -> None:
@@ -130,7 +141,9 @@ def test_a_base_that_is_out_carries_no_refresh_and_the_remedy_ends_it(place: Wai
 def test_results_of_different_runs_do_not_belong_together(place: Waiting) -> None:
     evaluation, report = place.case().bound.evaluation, place.report.read_bytes()
     place.evaluate("d2")
-    place.put("evaluation", evaluation, report=report)
+    place.put("evaluation", evaluation)
+    assert "the published report shows another evaluation" in stale(place.case().bound)[1]
+    place.render(report)
     said = stale(place.case().bound)
     assert len(said) == 1 and said[0].startswith("the dataset changed since the evaluation: expected d1, found d2")
 
