@@ -1,0 +1,96 @@
+"""What opens the test split, and what makes a result old: answers, figures and pages of a real run after edits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adapt_samples import FAST
+from play_runs import Place, make_place
+
+from playbook.artifacts import Evaluation, Report, TestAnswers
+from playbook.plays import REPORT
+
+NO_CONTROLS = {"scratch": False, "other_base": False}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
+    """A model that shipped by rule, on a split that was opened once."""
+    place = make_place(tmp_path_factory.mktemp("answers"), database, max_rungs=1, controls=NO_CONTROLS)
+    ended = place.run()
+    assert ended.code == 0 and ended.status["state"] == "shipped", ended.said
+    assert len(place.ledger) == 1
+    return place
+
+
+def stored_answers(place: Place) -> list[TestAnswers]:
+    folder = Path(place.places.store) / "pairs" / "test_answers"
+    found = (place.store.get("pairs", "test_answers", key.name, TestAnswers) for key in folder.iterdir())
+    return [one for one in found if one is not None]
+
+
+def facts(place: Place) -> tuple[Any, ...]:
+    current: dict[str, Any] = dict(place.current())
+    evaluation, approval = current["evaluation"], current["sign_off"]
+    weights = [current[name].files["weights"].sha256 for name in ("frozen_baseline", "rung_1")]
+    return evaluation.digest, evaluation.made_at, approval.log_entry, approval.state, weights, place.ledger
+
+
+def test_every_model_has_its_answers_with_the_hardware_that_gave_them(place: Place) -> None:
+    answers, evaluation = stored_answers(place), place.current()["evaluation"]
+    assert isinstance(evaluation, Evaluation) and len(answers) == 5, "majority, tfidf, zero_shot, frozen and candidate"
+    assert {one.test_sha256 for one in answers} == {place.current()["dataset_version"].files["test"].sha256}
+    assert all(one.rows == evaluation.rows and one.labels == ("mixed", "same") for one in answers)
+    assert all(one.opening == 1 and "1 threads" in one.hardware for one in answers)
+    assert "1 threads" in evaluation.hardware and "report" not in evaluation.files
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"owners": {"model": "team:new", "data": "team:other"}},
+        {"question": "Do both words of this short text agree?"},
+        {"prices": {"device_hour": 7.5, "serving_hour": 1.25, "currency": "CHF"}},
+        {"evaluation": {"examples": 3}},
+    ],
+    ids=["owners", "question", "prices", "examples"],
+)
+def test_what_is_only_shown_opens_nothing_and_voids_nothing(place: Place, changes: dict[str, Any]) -> None:
+    before, page = facts(place), place.places.report("pairs").read_bytes()
+    named = {name: part for name, part in changes.items() if isinstance(part, dict)}
+    place.document |= {name: part for name, part in changes.items() if not isinstance(part, dict)}
+    for name, part in named.items():
+        place.document[name] = {**place.document.get(name, {}), **part}
+    place.task()
+    ended = place.run()
+    assert ended.code == 0 and ended.status["state"] == "shipped", ended.said
+    assert facts(place) == before, "no opening, no figure, no approval, no weight is new"
+    assert "epoch" not in ended.err and "test split opened" not in ended.err
+    assert place.places.report("pairs").read_bytes() != page, "and the page says what the task file says now"
+    pages = place.store.current("pairs", REPORT, Report)
+    assert pages is not None and pages.evaluation == before[0]
+    if "prices" in changes:
+        assert "CHF" in place.places.report("pairs").read_text("utf-8")
+
+
+def test_a_figure_is_measured_again_from_the_same_answers(place: Place) -> None:
+    before = facts(place)
+    place.task(evaluation={"resamples": 300, "min_slice_rows": 30})
+    ended = place.run("--until", "evaluation")
+    after = facts(place)
+    assert "evaluation: suite:" in ended.err and after[0] != before[0]
+    assert after[4:] == before[4:], "trained nothing, opened nothing"
+    place.task()
+    place.run()
+    assert facts(place)[:2] == before[:2], "and with the file as it was the first result is found again"
+
+
+def test_other_weights_answer_in_an_opening_of_their_own(place: Place) -> None:
+    before = len(stored_answers(place))
+    place.task(adaptation={**place.document["adaptation"], "epochs": FAST.epochs + 9})
+    ended = place.run("--until", "evaluation")
+    place.task()
+    assert ended.code == 0 and len(place.ledger) == 2
+    assert len(stored_answers(place)) == before + 1, "references and frozen baseline have answered already"
