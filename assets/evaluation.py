@@ -14,6 +14,7 @@ from assets.play import Made, Play, png, remembered, require_green, result, skip
 from assets.publish import publish_early_end
 from assets.report import Published, publish_pages, report_inputs
 from assets.steps import Steps
+from assets.terms import terms_now
 from assets.test_answers import (
     Answered,
     answer_all,
@@ -34,8 +35,10 @@ from playbook.artifacts import (
     Evaluation,
     FrozenBaseline,
     LabelAudit,
+    LockedTerms,
     ReferenceBaselines,
     Rung,
+    Waiver,
 )
 from playbook.evaluate.answers import AskedModel
 from playbook.operate.definition import define
@@ -112,6 +115,10 @@ def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
 
 def _judge(play: Play, steps: Steps) -> Evaluation:
     """Answers first, then figures and verdict: each is found again where what it depends on is as it was."""
+    terms = terms_now(play, steps.dataset)
+    if terms.lock is not None and terms.refused:
+        lock, stands_on = terms.lock, {**_inputs(play, steps), "locked": terms.lock.key}
+        return remembered(play, Evaluation, stands_on, lambda key: _refuse_terms(play, steps, lock))
     resolution = _resolution(play, steps)
     if resolution is not None and not resolution.enough:
         asked = {**_inputs(play, steps), "refused": [resolution.needed, resolution.available, resolution.how]}
@@ -121,10 +128,11 @@ def _judge(play: Play, steps: Steps) -> Evaluation:
     everybody = None if answered is not None else _ask_all(play, steps, own)
     found = answered or everybody
     digests = {model.name: found.answers[model.name].digest for model in own} if found else {}
-    inputs = {**_inputs(play, steps), "answers": digests}
+    inputs = {**_inputs(play, steps), "answers": digests, "waived": terms.entry}
 
     def make(key: str) -> Made:
-        return _evaluate(play, steps, everybody or _ask_all(play, steps, own), resolution, key)
+        answers = everybody or _ask_all(play, steps, own)
+        return _evaluate(play, steps, answers, resolution, terms.waiver, key)
 
     return remembered(play, Evaluation, inputs, make)
 
@@ -176,7 +184,16 @@ def _refuse(play: Play, steps: Steps, resolution: Any) -> Made:
     return _recorded(play, steps, done, {})
 
 
-def _evaluate(play: Play, steps: Steps, answered: Answered, resolution: Any, key: str) -> Made:
+def _refuse_terms(play: Play, steps: Steps, lock: LockedTerms) -> Made:
+    from playbook.evaluate.compare import refused_terms
+    from playbook.evaluate.terms_waiver import locked_text
+
+    done = refused_terms(play.task.spec, lock, *locked_text(lock, play.task))
+    play.report(done.verdict)
+    return _recorded(play, steps, done, {})
+
+
+def _evaluate(play: Play, steps: Steps, answered: Answered, resolution: Any, waived: Waiver | None, key: str) -> Made:
     from assets.budgets import measured_budgets
     from assets.examination import examine
     from assets.reference import write_reference
@@ -196,7 +213,7 @@ def _evaluate(play: Play, steps: Steps, answered: Answered, resolution: Any, key
         resolution=resolution,
         measured=measured_budgets(play, steps, work),
     )
-    done = examine(play, steps, done, answered, work)
+    done = examine(play, steps, done.model_copy(update={"waived": waived}), answered, work)
     play.report(done.verdict)
     files = {"predictions": work / "predictions.parquet"}
     if done.ships:

@@ -23,6 +23,7 @@ from assets.candidate import asset_of, bundle_with
 from assets.factory import version_of
 from assets.incumbent import WEIGHTS_TAG, incumbent_of
 from assets.play import Play
+from assets.terms import Terms, require_terms
 from playbook.artifacts import (
     BasePin,
     Controls,
@@ -36,6 +37,7 @@ from playbook.artifacts import (
 from playbook.data.tables import ROW_ID, TEXT
 from playbook.errors import ArtifactError
 from playbook.evaluate.answers import ANSWERS, Answerer, AskedModel, answers_key, read_answers, write_answers
+from playbook.evaluate.locked_terms import terms_of
 from playbook.plays import CONTROLS, DATASET
 from playbook.store import SEALED
 
@@ -97,6 +99,7 @@ def answer(
 
     Raises:
         GateRed: the gate is not green; nothing is opened.
+        TermsLocked: an earlier opening of these rows was under other terms than the task file's, and nobody waived it.
         ArtifactError: the split or the ledger cannot be read.
     """
     return answer_all(play, dataset, [model], purpose, opened_for or model.digest)
@@ -107,11 +110,12 @@ def answer_all(
 ) -> Answered:
     """Answers of models that belong together; where one has none yet, the split is opened once for all of them."""
     dataset.require_green()
+    terms = require_terms(play, dataset)
     with FileLock(play.world.work(play.task.spec.task, TEST_ANSWERS) / "lock"):
         found = stored_answers(play, dataset, models)
         if found is not None:
             return found
-        return _open_and_ask(play, dataset, models, purpose, opened_for)
+        return _open_and_ask(play, dataset, models, purpose, opened_for, terms)
 
 
 def stored_answers(play: Play, dataset: DatasetVersion, models: Sequence[AskedModel]) -> Answered | None:
@@ -171,14 +175,23 @@ def _answered(
 
 
 def _open_and_ask(
-    play: Play, dataset: DatasetVersion, models: Sequence[AskedModel], purpose: str, opened_for: str
+    play: Play, dataset: DatasetVersion, models: Sequence[AskedModel], purpose: str, opened_for: str, terms: Terms
 ) -> Answered:
     """Open the split, on record, and let every model answer that has no answers yet, one after the other."""
     from playbook.adapt.precision import set_threads
     from playbook.evaluate.test_split import open_test_split
 
     spec, world = play.task.spec, play.world
-    opened = open_test_split(world.store, dataset, DATASET, opened_for, world.test_ledger(spec.task), purpose=purpose)
+    opened = open_test_split(
+        world.store,
+        dataset,
+        DATASET,
+        opened_for,
+        world.test_ledger(spec.task),
+        purpose=purpose,
+        terms=terms_of(spec),
+        waived=terms.entry,
+    )
     play.report(f"test split opened ({len(opened.frame)} rows, opening {opened.openings}, on record)")
     _keep_rows(play, dataset, opened.frame, opened.openings)
     set_threads(world.places.threads, 1)

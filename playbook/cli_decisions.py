@@ -72,9 +72,16 @@ def reject(task: str, by: str, reason: str) -> None:
 @click.option("--reason", required=True, help="Why it is acceptable.")
 @click.option("--until", required=True, metavar="DATE", help="Last day on which the waiver counts, YYYY-MM-DD.")
 def waive(task: str, what: str, by: str, reason: str, until: str) -> None:
-    """Lift the blocker WHAT of TASK's evaluation until a day."""
+    """Lift the blocker WHAT of TASK's evaluation until a day; `locked_terms`: terms changed after an opening."""
     from playbook.evaluate import approval
+    from playbook.evaluate.terms_waiver import LOCKED_TERMS, waive_terms
 
+    if what == LOCKED_TERMS:
+        found = load_task(locate_task(task, settings()))
+        entry = waive_terms(found, settings(), by, reason, until)
+        click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
+        click.echo(f"next: `playbook run {found.called()}` judges by the terms of now, and says so")
+        return
     case = approval.open_case(load_task(locate_task(task, settings())), settings())
     entry = approval.waive(case, what, by, reason, until)
     click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")

@@ -93,6 +93,14 @@ class ApprovalRefused(PlaybookError):
         super().__init__(f"{what}\n" + "\n".join(f"  {reason}" for reason in reasons))
 
 
+class TermsLocked(PlaybookError):
+    """A test split was opened under other terms than the task file's; `text` says which, `steps` what can be done."""
+
+    def __init__(self, text: str, steps: Sequence[str]) -> None:
+        self.text, self.steps = text, tuple(steps)
+        super().__init__("\n".join((text, *(f"  {step}" for step in steps))))
+
+
 class PromotionRefused(PlaybookError):
     """A version may not be promoted or rolled back to; `reasons` lists everything that stands against it."""
 

@@ -22,6 +22,8 @@ from playbook.artifacts import (
 )
 from playbook.decide.log import open_decision_log
 from playbook.evaluate.binding import target_changed
+from playbook.evaluate.report_price import priced
+from playbook.evaluate.suite import waived_text
 from playbook.operate.promotion import standing
 from playbook.plays import (
     AUDIT,
@@ -92,13 +94,20 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
         "next_steps": list(evaluation.next_steps) if evaluation else [],
         "transfer": evaluation.transfer.text if evaluation else None,
         "blockers": [blocker.model_dump() for blocker in evaluation.blockers] if evaluation else [],
-        "cost": evaluation.cost.model_dump() if evaluation and evaluation.cost else None,
+        "waived_terms": waived_text(evaluation.waived) if evaluation and evaluation.waived else None,
+        "cost": _cost(task, evaluation),
         "sign_off": _sign_off(found),
         "model": _model(task, places, found, evaluation),
         "production": read_production(store, task.spec.task, places),
         "seconds": _seconds(found),
         "report": str(report) if dataset is not None and report.exists() else None,
     }
+
+
+def _cost(task: Task, evaluation: Evaluation | None) -> dict[str, Any] | None:
+    """What training took, at the prices of the task file as it is now."""
+    cost = priced(task.spec, evaluation).cost if evaluation is not None else None
+    return cost.model_dump() if cost is not None else None
 
 
 def _todays(task: Task, dataset: DatasetVersion | None, found: dict[str, Any]) -> Evaluation | None:

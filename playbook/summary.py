@@ -103,6 +103,7 @@ def _doubts(status: dict[str, Any]) -> list[tuple[str, str]]:
         gain = labels["more_data"]["gain_of_twice"]
         said = f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}) expected from twice the rows"
         rows.append(("more data", f"{labels['more_data']['verdict']}; {said}"))
+    rows += [("waived", status["waived_terms"])] if status.get("waived_terms") else []
     rows += [("blocker", blocker["text"]) for blocker in status["blockers"]]
     if status["sign_off"]:
         given = status["sign_off"]

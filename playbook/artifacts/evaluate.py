@@ -202,6 +202,35 @@ class Blocker(Part):
     text: str
 
 
+class TermChange(Part):
+    """A term that is no longer as it was locked; both values in words."""
+
+    field: str
+    locked: str
+    found: str
+
+
+class LockedTerms(Part):
+    """The opening whose terms bind a test split, and what the task file says otherwise now."""
+
+    opening: int  # its line in the ledger
+    opened_at: str
+    opened_for: str
+    dataset: int
+    changed: tuple[TermChange, ...]
+    fresh_rows: int  # test rows that no opening has read, and that would do
+    key: str  # of these changes against that opening: what a waiver is for
+
+
+class Waiver(Part):
+    """A blocker lifted by somebody, with a reason, until a day (ISO date, inclusive)."""
+
+    what: str
+    by: str
+    reason: str
+    expires: str
+
+
 class CostActual(Part):
     """The estimate beside what it came to (1.5)."""
 
@@ -250,6 +279,8 @@ class Evaluation(Artifact):
     kind: ClassVar[str] = "evaluation"
     circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"speed", "cost"}
     refused: bool = False  # the split cannot resolve the margin; the test split stayed closed
+    locked: LockedTerms | None = None  # why it was refused, where its terms changed after the split was opened
+    waived: Waiver | None = None  # by whose leave it is judged by terms that changed after an opening
     rows_needed: int = 0
     rows: int = 0
     metric: str = ""
@@ -301,15 +332,6 @@ class Binding(Part):
     weights: str  # trained tensors of the model that ships
     report: str
     evaluation: str  # digest of the artefact
-
-
-class Waiver(Part):
-    """A blocker lifted by somebody, with a reason, until a day (ISO date, inclusive)."""
-
-    what: str
-    by: str
-    reason: str
-    expires: str
 
 
 class SignOff(Artifact):

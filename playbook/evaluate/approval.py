@@ -189,7 +189,7 @@ def waive(case: Case, what: str, by: str, reason: str, expires: str) -> Entry:
     if not texts:
         known = ", ".join(dict.fromkeys(blocker.what for blocker in standing)) or "nothing stands against shipping"
         reasons.append(f"expected a blocker of this evaluation, found {what!r}; known: {known}")
-    reasons += _not_a_day(expires, case.today)
+    reasons += not_a_day(expires, case.today)
     if reasons:
         raise ApprovalRefused(f"{case.bound.task.spec.task}: not waived", reasons)
     waiver = Waiver(what=what, by=case.owner, reason=said, expires=date.fromisoformat(expires).isoformat())
@@ -248,7 +248,8 @@ def _standing_against(case: Case, waivers: tuple[Waiver, ...]) -> list[str]:
     return [*stale(case.bound), *damage(case.bound, case.now), *blockers]
 
 
-def _not_a_day(expires: str, today: date) -> list[str]:
+def not_a_day(expires: str, today: date) -> list[str]:
+    """What is wrong with the last day of a waiver, or nothing."""
     try:
         day = date.fromisoformat(expires)
     except ValueError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from playbook.artifacts import Comparison, DatasetVersion, Evaluation, Figure, Score, Side
+from playbook.artifacts import Comparison, DatasetVersion, Evaluation, Figure, LockedTerms, Score, Side
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.evaluate.metrics import Labels, confusion, per_class
 from playbook.evaluate.verdict import Resolution, Verdict, decide, refuse, task_difference
@@ -92,6 +92,11 @@ def refused(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Evalua
         openings=openings,
         **_asked_and_said(spec, verdict),
     )
+
+
+def refused_terms(spec: TaskSpec, lock: LockedTerms, text: str, steps: tuple[str, ...]) -> Evaluation:
+    """The evaluation where the terms changed after the test split was opened; no answer is used."""
+    return Evaluation(refused=True, locked=lock, **_asked_and_said(spec, Verdict("nothing", text, steps)))
 
 
 def _asked_and_said(spec: TaskSpec, verdict: Verdict) -> dict[str, Any]:

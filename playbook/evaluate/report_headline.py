@@ -31,6 +31,8 @@ def headline(context: ReportInputs) -> Headline:
         return Headline("stop", "■", "Stopped by the data gate", f"Nothing was trained. {faults}.")
     if evaluation is None or evaluation.skipped:
         return _early_end(context)
+    if evaluation.locked is not None:
+        return Headline("stop", "■", "Refused: the terms changed after the test split was opened", evaluation.verdict)
     if evaluation.refused:
         return Headline("stop", "?", "No answer: the test split is too small", evaluation.verdict)
     tone, mark, title = {

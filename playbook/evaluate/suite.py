@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from playbook.artifacts import Agreement, BehaviourTest, Blocker, Evaluation, Score
+from playbook.artifacts import Agreement, BehaviourTest, Blocker, Evaluation, Score, Waiver
 from playbook.evaluate import wording
 from playbook.spec import TaskSpec
 
@@ -62,7 +62,8 @@ def _found(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None) 
 
 def headline_warnings(evaluation: Evaluation) -> tuple[str, ...]:
     """Sentences for the report's headline: shifts with their size, production under the target, failed tests."""
-    found = [shift.text for shift in evaluation.shifts if shift.differs]
+    found = [waived_text(evaluation.waived)] if evaluation.waived is not None else []
+    found += [shift.text for shift in evaluation.shifts if shift.differs]
     score = evaluation.production
     if score is not None and not _reaches(evaluation, score.value):
         reach = _worse_side(evaluation) if _wholly_worse(evaluation, score) else "its interval still reaches it"
@@ -73,6 +74,14 @@ def headline_warnings(evaluation: Evaluation) -> tuple[str, ...]:
         found.append(f"The runner-up base does better: the candidate is {apart} beside it.")
     failed = [test for test in evaluation.behaviour if not test.passed]
     return (*found, _failed(failed)) if failed else tuple(found)
+
+
+def waived_text(waiver: Waiver) -> str:
+    """That terms changed after an opening, by whose leave and why."""
+    return (
+        f"The terms were changed after the test split was opened; {waiver.by} let that pass until {waiver.expires}: "
+        f"{waiver.reason}"
+    )
 
 
 def _under_target(evaluation: Evaluation, reach: str) -> str:

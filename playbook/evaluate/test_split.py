@@ -9,16 +9,19 @@ from __future__ import annotations
 import getpass
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from playbook.artifacts import DatasetVersion
 from playbook.errors import ArtifactError
+from playbook.evaluate.row_marks import MARKED, keep_marks, row_marks
 from playbook.store import SEALED, Store
 
 LOCK_SECONDS = 30.0
@@ -43,6 +46,8 @@ def open_test_split(
     ledger: Path,
     *,
     purpose: str = "evaluation",
+    terms: Mapping[str, Any] | None = None,
+    waived: str = "",
 ) -> TestRows:
     """Record that the test split is opened, then open it.
 
@@ -53,6 +58,8 @@ def open_test_split(
         opened_for: digest of the candidate that is evaluated.
         ledger: the task's ledger, a `.jsonl` file; made where it is missing.
         purpose: what the split is read for, in a word.
+        terms: what it will be judged by (`playbook.evaluate.locked_terms`); they are locked from here on.
+        waived: hash of the waiver under which it is opened by other terms than those that were locked.
 
     Raises:
         GateRed: the gate is not green for this data; nothing is recorded, nothing is read.
@@ -74,10 +81,13 @@ def open_test_split(
         "opened_for": opened_for,
         "purpose": purpose,
         "user": _user(),
+        **({"rows": dataset.rows.get(SEALED, 0), "terms": dict(terms)} if terms is not None else {}),
+        **({"waived": waived} if waived else {}),
     }
     lines = _append(ledger, line)
     same = [earlier for earlier in lines if earlier.get("test_sha256") == sealed.sha256]
     frame = pd.read_parquet(store.sealed_path(dataset, asset, SEALED))
+    keep_marks(ledger, sealed.sha256, frame)
     return TestRows(frame, len(same), len({earlier.get("opened_for") for earlier in same}))
 
 
@@ -102,6 +112,17 @@ def read_ledger(ledger: Path) -> list[dict[str, Any]]:
             )
         lines.append(line)
     return lines
+
+
+def closed_marks(store: Store, dataset: DatasetVersion, asset: str) -> list[list[str]]:
+    """Marks of the rows of a split that may be closed, by `row_marks`; it stays closed.
+
+    Ids and texts are hashed and never returned, labels are not read: that a row was opened before can be known without
+    knowing what it is.
+    """
+    path = store.sealed_path(dataset, asset, SEALED)
+    columns = [name for name in MARKED if name in pq.read_schema(path).names]
+    return row_marks(pd.read_parquet(path, columns=columns))
 
 
 def openings_of(ledger: Path, test_sha256: str) -> list[dict[str, Any]]:
