@@ -57,7 +57,7 @@ def test_a_file_is_scored_and_logged_once(place: ServedPlace) -> None:
     done = command(place, "predict", str(file))
     assert done.exit_code == 0, done.output
     assert "12 rows answered by version 1.0.0" in done.stdout and "12 new, 0 there before" in done.stdout
-    answers = pd.read_csv(place.folder / "new-predictions.csv")
+    answers = pd.read_csv(place.folder / "new-predictions.csv", keep_default_na=False)
     figures = ["id", "label", "probability", "p_billing", "p_delivery"]
     assert list(answers.columns) == [*figures, "answer", "ask_a_person", "reason", "model_version"]
     assert answers["answer"].tolist() == answers["label"].tolist() and not answers["ask_a_person"].any()
