@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ import numpy.typing as npt
 from benchmarks.rows import ROOT
 from playbook.operate.figures import RowFigures, row_figures
 from playbook.operate.reference import Reference
+
+if TYPE_CHECKING:
+    from playbook.adapt.features import FeatureExtractor
 
 ARCHIVE = "vaderSentiment-3.3.2.tar.gz"
 FETCH = "pip download --no-deps --no-binary :all: --dest FOLDER vaderSentiment==3.3.2"
@@ -104,7 +108,7 @@ def with_answers(name: str, texts: Sequence[str], classes: Sequence[str]) -> Tex
 
     labels = tuple(sorted(set(classes)))
     truth = np.array([labels.index(label) for label in classes], np.int32)
-    figures = row_figures(texts, _extractor())
+    figures = row_figures(texts, base_extractor())
     order = np.random.default_rng(SEED).permutation(len(texts))
     firsts = np.array([order[truth[order] == place][0] for place in range(len(labels))])  # every class is taught
     taught = np.union1d(order[:HEAD_ROWS], firsts)
@@ -113,7 +117,8 @@ def with_answers(name: str, texts: Sequence[str], classes: Sequence[str]) -> Tex
     return Texts(name, figures, answers, truth, labels, np.setdiff1d(order, taught))
 
 
-def _extractor():  # type: ignore[no-untyped-def]
+def base_extractor() -> FeatureExtractor:
+    """Features of the sample task's base."""
     from playbook.adapt.features import FeatureExtractor
     from playbook.bases.locate import locate_base
     from playbook.bases.pin import pin_base

@@ -74,20 +74,26 @@ class AnsweringModel:
         blank = [row for row, text in enumerate(texts) if is_blank(text)]
         if blank:
             raise DataError(f"expected texts with something in them, found blank ones in rows {_some(blank)}")
-        if self._strangers is None:
-            probabilities = self.model.predict_proba(texts)
-            classes = probabilities.argmax(axis=1)
-            p_values = np.ones(len(texts))
-        else:
-            probabilities, features = self.model.predict_with_features(texts)
-            classes = probabilities.argmax(axis=1)
-            p_values = self._strangers.p_values(self._strangers.score(features, classes))
+        probabilities, scores = self.raw(texts)
+        classes = probabilities.argmax(axis=1)
+        known = self._strangers
+        p_values = np.ones(len(texts)) if known is None or scores is None else known.p_values(scores)
         sure = probabilities[np.arange(len(texts)), classes].astype(np.float64)
         reasons = tuple(
             self._reason(float(one), float(p_value), self.labels[answer])
             for one, p_value, answer in zip(sure, p_values, classes, strict=True)
         )
         return Answers(classes, probabilities, np.array([bool(reason) for reason in reasons], bool), reasons)
+
+    def raw(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Probabilities (texts, classes), and how far inputs are from known rows (texts,) where the rules look at them.
+
+        No rule is applied: blank texts are answered, too.
+        """
+        if self._strangers is None:
+            return self.model.predict_proba(texts), None
+        probabilities, features = self.model.predict_with_features(texts)
+        return probabilities, self._strangers.score(features, probabilities.argmax(axis=1))
 
     def _reason(self, sure: float, p_value: float, label: str) -> str:
         """Why a person is asked; nothing where the model answers."""

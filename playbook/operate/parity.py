@@ -49,6 +49,7 @@ def check_parity(
     *,
     labels: Sequence[str] | None = None,
     rows: int = MOST_ROWS,
+    scores: np.ndarray | None = None,
 ) -> Parity:
     """Load a bundle in a clean process and compare its answers.
 
@@ -58,6 +59,8 @@ def check_parity(
         expected: float (n, classes), the probabilities that the trained model gave.
         tolerance: largest difference of a probability that still counts as the same.
         labels: names of the columns of `expected`; the bundle must name the same ones in the same order.
+        rows: the most that are asked.
+        scores: (n,), how far the texts were from known rows when the rules for strangers were made; none without them.
 
     Raises:
         ParityError: no rows, other shapes, the bundle does not load, or an answer differs; with the figures.
@@ -69,12 +72,13 @@ def check_parity(
         )
     before = bundle_hash(bundle)
     asked = np.unique(np.linspace(0, len(texts) - 1, min(rows, len(texts))).round().astype(int))
-    answers, found_labels = _ask(bundle, [texts[row] for row in asked])
+    answers, found_labels, found_scores = _ask(bundle, [texts[row] for row in asked])
     if labels is not None and tuple(found_labels) != tuple(labels):
         raise ParityError(
             f"{bundle}: expected classes {list(labels)}, found {found_labels} in the reloaded model; package it again"
         )
     parity = _compare(np.asarray(expected, dtype=np.float32)[asked], answers, tolerance, before)
+    _check_scores(bundle, None if scores is None else scores[asked], found_scores, tolerance)
     if bundle_hash(bundle) != before:
         raise ParityError(f"{bundle}: the bundle changed while it was checked; package the model again")
     if not (parity.same_labels and parity.largest_difference <= tolerance):
@@ -85,6 +89,24 @@ def check_parity(
             "the versions of torch and tokenizers that it was trained with"
         )
     return parity
+
+
+def _check_scores(bundle: Path, expected: np.ndarray | None, found: np.ndarray | None, tolerance: float) -> None:
+    """Refuse a bundle that sees inputs at another distance from known rows than the evaluation did."""
+    if expected is None and found is None:
+        return
+    if expected is None or found is None or expected.shape != found.shape:
+        raise ParityError(
+            f"{bundle}: expected {'no' if expected is None else 'as many'} distances from known rows as the evaluation "
+            f"has, found {'none' if found is None else found.shape}; package the model again"
+        )
+    largest = float(np.nan_to_num(np.abs(found - expected), nan=np.inf).max())
+    if largest > tolerance:
+        raise ParityError(
+            f"{bundle}: expected distances from known rows within {tolerance:g} of the evaluation's, found a "
+            f"difference of {largest:.3g}; the model is not registered: package it again, with the versions of torch "
+            "and tokenizers that it was evaluated with"
+        )
 
 
 def _compare(expected: np.ndarray, answers: np.ndarray, tolerance: float, sha256: str) -> Parity:
@@ -99,8 +121,8 @@ def _compare(expected: np.ndarray, answers: np.ndarray, tolerance: float, sha256
     return Parity(len(expected), largest, bool(same.all()), tolerance, sha256)
 
 
-def _ask(bundle: Path, texts: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Answers (rows, classes) of a child process, and its class names."""
+def _ask(bundle: Path, texts: list[str]) -> tuple[np.ndarray, list[str], np.ndarray | None]:
+    """Answers (rows, classes) of a child process, its class names, and distances from known rows where it has them."""
     from safetensors.numpy import load_file
 
     with tempfile.TemporaryDirectory(prefix="parity-") as scratch:
@@ -109,8 +131,9 @@ def _ask(bundle: Path, texts: list[str]) -> tuple[np.ndarray, list[str]]:
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         _run_child(bundle, folder)
         try:
-            answers: np.ndarray = load_file(folder / "answers.safetensors")["probabilities"]
-            return answers, [str(label) for label in json.loads((folder / "labels.json").read_text(encoding="utf-8"))]
+            answers = load_file(folder / "answers.safetensors")
+            labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+            return answers["probabilities"], [str(label) for label in labels], answers.get("scores")
         except (OSError, KeyError, ValueError) as error:
             raise ParityError(f"{bundle}: the clean process left no readable answers ({error}); try again") from None
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Strangers:
     """Known rows and how far held-out rows are from them.
 
     `rows` are unit vectors of shape (n, width), `classes` their classes (n,), `scores` those of the held-out rows in
-    rising order, (m,).
+    their order, (m,).
 
     Raises:
         ValueError: arrays that do not fit each other, none at all, or values that are no numbers.
@@ -54,10 +55,14 @@ class Strangers:
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.classes.shape != (len(self.rows),) or not len(self.rows):
             raise ValueError(f"expected rows and their classes, found {self.rows.shape} and {self.classes.shape}")
-        if self.scores.ndim != 1 or not len(self.scores) or (np.diff(self.scores) < 0).any():
-            raise ValueError(f"expected scores of held-out rows in rising order, found shape {self.scores.shape}")
+        if self.scores.ndim != 1 or not len(self.scores):
+            raise ValueError(f"expected a score of every held-out row, found shape {self.scores.shape}")
         if not (np.isfinite(self.rows).all() and np.isfinite(self.scores).all()):
             raise ValueError("some features or scores are not numbers; the base's weights are broken")
+
+    @cached_property
+    def _rising(self) -> Floats:
+        return np.sort(self.scores)
 
     @property
     def size_mb(self) -> float:
@@ -75,14 +80,21 @@ class Strangers:
 
     def p_values(self, scores: Floats) -> npt.NDArray[np.float64]:
         """Conformal p-values, shape as given: the share of held-out rows, the input included, that is as far away."""
-        farther = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
+        farther = len(self.scores) - np.searchsorted(self._rising, scores, side="left")
         found: npt.NDArray[np.float64] = (1.0 + farther.astype(np.float64)) / (1.0 + len(self.scores))
         return found
 
     def cut(self, level: float) -> float:
         """The score above which a p-value is at most `level`; infinite where there are too few held-out rows for it."""
         allowed = int(np.floor(level * (len(self.scores) + 1) + 1e-9))
-        return float(self.scores[-allowed]) if 0 < allowed <= len(self.scores) else float("inf")
+        return float(self._rising[-allowed]) if 0 < allowed <= len(self.scores) else float("inf")
+
+
+def kept_rows(rows: int, seed: int = 0) -> npt.NDArray[np.int64]:
+    """Places of the training rows that are kept: all, or 20,000 at random, in rising order."""
+    if rows <= MOST_ROWS:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_ROWS])
 
 
 def learn_strangers(
@@ -97,12 +109,10 @@ def learn_strangers(
         held_answers: what the model answers them with, shape (m,).
         seed: of the draw where there are more than 20,000 training rows.
     """
-    order = np.arange(len(features))
-    if len(features) > MOST_ROWS:
-        order = np.sort(np.random.default_rng(seed).permutation(len(features))[:MOST_ROWS])
+    order = kept_rows(len(features), seed)
     rows = _unit(features[order]).astype(np.float16)
     known = classes[order].astype(np.int32)
-    return Strangers(rows, known, np.sort(_scores(rows, known, held_features, held_answers)))
+    return Strangers(rows, known, _scores(rows, known, held_features, held_answers))
 
 
 def save_strangers(strangers: Strangers, path: Path) -> Path:
