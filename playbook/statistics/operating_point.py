@@ -1,0 +1,153 @@
+"""The probability from which on a row is said to be of one class: chosen on validation to meet all limits (B8).
+
+By default a row is answered with its likeliest class. A limit on one class (recall of 90 % with 2 % false positives)
+often holds at another threshold only. The class is then answered from that probability on, below it the likeliest of
+the other classes.
+
+The threshold is the one whose worst limit is farthest on the right side of its bound, in standard errors of that limit:
+where all limits can be met that gives them the best chance of holding on new rows, and where not it misses least. Its
+uncertainty is that of a bootstrap over rows in which the threshold is chosen anew in every resample (Efron and
+Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13); the limits at it are then read from another resample,
+so that their intervals have the luck of the choice and that of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from playbook.statistics.answers import Answers
+from playbook.statistics.metric import Metric
+from playbook.statistics.values import Floats, worst_value
+
+MOST_THRESHOLDS = 200
+RESAMPLES = 200
+Probabilities = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Class `number` is answered where its probability is at least `value`."""
+
+    number: int
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenPoint:
+    """A threshold with its uncertainty.
+
+    `thresholds` (candidates,) and `values` (limits, candidates) are the curve; `place` is the chosen candidate.
+    `interval` is of the threshold, `intervals` are of the limits at it, in the order of the limits.
+    """
+
+    threshold: Threshold
+    interval: tuple[float, float]
+    thresholds: Floats
+    values: Floats
+    place: int
+    intervals: tuple[tuple[float, float], ...]
+    at_argmax: tuple[float, ...]  # the limits where every row is answered with its likeliest class
+
+
+def decide(probabilities: Probabilities, threshold: Threshold | None = None) -> npt.NDArray[np.int64]:
+    """The one function that makes classes of probabilities, shape (rows, classes) -> (rows,).
+
+    Without a threshold the likeliest class, the first one on a tie.
+    """
+    if threshold is None:
+        return np.asarray(probabilities.argmax(axis=1), np.int64)
+    others = np.array(probabilities, np.float64)
+    others[:, threshold.number] = -1.0
+    chosen = probabilities[:, threshold.number] >= threshold.value
+    return np.where(chosen, threshold.number, others.argmax(axis=1)).astype(np.int64)
+
+
+def answers_at(probabilities: Probabilities, threshold: Threshold | None = None) -> Answers:
+    """Decided classes beside their probabilities, as metrics take them."""
+    return Answers(decide(probabilities, threshold), probabilities)
+
+
+def choose_point(
+    metrics: Sequence[Metric], number: int, truth: Labels, probabilities: Probabilities, seed: int = 0
+) -> ChosenPoint | None:
+    """The threshold of a class that meets all limits with the most room; None where no limit depends on classes.
+
+    Args:
+        metrics: the limits, bound to the classes; those of probabilities alone do not depend on a threshold.
+        number: of the class.
+        truth: true classes of validation, shape (rows,).
+        probabilities: calibrated, of the same rows, shape (rows, classes).
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: no rows.
+    """
+    asked = [metric for metric in metrics if not metric.needs_probabilities]
+    if not asked:
+        return None
+    if not len(truth):
+        raise ValueError("expected validation rows to choose a threshold on, found none")
+    thresholds = candidates(probabilities[:, number])
+    decided = [answers_at(probabilities, Threshold(number, float(value))) for value in thresholds]
+    random = np.random.default_rng(seed)
+    weights = random.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=2 * RESAMPLES).astype(float)
+    weights = np.vstack([np.ones(len(truth)), weights])
+    values = np.stack([[_known(metric, truth, answers, weights) for answers in decided] for metric in asked])
+    errors = np.stack([[_error(metric, truth, answers) for answers in decided] for metric in asked])
+    room = np.stack([metric.sign * (found - metric.limit.bound) for metric, found in zip(asked, values, strict=True)])
+    worst = (room / errors[:, :, None]).min(axis=0)  # (candidates, 1 + resamples)
+    places = [_best(column) for column in worst[:, : 1 + RESAMPLES].T]
+    drawn = thresholds[places[1:]]
+    tail = (1 - asked[0].confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    there = values[:, places[1:], 1 + RESAMPLES + np.arange(RESAMPLES)]  # (limits, resamples)
+    place, best = places[0], float(thresholds[places[0]])
+    return ChosenPoint(
+        threshold=Threshold(number, best),
+        interval=(min(float(low), best), max(float(high), best)),
+        thresholds=thresholds,
+        values=values[:, :, 0],
+        place=place,
+        intervals=tuple(
+            (min(float(a), float(v)), max(float(b), float(v)))
+            for (a, b), v in zip(np.quantile(there, [tail, 1 - tail], axis=1).T, values[:, place, 0], strict=True)
+        ),
+        at_argmax=tuple(metric.value(truth, answers_at(probabilities)) for metric in asked),
+    )
+
+
+def candidates(probabilities: npt.NDArray[np.floating[Any]]) -> Floats:
+    """Thresholds between the distinct probabilities of a class, at most 200 of them, in rising order."""
+    distinct = np.unique(probabilities.astype(np.float64))
+    between = (distinct[1:] + distinct[:-1]) / 2
+    found = np.concatenate([[distinct[0] / 2], between, [(distinct[-1] + 1) / 2]])
+    if len(found) > MOST_THRESHOLDS:
+        found = found[np.linspace(0, len(found) - 1, MOST_THRESHOLDS).round().astype(int)]
+    return np.unique(found)
+
+
+def _known(metric: Metric, truth: Labels, answers: Answers, weights: Floats) -> Floats:
+    found = metric.values(truth, answers, weights)
+    return np.where(np.isnan(found), worst_value(metric.name), found)
+
+
+def _error(metric: Metric, truth: Labels, answers: Answers) -> float:
+    """Standard error of a limit at its bound; of what is no share of rows, that of as many rows as there are."""
+    counted = metric.proportion(truth, answers.classes)
+    rows = int(counted[0].sum()) if counted is not None else len(truth)
+    if counted is None and metric.of_class is not None:
+        rows = int(((truth == metric.of_class) | (answers.classes == metric.of_class)).sum())
+    bound = min(max(metric.limit.bound, 0.5 / max(rows, 1)), 1 - 0.5 / max(rows, 1))
+    return float(np.sqrt(bound * (1 - bound) / max(rows, 1))) or 1.0
+
+
+def _best(worst: Floats) -> int:
+    """The candidate with the most room; of several the one in the middle."""
+    best = np.flatnonzero(worst >= worst.max() - 1e-9)
+    return int(best[len(best) // 2])

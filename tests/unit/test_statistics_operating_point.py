@@ -1,0 +1,113 @@
+"""A decision threshold that meets all limits: by hand, and against thresholds that are known to be right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from playbook.spec import Limit
+from playbook.statistics.metric import Metric, bind
+from playbook.statistics.operating_point import Threshold, answers_at, candidates, choose_point, decide
+
+LABELS = ("calm", "anger")
+RECALL = Limit(metric="recall", of_class="anger", at_least=0.9)
+ALARMS = Limit(metric="false_positive_rate", of_class="anger", at_most=0.1)
+
+
+def metrics(*limits: Limit, labels: tuple[str, ...] = LABELS) -> list[Metric]:
+    return [bind(limit, labels) for limit in limits]
+
+
+def rows(seed: int, count: int, share: float = 0.15) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """A rare class whose log-odds are normal, two spreads apart: calibrated, and argmax has a recall of about half."""
+    random = np.random.default_rng(seed)
+    truth = (random.random(count) < share).astype(np.int64)
+    odds = 3.0 * random.normal(3.0 * truth, 1.0) - 4.5 + np.log(share / (1 - share))
+    anger = 1 / (1 + np.exp(-odds))
+    return truth, np.column_stack([1 - anger, anger])
+
+
+def test_classes_by_hand() -> None:
+    table = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1]])
+    assert decide(table).tolist() == [0, 2, 1]
+    assert decide(table, Threshold(1, 0.3)).tolist() == [1, 1, 1]
+    assert decide(table, Threshold(1, 0.31)).tolist() == [0, 2, 1]
+    assert decide(table, Threshold(1, 0.81)).tolist() == [0, 2, 0]  # the likeliest of the others
+    assert answers_at(table, Threshold(1, 0.3)).probabilities is table
+
+
+def test_limits_that_the_likeliest_class_misses_are_met_on_new_rows() -> None:
+    truth, table = rows(1, 2000)
+    found = choose_point(metrics(RECALL, ALARMS), 1, truth, table)
+    assert found is not None
+    fresh, answers = rows(2, 20_000)
+    recall, alarms = metrics(RECALL, ALARMS)
+    plain = recall.value(fresh, answers_at(answers))
+    decided = answers_at(answers, found.threshold)
+    assert plain < 0.87
+    assert recall.value(fresh, decided) >= 0.9 and alarms.value(fresh, decided) <= 0.1
+    assert found.threshold.value < 0.5
+    low, high = found.interval
+    assert low <= found.threshold.value <= high and high - low < 0.4
+    assert found.at_argmax[0] < 0.9 <= found.values[0, found.place]
+
+
+def test_the_intervals_cover_new_rows() -> None:
+    fresh, answers = rows(99, 50_000)
+    asked = metrics(RECALL, ALARMS)
+    hits = 0
+    for seed in range(60):
+        found = choose_point(asked, 1, *rows(seed, 600), seed=seed)
+        assert found is not None
+        decided = answers_at(answers, found.threshold)
+        truths = [metric.value(fresh, decided) for metric in asked]
+        hits += sum(low <= value <= high for value, (low, high) in zip(truths, found.intervals, strict=True))
+    assert hits / 120 >= 0.9
+
+
+def test_what_cannot_be_met_is_missed_least() -> None:
+    truth, table = rows(3, 1500)
+    hard = [RECALL.model_copy(update={"at_least": 0.999}), ALARMS.model_copy(update={"at_most": 0.001})]
+    found = choose_point(metrics(*hard), 1, truth, table)
+    assert found is not None
+    recall, alarms = found.values[:, found.place]
+    assert 0.5 < recall < 0.999 and 0.001 < alarms < 0.5
+
+
+def test_one_class_against_the_rest() -> None:
+    random = np.random.default_rng(4)
+    truth = random.integers(0, 3, 900)
+    odds = random.normal(size=(900, 3)) + 1.5 * np.eye(3)[truth]
+    table = np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+    limit = Limit(metric="recall", of_class="b", at_least=0.9)
+    accuracy = Limit(metric="accuracy", at_least=0.6)
+    found = choose_point(metrics(limit, accuracy, labels=("a", "b", "c")), 1, truth, table)
+    assert found is not None and found.threshold.number == 1
+    recall, right = found.values[:, found.place]
+    assert recall > found.at_argmax[0] and right > 0.6
+
+
+def test_limits_of_probabilities_alone_need_no_threshold() -> None:
+    truth, table = rows(5, 100)
+    assert choose_point(metrics(Limit(metric="log_loss", at_most=0.5)), 1, truth, table) is None
+
+
+def test_the_same_rows_give_the_same_point() -> None:
+    first, second = (choose_point(metrics(RECALL, ALARMS), 1, *rows(6, 400), seed=3) for _ in range(2))
+    assert first is not None and second is not None
+    assert (first.threshold, first.interval, first.intervals) == (second.threshold, second.interval, second.intervals)
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.2, 0.2, 0.9], list(np.linspace(0, 1, 5000))])
+def test_candidates_lie_between_probabilities(values: list[Any]) -> None:
+    found = candidates(np.array(values))
+    assert len(found) <= 200 and (np.diff(found) > 0).all()
+    assert found[0] <= min(values) and found[-1] >= max(values)
+
+
+def test_no_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="found none"):
+        choose_point(metrics(RECALL), 1, np.zeros(0, np.int64), np.zeros((0, 2)))
