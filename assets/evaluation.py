@@ -66,7 +66,7 @@ FIGURES_FROM: Any = {
     },
     "data": {"classes": True, "columns": True, "production": True, "labels": {"min_kappa"}},
     "adaptation": {"seed", "accelerator", "precision"},
-    "serving": {"redact"},
+    "serving": {"redact", "ask_a_person"},
 }  # fmt: skip
 
 
@@ -197,6 +197,7 @@ def _evaluate(play: Play, steps: Steps, answered: Answered, resolution: Any, wai
     from assets.budgets import measured_budgets
     from assets.examination import examine
     from assets.reference import write_reference
+    from assets.silence import judge_silence_of
     from playbook.evaluate.compare import evaluate
 
     spec, work = play.task.spec, play.work(key)
@@ -215,7 +216,9 @@ def _evaluate(play: Play, steps: Steps, answered: Answered, resolution: Any, wai
     )
     done = examine(play, steps, done.model_copy(update={"waived": waived}), answered, work)
     play.report(done.verdict)
-    files = {"predictions": work / "predictions.parquet"}
+    silence, known_rows = judge_silence_of(play, steps, done, answered, work)
+    done = done.model_copy(update={"silence": silence})
+    files = {"predictions": work / "predictions.parquet", **known_rows}
     if done.ships:
         files |= write_reference(play, steps, done, answered, work)
     return _recorded(play, steps, done, files)

@@ -2,6 +2,7 @@
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.publish import publish_changelog
 from assets.recipe import add_recipe
 from assets.sign_off import said, sign_off_case
+from assets.silence import ROLE as KNOWN_ROWS
+from assets.silence import add_rules
 from assets.tracked import log_attempt
 from playbook.artifacts import (
     BaseSelection,
@@ -148,7 +151,8 @@ def _package(
     shutil.rmtree(folder, ignore_errors=True)
     truth, trained = _validation_answers(play, model, source)
     temperature = fit_temperature(truth, trained)
-    write_bundle(play, model, folder, temperature=temperature)
+    write_bundle(play, model, folder, temperature=temperature, keep_frozen=KNOWN_ROWS in judged.files)
+    strangers = add_rules(play, judged, folder)
     side = judged.baseline if judged.ship == "baseline" else judged.candidate
     facts = CardFacts(
         pin=model.pin,
@@ -165,12 +169,25 @@ def _package(
     if REFERENCE in judged.files:
         shutil.copyfile(play.world.store.path(judged, EVALUATION, REFERENCE), folder / f"{REFERENCE}.safetensors")
     require_budgets(play, dataset, folder)
-    parity, example = _parity(play, dataset, model, scaled(trained, temperature), folder, min(1.0, temperature))
+    expected = _Expected(scaled(trained, temperature), strangers.scores if strangers else None, min(1.0, temperature))
+    parity, example = _parity(play, dataset, model, expected, folder)
     play.report(f"reloaded in a clean process: {parity.rows} rows, largest difference {parity.largest_difference:.2g}")
     require_approved(make_case(case.bound, case.log), approval)  # again: the reload took its time
     made = _register(play, dataset, model, case, approval, folder, refreshed, parity, example)
     shutil.rmtree(folder, ignore_errors=True)
     return made
+
+
+@dataclass(frozen=True, eq=False)
+class _Expected:
+    """What the reloaded model has to answer on validation: calibrated probabilities, and distances from known rows.
+
+    A temperature under 1 (`sharpened`) enlarges differences as it divides.
+    """
+
+    probabilities: "np.ndarray"
+    distances: "np.ndarray | None"
+    sharpened: float
 
 
 def _validation_answers(play: Play, model: FrozenBaseline | Rung, source: str) -> "tuple[np.ndarray, np.ndarray]":
@@ -189,11 +206,10 @@ def _parity(
     play: Play,
     dataset: DatasetVersion,
     model: FrozenBaseline | Rung,
-    expected: "np.ndarray",
+    expected: _Expected,
     folder: Path,
-    sharpened: float,
 ) -> tuple[Any, str]:
-    """Proof of parity, and an example text; a temperature under 1 (`sharpened`) enlarges differences as it divides."""
+    """Proof of parity, and an example text."""
     import pandas as pd
 
     from playbook.data.tables import TEXT
@@ -203,8 +219,15 @@ def _parity(
     texts = pd.read_parquet(store.path(dataset, DATASET, "validation"))[TEXT].tolist()
     arithmetic = "bfloat16" if "bfloat16" in model.hardware else "float32"
     rows = spec.package.parity_rows
-    tolerance = TOLERANCE[arithmetic] / sharpened
-    parity = check_parity(folder, texts, expected, tolerance, labels=spec.labels, rows=rows)
+    parity = check_parity(
+        folder,
+        texts,
+        expected.probabilities,
+        TOLERANCE[arithmetic] / expected.sharpened,
+        labels=spec.labels,
+        rows=rows,
+        scores=expected.distances,
+    )
     return parity, texts[0]
 
 
