@@ -31,6 +31,7 @@ CODE = {
         "playbook.bases.latency",
         "assets.examination",
         "assets.reference",
+        "assets.silence",
         "assets.test_answers",
         "playbook.operate.figures",
         "playbook.operate.reference",
@@ -39,6 +40,10 @@ CODE = {
     "report": ("playbook.evaluate",),
     "sign_off": ("playbook.evaluate.approval", "playbook.evaluate.binding", "playbook.evaluate.sign_off_state"),
     "package": (
+        "assets.silence",
+        "playbook.evaluate.calibration",
+        "playbook.operate.answering",
+        "playbook.statistics.strangers",
         "playbook.operate.bundle",
         "playbook.evaluate.budgets",
         "playbook.bases.latency",
