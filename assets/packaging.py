@@ -11,7 +11,7 @@ import dagster as dg
 from assets.budgets import require_budgets
 from assets.candidate import asset_of, chosen_model, in_order, rung_inputs, write_bundle
 from assets.factory import AssetMaker, version_of
-from assets.incumbent import INCUMBENT_TAG, incumbent_of
+from assets.incumbent import INCUMBENT_TAG
 from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.publish import publish_changelog
 from assets.recipe import add_recipe
@@ -271,7 +271,8 @@ def _register(
         refreshed_from=refreshed_from,
         gain=gain_text(judged),
         decision=approval.log_entry,
-        tags={**_signed_off(approval), **_served_before(play, dataset)},
+        replaces=judged.incumbent.version if judged.incumbent else "",
+        tags={**_signed_off(approval), **_served_before(judged)},
     )
     registered = play.world.registry.register(release)
     alias, reason = _promote(play, registered, approval)
@@ -310,10 +311,9 @@ def _promote(play: Play, made: "Registered", approval: SignOff) -> tuple[str, st
     return alias, ""
 
 
-def _served_before(play: Play, dataset: DatasetVersion) -> dict[str, str]:
-    """The version that this one would replace, as a tag: a later run of the same data finds it again."""
-    incumbent = incumbent_of(play, dataset.dataset_hash)
-    return {INCUMBENT_TAG: incumbent.version} if incumbent is not None else {}
+def _served_before(judged: Evaluation) -> dict[str, str]:
+    """The version that this one was judged against, as a tag: a later run of the same data finds it again."""
+    return {INCUMBENT_TAG: judged.incumbent.version} if judged.incumbent is not None else {}
 
 
 def _signed_off(approval: SignOff) -> dict[str, str]:

@@ -243,10 +243,16 @@ class Registry(ModelVersions):
 
 
 def _numbered(release: Release, known: Mapping[str, Registered]) -> tuple[str, str]:
-    """The next version of a release, and its changelog line."""
+    """The next version of a release, and its changelog line: what changed, and the delta, over the version before.
+
+    The version before is the one that served when the release was made: after a rollback that is not the latest.
+    """
     identities = {version: one.identity for version, one in known.items()}
     version, before = version_of(identities, release.identity, release.refreshed_from)
+    before = release.replaces if release.replaces in known else before
     was = {"version": before, "dataset": known[before].own_tags.get("dataset_version", "")} if before else {}
     now = {"dataset": str(release.dataset_version), "source": release.source, "refreshed_from": release.refreshed_from}
     changed = changed_text(identities.get(before), release.identity, was, now)
-    return version, "; ".join(part for part in (changed, release.gain) if part)
+    unmeasured = f"no version served when it was made, so there is no delta over {before}"
+    parts = (changed, release.gain, unmeasured if before and not (release.replaces or release.refreshed_from) else "")
+    return version, "; ".join(part for part in parts if part)

@@ -46,6 +46,7 @@ class Release:
     description: str = ""
     weights_sha256: str = ""  # of the file of trained tensors, which an approval is bound to
     refreshed_from: str = ""  # the version whose weights were trained further
+    replaces: str = ""  # the version that served when it was made, which `gain` measures it against
     gain: str = ""  # the delta with its interval, for the changelog
     definition: str = ""  # of the task, as `playbook.operate.definition` writes it; its hash is in `identity`
     decision: str = ""  # hash of the approval in the decision log

@@ -54,19 +54,22 @@ def changed_text(before: Identity | None, now: Identity, was: Mapping[str, str],
 
 
 def gain_text(evaluation: Evaluation) -> str:
-    """The delta of what ships over the frozen baseline, and over the model in production where it was measured."""
+    """The delta of what ships over the frozen baseline, and over the version that served when it was made."""
     if evaluation.ship != "candidate" or evaluation.candidate is None:
         side = evaluation.baseline
         score = side.scores.get(evaluation.metric) if side is not None else None
         measured = f", {evaluation.metric} {score.value:.4f} ({score.low:.4f} to {score.high:.4f})" if score else ""
-        return f"ships the frozen baseline{measured}, so there is no gain over it"
-    low, high = evaluation.interval
-    over = [f"{evaluation.metric} {evaluation.delta:+.4f} ({low:+.4f} to {high:+.4f}) over the frozen baseline"]
+        over = [f"ships the frozen baseline{measured}, so there is no gain over it"]
+    else:
+        low, high = evaluation.interval
+        over = [f"{evaluation.metric} {evaluation.delta:+.4f} ({low:+.4f} to {high:+.4f}) over the frozen baseline"]
     incumbent = evaluation.incumbent
     if incumbent is not None:
         over.append(f"{_figure(incumbent.delta)} over {incumbent.version}")
         if incumbent.forgetting is not None:
             over.append(f"{_figure(incumbent.forgetting)} over it on its own test rows")
+        if incumbent.on_new is not None:
+            over.append(f"{_figure(incumbent.on_new)} over it on rows that are new")
     return ", ".join(over) + f" ({evaluation.confidence:.0%} intervals)"
 
 

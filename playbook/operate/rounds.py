@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from playbook.artifacts import Trigger
 from playbook.decide.log import DecisionLog, Entry
@@ -24,6 +24,20 @@ def pending_triggers(entries: Sequence[Entry]) -> list[Entry]:
 def last_round(entries: Sequence[Entry]) -> Entry | None:
     """The latest round, or None."""
     return next((entry for entry in reversed(entries) if entry.kind == "round"), None)
+
+
+def asked_by(entries: Sequence[Entry], version: str, alias: str) -> tuple[Trigger, ...]:
+    """What asked for the rounds that began while a version served, in the order of `playbook.artifacts.Trigger`.
+
+    A round that changed nothing leaves what asked for it unanswered, so all rounds of the version's time count.
+    """
+    serving, found = "", set()
+    for entry in entries:
+        if entry.kind in ("promotion", "rollback") and entry.inputs.get("alias") == alias:
+            serving = str(entry.inputs.get("to") or "")
+        elif entry.kind == "round" and serving == version:
+            found |= {str(kind) for kind in _list(entry.body.get("kinds"))}
+    return tuple(trigger for trigger in get_args(Trigger) if trigger in found)
 
 
 def cool_down_until(entries: Sequence[Entry], days: int) -> date | None:

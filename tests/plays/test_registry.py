@@ -124,7 +124,10 @@ def test_versions_say_what_changed_and_none_is_overwritten(registry: Registry, t
     assert [one.version for one in versions] == ["1.0.0", "1.0.1", "1.0.2", "1.1.0", "2.0.0"]
     assert len({one.bundle_sha256 for one in versions}) == 5
     lines = {note.version: note.line for note in registry.notes(tmp_path.name)}
-    assert lines["1.1.0"] == "rung_2 trained anew since 1.0.1: data version 3 instead of 3"
+    assert lines["1.1.0"] == (
+        "rung_2 trained anew since 1.0.1: data version 3 instead of 3; no version served when it was made, so there is "
+        "no delta over 1.0.1"
+    )
     assert lines["2.0.0"].startswith("rung_2 trained anew since 1.1.0: another task definition")
     with pytest.raises(ValueError, match=r"expected one of versions 1\.0\.0, .*found 7\.0\.0"):
         registry.register(make_release(registry.tracking, tmp_path, b"other", refreshed_from="7.0.0"))
@@ -295,6 +298,27 @@ def test_a_damaged_version_is_not_rolled_back_to(registry: Registry, log: Decisi
     with pytest.raises(PromotionRefused, match="changed after it was registered"):
         registry.rollback(first.name, "champion", log, by="ola", reason="r")
     assert pointed(registry, first.name)["champion"] == "1.0.1"
+
+
+def test_every_line_has_the_delta_over_the_version_that_served(
+    registry: Registry, log: DecisionLog, tmp_path: Path
+) -> None:
+    """Also after a rollback, where the version before is not the latest one."""
+    data = [Identity("task", f"data {number}", "base") for number in range(4)]
+    shipped(registry, log, tmp_path, b"1", identity=data[0])
+    shipped(registry, log, tmp_path, b"2", identity=data[1], replaces="1.0.0", gain="+0.02 over 1.0.0")
+    registry.rollback(tmp_path.name, "champion", log, by="anna@example.org", reason="worse")
+    third = shipped(registry, log, tmp_path, b"3", identity=data[2], replaces="1.0.0", gain="+0.03 over 1.0.0")
+    assert third.version == "1.2.0"
+    assert third.own_tags["changelog"] == (
+        "rung_2 trained anew since 1.0.0: data version 3 instead of 3; +0.03 over 1.0.0"
+    )
+    later = {"refreshed_from": "1.2.0", "replaces": "1.2.0", "gain": "+0.01 over 1.2.0"}
+    fourth = shipped(registry, log, tmp_path, b"4", identity=data[3], **later)
+    assert fourth.own_tags["changelog"].startswith("refreshed from 1.2.0: ")
+    assert fourth.own_tags["changelog"].endswith("; +0.01 over 1.2.0")
+    alone = registry.register(make_release(registry.tracking, tmp_path, b"5", identity=data[2]))
+    assert alone.own_tags["changelog"].endswith("no version served when it was made, so there is no delta over 1.2.1")
 
 
 def test_the_changelog_has_every_version_and_every_move(registry: Registry, log: DecisionLog, tmp_path: Path) -> None:

@@ -51,6 +51,10 @@ def test_the_gain_has_its_interval_and_the_incumbents(tmp_path: Path) -> None:
     )
     shorter = gain_text(evaluated(tmp_path, incumbent=served.model_copy(update={"forgetting": None})))
     assert "over 1.0.0" in shorter and "own test rows" not in shorter
+    newer = gain_text(evaluated(tmp_path, incumbent=served.model_copy(update={"on_new": figure(0.2)})))
+    assert ", +0.2000 (+0.1800 to +0.2200) over it on rows that are new" in newer
+    plain = gain_text(evaluated(tmp_path, ship="baseline", incumbent=served))
+    assert "no gain over it, +0.1000 (+0.0800 to +0.1200) over 1.0.0" in plain
 
 
 def test_a_shipped_baseline_claims_no_gain(tmp_path: Path) -> None:

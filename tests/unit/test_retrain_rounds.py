@@ -13,7 +13,7 @@ from pipelines.retraining import MOST_ATTEMPTS, next_round
 from pipelines.tags import ROUND_TAG, TASK_TAG, TRIGGER_TAG
 from playbook.artifacts import Trigger
 from playbook.decide.log import DecisionLog
-from playbook.operate.rounds import ask_for_round, day_of, last_round, pending_triggers, take_up
+from playbook.operate.rounds import ask_for_round, asked_by, day_of, last_round, pending_triggers, take_up
 
 TASK = "sample"
 JOB = f"{TASK}_retrain_job"
@@ -50,6 +50,29 @@ def test_a_round_takes_up_every_trigger_that_waits(log: DecisionLog) -> None:
     assert [entry.sha256 for entry in pending_triggers(log.entries())] == [later.sha256]
     assert last_round(log.entries()) == done
     assert day_of(done) == date(2025, 10, 4)
+
+
+def test_what_asked_for_the_rounds_of_a_version_stays_known(log: DecisionLog) -> None:
+    def moved(kind: Any, to: str) -> None:
+        log.append(kind, f"{to} is champion", by="x", inputs={"alias": "champion", "to": to}, key="champion")
+
+    def round_for(*kinds: Trigger) -> None:
+        asked = [ask(log, kind) for kind in kinds]
+        take_up(log, TASK, asked, "a round", {"kinds": list(kinds)})
+
+    moved("promotion", "1.0.0")
+    assert asked_by(log.entries(), "1.0.0", "champion") == ()
+    round_for("new_labels")
+    round_for("button", "drift")
+    assert asked_by(log.entries(), "1.0.0", "champion") == ("drift", "new_labels", "button")
+    moved("promotion", "1.1.0")
+    round_for("metric")
+    assert asked_by(log.entries(), "1.0.0", "champion") == ("drift", "new_labels", "button")
+    assert asked_by(log.entries(), "1.1.0", "champion") == ("metric",)
+    moved("rollback", "1.0.0")
+    round_for("new_class")
+    assert asked_by(log.entries(), "1.0.0", "champion") == ("drift", "new_labels", "new_class", "button")
+    assert asked_by(log.entries(), "1.0.0", "elsewhere") == ()
 
 
 def test_triggers_that_come_together_make_one_run(log: DecisionLog) -> None:
