@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from assets.accumulated import labelled_rows
 from assets.play import Play
 from assets.watching import champion_of, window_of
-from playbook.artifacts import BaseSelection, Drift, RetrainDecision
+from playbook.artifacts import BaseSelection, BaseTrial, Drift, Evaluation, RetrainDecision
 from playbook.operate.accumulate import usable_rows
 from playbook.operate.definition import define, differences, label_differences, read_definition
 from playbook.operate.policy import Facts, decide_retraining
 from playbook.operate.rounds import ask_for_round, day_of, last_round, pending_triggers
-from playbook.plays import BASE, DRIFT
+from playbook.plays import BASE, BASE_TRIAL, DRIFT, EVALUATION
 from playbook.taskfile import Task
 from resources.release import TAGS
 
@@ -106,11 +106,17 @@ def _task_changed(task: Task, champion: Champion, entries: tuple[Entry, ...]) ->
 
 
 def _better_base(play: Play, champion: Champion, done: Entry | None) -> str:
-    """The base that a bake-off after the last round chose, where it is not the champion's."""
-    chosen = play.world.store.current(play.task.spec.task, BASE, BaseSelection)
-    if chosen is None or chosen.pin is None or chosen.pin.weights_sha256 == champion.pin.weights_sha256:
+    """The base that the latest trial prefers to the champion's, unless a round has had it in its hands."""
+    store, name = play.world.store, play.task.spec.task
+    tried = store.current(name, BASE_TRIAL, BaseTrial)
+    if tried is None or tried.skipped or tried.preferred is None:
         return ""
-    made, after = chosen.made_at, done.time if done is not None else ""
-    if made and after and datetime.fromisoformat(made) < datetime.fromisoformat(after):
-        return ""  # a round had that choice in its hands already
-    return f"{chosen.pin.title} instead of {champion.pin.title}"
+    if tried.serving_weights != champion.pin.weights_sha256:
+        return ""  # it was tried beside another model's base
+    if done is not None and datetime.fromisoformat(tried.made_at) < datetime.fromisoformat(done.time):
+        return ""  # a round has begun since
+    chosen, judged = store.current(name, BASE, BaseSelection), store.current(name, EVALUATION, Evaluation)
+    on_record = judged is not None and judged.dataset_hash == tried.dataset_hash and judged.round is not None
+    if on_record and chosen is not None and chosen.pin == tried.preferred:
+        return ""  # a round on these very rows has tried it, and the champion stayed
+    return f"{tried.why} (a trial prefers another base without cause in {tried.false_alarm_rate:.1%} of cases at most)"

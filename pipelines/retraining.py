@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 
+from assets.base_trial import base_trial
 from assets.factory import AssetMaker
 from assets.watch import NO_PAGE_TAG, watch_assets
 from pipelines.button import request_job, request_op_name
@@ -50,6 +51,11 @@ def retrain_job_name(task: str) -> str:
     return f"{task}_retrain_job"
 
 
+def try_bases_job_name(task: str) -> str:
+    """Name of the job that tries every base of the list beside the one that serves."""
+    return f"{task}_try_bases_job"
+
+
 def retraining_definitions(task: Task, places: Settings, assets: Sequence[dg.AssetsDefinition]) -> dg.Definitions:
     """Daily assets with their job and schedule; the retrain job with its sensor, schedule and button."""
     watch = watch_assets(AssetMaker(task, World(places)))
@@ -63,11 +69,14 @@ def retraining_definitions(task: Task, places: Settings, assets: Sequence[dg.Ass
         hour_of_day=HOUR,
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    asked = _retrain_schedule(task, request)
+    rounds = _retrain_schedule(task, request)
+    trial = base_trial(AssetMaker(task, World(places)))
+    tried = _try_bases_job(task, trial)
+    asked = [*([rounds] if rounds else []), *_try_bases_schedule(task, tried)]
     return dg.Definitions(
-        assets=watch,
-        jobs=[monitor, retrain, request],
-        schedules=[daily, *([asked] if asked else [])],
+        assets=[*watch, trial],
+        jobs=[monitor, retrain, request, tried],
+        schedules=[daily, *asked],
         sensors=[_retrain_sensor(task, places, retrain)],
     )
 
@@ -80,6 +89,32 @@ def _monitor_job(task: Task, watch: Sequence[dg.AssetsDefinition]) -> dg.Unresol
         # No TASK_TAG: looking at a day may go on beside a run of the task.
         executor_def=dg.in_process_executor,
     )
+
+
+def _try_bases_job(task: Task, trial: dg.AssetsDefinition) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        try_bases_job_name(task.spec.task),
+        selection=dg.AssetSelection.assets(trial.key),
+        description="Try every base of the list beside the one that serves, on the current data; no model is touched.",
+        # No TASK_TAG: it may go on beside a run of the task.
+        executor_def=dg.in_process_executor,
+    )
+
+
+def _try_bases_schedule(task: Task, job: dg.UnresolvedAssetJobDefinition) -> list[dg.ScheduleDefinition]:
+    """The schedule of the task file; none where there is no other base to try, or nobody asks for better ones."""
+    rules, name = task.spec.retraining, task.spec.task
+    if rules.try_bases is None or not rules.better_base or len(task.spec.bases) < 2:
+        return []
+    schedule = dg.ScheduleDefinition(
+        name=f"{name}_try_bases_schedule",
+        job=job,
+        cron_schedule=rules.try_bases,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Tries every base of the list beside the one that serves, at the times of the task file.",
+    )
+    return [schedule]
 
 
 def _retrain_job(task: Task, assets: Sequence[dg.AssetsDefinition]) -> dg.UnresolvedAssetJobDefinition:

@@ -42,6 +42,7 @@ WINDOW = "production_window"
 DRIFT = "drift"
 RETRAIN = "retrain_decision"
 REPORT = "report"  # the pages of an evaluation: kept in the store, no asset of its own
+BASE_TRIAL = "base_trial"
 
 
 def rung_name(index: int) -> str:

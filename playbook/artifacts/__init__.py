@@ -20,7 +20,7 @@ from playbook.artifacts.adapt import (
 )
 from playbook.artifacts.answers import OpenedRows, Report, TestAnswers
 from playbook.artifacts.artifact import Artifact, Figure, FileRef, Part, Score, Status, canonical_hash
-from playbook.artifacts.bases import BaseCandidate, BasePin, BaseSelection, Closeness, Latency
+from playbook.artifacts.bases import BaseCandidate, BasePin, BaseSelection, BaseTrial, Closeness, Latency
 from playbook.artifacts.data import (
     Agreement,
     DatasetVersion,
@@ -84,6 +84,7 @@ __all__ = [
     "BaseCandidate",
     "BasePin",
     "BaseSelection",
+    "BaseTrial",
     "BehaviourExample",
     "BehaviourTest",
     "Binding",

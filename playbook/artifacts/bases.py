@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from playbook.artifacts.artifact import Artifact, Part, Score
+from playbook.artifacts.artifact import Artifact, Figure, Part, Score
 
 
 class BasePin(Part):
@@ -69,6 +69,25 @@ class BaseCandidate(Part):
     disk_mb: float = 0.0
     parameters: int = 0
     seconds: float = 0.0
+
+
+class BaseTrial(Artifact):
+    """Whether a base of the task's list would now do better than the one that serves (6.5). It touches no model.
+
+    Measured times are circumstances of it, as in a bake-off.
+    """
+
+    kind: ClassVar[str] = "base_trial"
+    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"candidates", "why"}
+    serving: str = ""  # title of the base that the champion stands on
+    serving_weights: str = ""  # SHA-256 of its weights
+    dataset_hash: str = ""  # of the rows that were tried
+    preferred: BasePin | None = None  # None: the base that serves stays
+    gain: Figure | None = None  # of the preferred base's probe over the serving one's; None where that one is out
+    false_alarm_rate: float = 0.0  # chance that one trial prefers another base although none is better
+    candidates: tuple[BaseCandidate, ...] = ()  # in the order of the task file
+    rule: str = ""
+    why: str = ""
 
 
 class BaseSelection(Artifact):

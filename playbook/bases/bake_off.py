@@ -36,10 +36,44 @@ class Rows:
     validation: Slice
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Every candidate with its figures, and the standings of those that were not out."""
+
+    rows: Rows
+    candidates: tuple[BaseCandidate, ...]
+    standings: tuple[Standing, ...]
+    hardware: str
+
+
 def run_bake_off(
     spec: TaskSpec, found: Sequence[Found], train: pd.DataFrame, validation: pd.DataFrame, report: Report
 ) -> BaseSelection:
-    """Measure every candidate and choose one.
+    """Measure every candidate and choose one; arguments and errors as in `measure_bases`."""
+    measured = measure_bases(spec, found, train, validation, report)
+    candidates, standings = measured.candidates, measured.standings
+    refused = len(candidates) - len(standings)
+    choice = choose(spec, measured.rows.validation.labels, standings, refused=refused)
+    chosen, runner_up = choice.order[0], next(iter(choice.order[1:]), None)
+    report(f"chosen: {choice.why}")
+    return BaseSelection(
+        task=spec.task,
+        pin=candidates[chosen].pin,
+        chosen=chosen,
+        runner_up=runner_up,
+        runner_up_pin=None if runner_up is None else candidates[runner_up].pin,
+        candidates=candidates,
+        probe_rows=(len(measured.rows.train.labels), len(measured.rows.validation.labels)),
+        rule=rule_text(spec),
+        why=choice.why,
+        hardware=measured.hardware,
+    )
+
+
+def measure_bases(
+    spec: TaskSpec, found: Sequence[Found], train: pd.DataFrame, validation: pd.DataFrame, report: Report
+) -> Measured:
+    """Every candidate with one budget, as a frozen feature extractor.
 
     Args:
         spec: the task.
@@ -68,22 +102,8 @@ def run_bake_off(
             f"expected a base that the task's licences, modality and budget allow, found none among {len(candidates)}:"
             f"\n{missed}\nName another in bake_off.alternatives, or change bake_off.licences or bake_off.budget."
         )
-    standings = [_standing(place, candidates[place], probe) for place, probe in probes.items()]
-    choice = choose(spec, rows.validation.labels, standings, refused=len(candidates) - len(standings))
-    chosen, runner_up = choice.order[0], next(iter(choice.order[1:]), None)
-    report(f"chosen: {choice.why}")
-    return BaseSelection(
-        task=spec.task,
-        pin=candidates[chosen].pin,
-        chosen=chosen,
-        runner_up=runner_up,
-        runner_up_pin=None if runner_up is None else candidates[runner_up].pin,
-        candidates=tuple(candidates),
-        probe_rows=(len(rows.train.labels), len(rows.validation.labels)),
-        rule=rule_text(spec),
-        why=choice.why,
-        hardware=hardware,
-    )
+    standings = tuple(_standing(place, candidates[place], probe) for place, probe in probes.items())
+    return Measured(rows, tuple(candidates), standings, hardware)
 
 
 def judge(spec: TaskSpec, one: Found, rows: Rows) -> tuple[BaseCandidate, Probe | None, str]:

@@ -146,6 +146,12 @@ class Retraining(Section):
     schedule: str | None = Field(
         None, description="Cron expression (UTC): a round is asked for at these times, too, unless it cools down."
     )
+    try_bases: str | None = Field(
+        "0 4 1 * *",
+        description="Cron expression (UTC): every base of the list is tried beside the one that serves, on the current "
+        "data, for the trigger `better_base`. It takes as long as one bake-off and touches no model. Only where the "
+        "list names more than one base; null never tries.",
+    )
     refresh: Refresh = Refresh()
     margin: float | None = Field(
         None,
@@ -162,7 +168,7 @@ class Retraining(Section):
         "worse by this; the round's margin if not given.",
     )
 
-    @field_validator("schedule")
+    @field_validator("schedule", "try_bases")
     @classmethod
     def _cron(cls, value: str | None) -> str | None:
         if value is not None and len(value.split()) != 5:

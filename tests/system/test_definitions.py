@@ -67,10 +67,13 @@ GRAPH = {
     "production_window": Row("6", "data", {"sql", "parquet"}, set()),
     "drift": Row("6", "data", {"numpy"}, {"production_window"}),
     "retrain_decision": Row("6", "model", {"json"}, {"drift"}),
+    "base_trial": Row("6", "model", {"huggingface", "pytorch"}, {"dataset_version"}),
 }  # fmt: skip
 DAILY = {"production_window", "drift", "retrain_decision"}
 WHOLE = {"job", "retrain_job"}  # jobs that run the whole task
-JOBS = {*WHOLE, "package_job", "predict_job", "retention_job", "rollback_job", "monitor_job", "request_retrain_job"}
+SERVING = {"predict_job", "retention_job", "rollback_job", "monitor_job", "request_retrain_job", "try_bases_job"}
+JOBS = {*WHOLE, "package_job", *SERVING}
+BESIDE = {*DAILY, "base_trial"}  # assets that no run of the whole task makes
 
 
 def rungs_of(task: Task) -> list[str]:
@@ -135,7 +138,7 @@ def assets_of(loaded: dg.Definitions, task: Task) -> dict[str, AssetsDefinition]
 def test_every_play_and_no_other(loaded: dg.Definitions, task: Task) -> None:
     found = assets_of(loaded, task)
     assert list(found) == names_of(task)
-    assert list(asset_kinds(task.spec)) == [name for name in found if name not in DAILY]
+    assert list(asset_kinds(task.spec)) == [name for name in found if name not in BESIDE]
 
 
 def test_nothing_but_tasks_in_the_code_location(loaded: dg.Definitions) -> None:
@@ -151,8 +154,11 @@ def test_what_runs_by_itself_is_switched_on(loaded: dg.Definitions) -> None:
     sensors = {sensor.name: sensor.default_status.value for sensor in loaded.sensors or ()}
     assert sensors == dict.fromkeys(("sample_sign_off", "sample_retrain", "tickets_retrain"), "RUNNING")
     schedules = {schedule.name: schedule.default_status.value for schedule in loaded.schedules or ()}  # type: ignore[union-attr]
-    daily = (f"{task}_{name}" for task in ("tickets", "sample") for name in ("retention", "monitor_schedule"))
-    assert schedules == dict.fromkeys(daily, "RUNNING"), "no task file asks for rounds at fixed times"
+    daily = [f"{task}_{name}" for task in ("tickets", "sample") for name in ("retention", "monitor_schedule")]
+    # No task file asks for rounds at fixed times; only one of them names a second base to try.
+    assert schedules == dict.fromkeys([*daily, "tickets_try_bases_schedule"], "RUNNING")
+    tried = loaded.resolve_schedule_def("tickets_try_bases_schedule")
+    assert (tried.cron_schedule, tried.job_name) == ("0 4 1 * *", "tickets_try_bases_job")
 
 
 def test_a_schedule_of_rounds_and_a_webhook_add_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +219,7 @@ def test_each_job_takes_its_part_in_one_process(loaded: dg.Definitions, task: Ta
         assert runs_of(loaded, f"{name}_{kind}") == set(asset_kinds(task.spec))
     assert runs_of(loaded, f"{name}_package_job") == {"sign_off", "packaged_model", "handoff"}
     assert runs_of(loaded, f"{name}_monitor_job") == DAILY
+    assert runs_of(loaded, f"{name}_try_bases_job") == {"base_trial"}
     for kind in JOBS:
         job = loaded.resolve_job_def(f"{name}_{kind}")
         assert job.executor_def.name == "in_process", kind
