@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from playbook.artifacts import Trigger
-from playbook.operate.rounds import ask_for_round, cool_down_until
+from playbook.operate.rounds import ask_by_hand, ask_for_round, cool_down_until
 from playbook.settings import Settings
 from playbook.taskfile import Task
 from resources.world import World
@@ -23,10 +22,10 @@ def request_op_name(task: str) -> str:
 
 
 class Request(dg.Config):
-    """Who asks for a round, and why."""
+    """Who asks for a round, and why: an owner of the task file. The schedule asks in its own name."""
 
-    by: str = "operator"
-    reason: str = "asked for by hand"
+    by: str = ""
+    reason: str = ""
     kind: str = "button"
 
 
@@ -36,14 +35,17 @@ def request_job(task: Task, places: Settings) -> dg.JobDefinition:
 
     @dg.op(name=request_op_name(name))
     def ask(context: dg.OpExecutionContext, config: Request) -> None:
-        kind: Trigger = "schedule" if config.kind == "schedule" else "button"
         log = World(places).decision_log(name)
         over = cool_down_until(log.entries(), task.spec.retraining.cool_down_days)
         today = datetime.now(UTC).date()
-        if kind == "schedule" and over is not None and today < over:
+        by_schedule = config.kind == "schedule"
+        if by_schedule and over is not None and today < over:
             context.log.info(f"not asked for: cool-down until {over.isoformat()}")
             return
-        entry = ask_for_round(log, name, {kind: config.reason}, by=config.by)
+        if by_schedule:
+            entry = ask_for_round(log, name, {"schedule": config.reason}, by="schedule")
+        else:
+            entry = ask_by_hand(log, task.spec, by=config.by, reason=config.reason)
         context.log.info(f"{entry.title}; entry {entry.index}, {entry.sha256[:12]}, of the decision log")
 
     @dg.job(

@@ -20,7 +20,7 @@ from pipelines.button import request_job, request_op_name
 from pipelines.dead_runs import BEGUN, end_dead_runs, report_missed_failures
 from pipelines.tags import ROUND_TAG, TASK_TAG, TRIGGER_TAG
 from playbook.decide.log import Entry
-from playbook.operate.rounds import ask_for_round, kinds_of, last_round, pending_triggers
+from playbook.operate.rounds import ask_by_hand, kinds_of, last_round, pending_triggers
 from playbook.plays import asset_kinds
 from playbook.settings import Settings
 from playbook.taskfile import Task
@@ -133,7 +133,7 @@ def _retrain_schedule(task: Task, request: dg.JobDefinition) -> dg.ScheduleDefin
     cron, name = task.spec.retraining.schedule, task.spec.task
     if cron is None:
         return None
-    config = {"by": "schedule", "reason": f"every {cron}", "kind": "schedule"}
+    config = {"reason": f"every {cron}", "kind": "schedule"}
     return dg.ScheduleDefinition(
         name=f"{name}_retrain_schedule",  # not the sensor's name: Dagster would take the two for one
         job=request,
@@ -232,9 +232,12 @@ def _runs(task: str, trigger: str, instance: DagsterInstance) -> list[dg.Dagster
 
 
 def ask(task: Task, places: Settings, *, by: str, reason: str, day: date | None = None) -> Entry:
-    """Ask for a round from the command line."""
-    name = task.spec.task
-    return ask_for_round(World(places).decision_log(name), name, {"button": reason}, by=by, day=day)
+    """Ask for a round from the command line.
+
+    Raises:
+        ApprovalRefused: by nobody who may, or without a reason.
+    """
+    return ask_by_hand(World(places).decision_log(task.spec.task), task.spec, by=by, reason=reason, day=day)
 
 
 def monitor_days(task: Task, places: Settings, days: Sequence[date]) -> None:

@@ -24,7 +24,7 @@ from resources.world import World
 
 
 class Rollback(dg.Config):
-    """Who rolls back, why, and to which version: the one before, where none is named."""
+    """Which owner rolls back, why, and to which version: the one before, where none is named."""
 
     by: str
     reason: str
@@ -61,17 +61,18 @@ def roll_back(task: Task, places: Settings, by: str, reason: str, to: str = "") 
     """Put an earlier version back into production; returns what was done, in one sentence.
 
     Raises:
-        PromotionRefused: there is nothing to go back to, or the version was never in production.
+        PromotionRefused: by nobody who may, without a reason, there is nothing to go back to, or the version was never
+            in production.
         LogTampered: the decision log is broken.
     """
-    from playbook.evaluate.approval import plain_text
-
     world, name, alias = World(places), task.spec.task, task.spec.package.alias
     log = world.decision_log(name)
-    said = plain_text(reason)
-    before, now = world.registry.rollback(name, alias, log, by=plain_text(by), reason=said, to=to)
+    before, now = world.registry.rollback(name, alias, log, task.spec.owners, by=by, reason=reason, to=to)
     write_changelog(world, name)
-    return f"{name}: {alias} went from version {before.version} back to {now.version}"
+    done = f"{name}: {alias} went from version {before.version} back to {now.version}"
+    if "reinstates" in log.entries()[-1].body:
+        done += f", which was rolled back from before; {before.version} now counts as rolled back from"
+    return done
 
 
 def versions_of(task: Task, places: Settings) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def approve(
 @click.command()
 @click.argument("task")
 @WHO
-@click.option("--reason", required=True, help="Why it may not ship.")
+@click.option("--reason", required=True, help="Why it may not ship, in a few words.")
 def reject(task: str, by: str, reason: str) -> None:
     """Reject the evaluation of TASK; nothing is packaged."""
     from playbook.evaluate import approval
@@ -69,7 +69,7 @@ def reject(task: str, by: str, reason: str) -> None:
 @click.argument("task")
 @click.argument("what")
 @WHO
-@click.option("--reason", required=True, help="Why it is acceptable.")
+@click.option("--reason", required=True, help="Why it is acceptable, in a few words.")
 @click.option("--until", required=True, metavar="DATE", help="Last day on which the waiver counts, YYYY-MM-DD.")
 def waive(task: str, what: str, by: str, reason: str, until: str) -> None:
     """Lift the blocker WHAT of TASK's evaluation until a day; `locked_terms`: terms changed after an opening."""
@@ -217,8 +217,17 @@ def _answered(options: dict[str, str | None], signature: Path | None) -> dict[st
     answers = {short: options.get(short) or written.get(question, "") for short, question in QUESTIONS.items()}
     if _at_a_terminal():
         for short, question in QUESTIONS.items():
-            answers[short] = answers[short] or click.prompt(question, err=True)
+            answers[short] = answers[short] or click.prompt(question, err=True, value_proc=_an_answer)
     return answers
+
+
+def _an_answer(text: str) -> str:
+    """What was typed, if it explains anything; otherwise it is asked for again."""
+    from playbook.authority import WORDS, explains
+
+    if not explains(text):
+        raise click.UsageError(f"expected at least {WORDS} words that say why, found {text!r}")
+    return text
 
 
 def _at_a_terminal() -> bool:

@@ -73,8 +73,8 @@ def _line(name: str, figure: Figure | Score, what: str) -> str:
 
 @click.command()
 @click.argument("task")
-@click.option("--as", "by", required=True, metavar="NAME", help="Who asks for it.")
-@click.option("--reason", required=True, help="Why.")
+@click.option("--as", "by", required=True, metavar="NAME", help="Who asks: one of the task file's owners.")
+@click.option("--reason", required=True, help="Why, in a few words.")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day that it is about (default: today).")
 def retrain(task: str, by: str, reason: str, day: datetime | None) -> None:
     """Ask for a retraining round of TASK; Dagster's sensor launches it, or the next `playbook run` takes it up."""

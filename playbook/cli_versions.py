@@ -37,11 +37,15 @@ def versions(task: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("task")
-@click.option("--as", "by", required=True, metavar="NAME", help="Who decides; it goes on record.")
-@click.option("--reason", required=True, help="Why the version in production has to go.")
+@click.option("--as", "by", required=True, metavar="NAME", help="Who decides: one of the task file's owners.")
+@click.option("--reason", required=True, help="Why the version in production has to go, in a few words.")
 @click.option("--to", default="", metavar="VERSION", help="A version that was in production; else the one before.")
 def rollback(task: str, by: str, reason: str, to: str) -> None:
-    """Put the version before back into production for TASK."""
+    """Put the version before back into production for TASK.
+
+    Without --to it goes to the version that was promoted before the one in place. Repeated, it goes further back, never
+    to a version that was rolled back from: the sign-off owner puts such a one back by naming it with --to.
+    """
     from pipelines.versions import roll_back
 
     found = load_task(locate_task(task, settings()))

@@ -10,15 +10,24 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playbook.authority import no_reason, not_allowed, owner_named, plain_text
 from playbook.errors import PromotionRefused
 from playbook.operate.bundle import bundle_hash
 from playbook.operate.changelog import changed_text
-from playbook.operate.promotion import against_promotion, held_back, move_inputs, standing, were_champions
-from playbook.operate.versions import CHALLENGER, PREVIOUS, parse_version, version_of
+from playbook.operate.promotion import (
+    against_promotion,
+    against_rollback,
+    held_back,
+    move_inputs,
+    rolled_back,
+    standing,
+    version_before,
+)
+from playbook.operate.versions import CHALLENGER, PREVIOUS, version_of
 from resources.model_folder import save_model
 from resources.model_versions import ModelVersions
 from resources.release import TAGS, Registered, Release, registered, require_parity, version_tags
@@ -27,7 +36,8 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
-    from playbook.decide.log import DecisionLog
+    from playbook.decide.log import DecisionLog, Entry
+    from playbook.spec.target import Owners
 
 __all__ = ["TAGS", "Registered", "Registry", "Release"]
 APPROVED = "playbook/approved."  # and the first digits of the approval: an approval after the one it was made with
@@ -97,47 +107,48 @@ class Registry(ModelVersions):
         return found
 
     def rollback(
-        self, name: str, alias: str, log: DecisionLog, *, by: str, reason: str, to: str = ""
+        self, name: str, alias: str, log: DecisionLog, owners: Owners, *, by: str, reason: str, to: str = ""
     ) -> tuple[Registered, Registered]:
         """Put an earlier version back into production; returns what was there and what is there now.
 
-        `previous` then points at the version that was in production, so that a second rollback undoes the first. The
-        entry of the decision log is written before an alias moves.
+        It goes to the version that was promoted before the one in place, never to one that was rolled back from: that
+        one comes back by a new approval, or where the sign-off owner names it. `previous` then points at the version
+        that was in production. The entry of the decision log is written before an alias moves.
 
         Args:
             name: of the model.
             alias: that production follows.
             log: the task's decision log, which is verified.
+            owners: of the task file; one of them decides.
             by: who decides.
             reason: why.
-            to: semantic version; the one at `previous`, if not given.
+            to: semantic version; the one before, if not given.
 
         Raises:
-            PromotionRefused: nothing to go back from or to, the version was never in production, or is damaged.
+            PromotionRefused: by somebody who may not, without a reason, nothing to go back from or to, the version was
+                never in production, or is damaged.
             LogTampered: the decision log is broken.
         """
-        what = f"{name}: not rolled back"
-        if not (by.strip() and reason.strip()):
-            raise PromotionRefused(what, ["expected a name and a reason (--as, --reason), found none"])
+        what, said = f"{name}: not rolled back", plain_text(reason)
+        reasons = not_allowed(owners, "rollback", by) + no_reason(said, "--reason")
+        if reasons:
+            raise PromotionRefused(what, reasons)
         with self.tracking.locked("registry"):
             entries, now = log.entries(), self.at_alias(name, alias)
             if now is None:
                 raise PromotionRefused(what, [f"nothing is in production: no version has the alias {alias}"])
-            target = self._target(name, what, to)
-            once = were_champions(entries, alias)
-            reasons = [f"{target.version} is in production already"] if target == now else []
-            if once.get(target.version) != target.bundle_sha256:
-                known = ", ".join(sorted((v for v in once if v != now.version), key=parse_version)) or "none"
-                reasons.append(
-                    f"the decision log knows no promotion of {target.version}: only a version that was in production "
-                    f"can be put back; those are: {known}"
-                )
+            target = self._target(name, what, to or self._before(what, entries, alias, now.version))
+            reasons = against_rollback(entries, alias, now.own_tags, target.own_tags)
+            bad = rolled_back(entries, alias).get(target.version)
+            if bad is not None:
+                reasons += [f"{text} ({_left(bad)})" for text in not_allowed(owners, "reinstate", by)]
             reasons += self.damage(target)
             if reasons:
                 raise PromotionRefused(what, reasons)
-            title = f"rolled back from {now.version} to {target.version}: {reason}"
+            title = f"rolled back from {now.version} to {target.version}: {said}"
+            body = {"reason": said, **({"reinstates": bad.sha256} if bad is not None else {})}
             inputs = move_inputs(alias, now.own_tags, target.own_tags)
-            log.append("rollback", title, by=by, inputs=inputs, body={"reason": reason}, key=alias)
+            log.append("rollback", title, by=owner_named(owners, by), inputs=inputs, body=body, key=alias)
             self._move(name, alias, target, now)
         return now, target
 
@@ -158,17 +169,26 @@ class Registry(ModelVersions):
         self.tracking.client.set_registered_model_alias(name, alias, found.registry_version)
         return found
 
+    def _before(self, what: str, entries: Sequence[Entry], alias: str, now: str) -> str:
+        """The version that a rollback goes to where none is named."""
+        found = version_before(entries, alias, now)
+        if not found:
+            bad = "; ".join(_left(entry) for entry in rolled_back(entries, alias).values())
+            raise PromotionRefused(
+                what,
+                [
+                    f"no version was in production before {now} that nobody rolled back from"
+                    + (f": {bad}. The sign-off owner may put one of them back by its name (--to)" if bad else "")
+                ],
+            )
+        return found
+
     def _target(self, name: str, what: str, to: str) -> Registered:
         """The version to go back to."""
-        if to:
-            known = {one.version: one for one in self.versions(name)}
-            if to not in known:
-                raise PromotionRefused(what, [f"expected one of versions {', '.join(known)}, found {to} (--to)"])
-            return known[to]
-        found = self.at_alias(name, PREVIOUS)
-        if found is None:
-            raise PromotionRefused(what, [f"no version was in production before: none has the alias {PREVIOUS}"])
-        return found
+        known = {one.version: one for one in self.versions(name)}
+        if to not in known:
+            raise PromotionRefused(what, [f"expected one of versions {', '.join(known)}, found {to} (--to)"])
+        return known[to]
 
     def _move(self, name: str, alias: str, found: Registered, now: Registered | None) -> None:
         """Move the aliases; each step may be repeated after a crash."""
@@ -240,6 +260,12 @@ class Registry(ModelVersions):
         client.finalize_logged_model(logged.model_id, "READY")
         client.log_outputs(release.run_id, [LoggedModelOutput(logged.model_id, step=0)])
         return logged
+
+
+def _left(entry: Entry) -> str:
+    """Who rolled back from a version, and why."""
+    said = f"{entry.by} rolled back from {entry.inputs.get('from')}"
+    return f"{said} (entry {entry.index}: {entry.body.get('reason', '')})"
 
 
 def _numbered(release: Release, known: Mapping[str, Registered]) -> tuple[str, str]:

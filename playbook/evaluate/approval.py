@@ -21,6 +21,7 @@ from playbook.artifacts import (
     SignOff,
     Waiver,
 )
+from playbook.authority import WORDS, Action, explains, no_reason, not_allowed, plain_text
 from playbook.decide.log import Entry, open_decision_log
 from playbook.errors import ApprovalRefused
 from playbook.evaluate.binding import SHOWN, Bound, damage, shipping_model, stale
@@ -35,7 +36,6 @@ from playbook.evaluate.sign_off_state import (
     last_rejection,
     make_case,
     open_blockers,
-    same_name,
     verify_statement,
     waivers_of,
 )
@@ -101,14 +101,14 @@ def statement_of(case: Case, by: str, answers: Mapping[str, str]) -> Statement:
         LogTampered: the decision log is broken; nothing is approved on it.
     """
     waivers = waivers_of(case, case.log.entries())
-    reasons = [*_by_the_owner(case, by), *_standing_against(case, waivers)]
+    reasons = [*_not_theirs(case, "approve", by), *_standing_against(case, waivers)]
     if case.mode == "signed" and case.same_person:
         reasons.append(
             f"sign_off.mode is signed, but the sign-off owner {case.owner} is the model owner; name somebody else in "
             "owners.sign_off"
         )
     given = {short: plain_text(answers.get(short, "")) for short in QUESTIONS}
-    reasons += [f"not answered: {QUESTIONS[short]} (--answer-{short})" for short, text in given.items() if not text]
+    reasons += [text for short, said in given.items() for text in _not_answered(short, said)]
     if reasons:
         raise ApprovalRefused(f"{case.bound.task.spec.task}: not approved", reasons)
     mode: Mode = "signed" if case.mode == "signed" else "recorded"
@@ -161,7 +161,7 @@ def reject(case: Case, by: str, reason: str) -> Entry:
         LogTampered: the decision log is broken.
     """
     said = plain_text(reason)
-    reasons = _by_the_owner(case, by) + ([] if said else ["expected a reason, found none (--reason)"])
+    reasons = _not_theirs(case, "reject", by) + no_reason(said, "--reason")
     if reasons:
         raise ApprovalRefused(f"{case.bound.task.spec.task}: not rejected", reasons)
     body = {"reason": said, "binding": case.now.model_dump(mode="json"), "account": _account()}
@@ -185,7 +185,7 @@ def waive(case: Case, what: str, by: str, reason: str, expires: str) -> Entry:
     """
     said, standing = plain_text(reason), case.bound.evaluation.blockers
     texts = [blocker.text for blocker in standing if blocker.what == what]
-    reasons = _by_the_owner(case, by) + ([] if said else ["expected a reason, found none (--reason)"])
+    reasons = _not_theirs(case, "waive", by) + no_reason(said, "--reason")
     if not texts:
         known = ", ".join(dict.fromkeys(blocker.what for blocker in standing)) or "nothing stands against shipping"
         reasons.append(f"expected a blocker of this evaluation, found {what!r}; known: {known}")
@@ -196,12 +196,6 @@ def waive(case: Case, what: str, by: str, reason: str, expires: str) -> Entry:
     body = {"waiver": waiver.model_dump(), "blockers": texts, "account": _account()}
     title = f"{what} waived by {case.owner} until {waiver.expires}: {said}"
     return case.log.append("waiver", title, by=case.owner, inputs=_inputs(case), body=body, key=_about(case))
-
-
-def plain_text(text: str) -> str:
-    """What somebody typed, as it can be stored and shown: no control characters but line ends, no blanks around."""
-    stored = text.encode("utf-8", "replace").decode()
-    return "".join(char if char.isprintable() or char == "\n" else " " for char in stored).strip()
 
 
 def _statement(case: Case, mode: Mode, answers: dict[str, str], waivers: tuple[Waiver, ...]) -> Statement:
@@ -230,10 +224,17 @@ def _record_approval(case: Case, statement: Statement, title: str, body: Mapping
     return case.log.append_once(key, "sign_off", title, by=statement.by, inputs=_inputs(case), body=body)
 
 
-def _by_the_owner(case: Case, by: str) -> list[str]:
-    if same_name(by, case.owner):
+def _not_theirs(case: Case, action: Action, by: str) -> list[str]:
+    return not_allowed(case.bound.task.spec.owners, action, by)
+
+
+def _not_answered(short: str, said: str) -> list[str]:
+    if explains(said):
         return []
-    return [f"expected the sign-off owner {case.owner}, found {plain_text(by)!r}; nobody else may decide this"]
+    question, option = QUESTIONS[short], f"--answer-{short}"
+    if not said:
+        return [f"not answered: {question} ({option})"]
+    return [f"not answered: {question} Expected at least {WORDS} words that say why, found {said!r} ({option})"]
 
 
 def _standing_against(case: Case, waivers: tuple[Waiver, ...]) -> list[str]:

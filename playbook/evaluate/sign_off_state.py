@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from playbook.artifacts import Binding, Blocker, Part, SignOff, Waiver
+from playbook.authority import explains, not_allowed, same_name
 from playbook.decide.log import DecisionLog, Entry
 from playbook.errors import LogTampered, SignatureRefused
 from playbook.evaluate.binding import Bound, binding_of, damage, differences, stale
@@ -86,11 +87,6 @@ def make_case(bound: Bound, log: DecisionLog, today: date | None = None) -> Case
     return Case(bound, log, binding_of(bound), today or datetime.now(UTC).date())
 
 
-def same_name(one: str, other: str) -> bool:
-    """Whether two owners are one: case and blanks around do not make another person."""
-    return one.strip().casefold() == other.strip().casefold()
-
-
 def current_state(case: Case) -> SignOff:
     """The sign-off as it stands: approved, awaiting, rejected, or void with the reasons. Nothing is written."""
     try:
@@ -130,12 +126,13 @@ def waivers_of(case: Case, entries: Sequence[Entry]) -> tuple[Waiver, ...]:
     """
     found: dict[str, Waiver] = {}
     for entry in decisions_of(case, entries):
-        if entry.kind == "waiver" and same_name(entry.by, case.owner):
+        if entry.kind == "waiver" and not not_allowed(case.bound.task.spec.owners, "waive", entry.by):
             try:
                 waiver = Waiver.model_validate(entry.body.get("waiver"))
             except ValidationError:
                 continue  # an entry that nobody can read lifts nothing
-            found[waiver.what] = waiver
+            if explains(waiver.reason):
+                found[waiver.what] = waiver
     return tuple(found[what] for what in sorted(found) if holds(found[what], case.today))
 
 
@@ -244,11 +241,11 @@ def _void(case: Case, entries: Sequence[Entry], entry: Entry, statement: Stateme
 def _lapsed(case: Case, entries: Sequence[Entry], statement: Statement) -> str:
     """Why an approval that was good is not enough today."""
     name = case.bound.task.spec.task
-    if statement.mode != "automatic" and not same_name(statement.by, case.owner):
+    if statement.mode != "automatic" and not_allowed(case.bound.task.spec.owners, "approve", statement.by):
         return f"approved by {statement.by}, but the sign-off owner of {name} is {case.owner}"
     if STRENGTH[statement.mode] < STRENGTH[case.mode]:
         return f"the approval on record is {statement.mode}, the task file asks for {case.mode}"
-    if statement.mode != "automatic" and any(not statement.answers.get(q, "").strip() for q in QUESTIONS.values()):
+    if statement.mode != "automatic" and any(not explains(statement.answers.get(q, "")) for q in QUESTIONS.values()):
         return "the approval on record does not answer the three questions"
     known = {waiver.what for waiver in waivers_of(case, entries)}  # one that was shortened since has its new day
     blockers = open_blockers(case, [waiver for waiver in statement.waivers if waiver.what in known])

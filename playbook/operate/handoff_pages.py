@@ -98,8 +98,11 @@ def deployment(given: HandoffInputs) -> str:
         f"## Roll back\n\n```sh\nplaybook rollback {name} --as NAME --reason TEXT\n```\n\n"
         + markdown_list(
             (
-                f"The alias {spec.package.alias} goes back to the version at previous; --to VERSION names another one "
-                "that was in production before. A server of playbook serve follows the alias.",
+                f"NAME is one of the owners below. The alias {spec.package.alias} goes back to the version that was "
+                "promoted before the one in place; --to VERSION names another one that was in production. A server of "
+                "playbook serve follows the alias.",
+                "Repeated, it goes further back, never to a version that was rolled back from: only the sign-off owner "
+                "puts such a version back, with --to.",
                 f"In Dagster it is the job {spec.task}_rollback_job. Either way it is an entry of the decision log.",
                 "Running the pipeline again does not undo a rollback: that takes a new approval, or a rollback to it.",
             )

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from playbook.decide.log import Entry
 from playbook.evaluate.sign_off_state import Statement
+from playbook.operate.versions import parse_version
 
 MOVES = ("promotion", "rollback")
 
@@ -52,6 +53,33 @@ def were_champions(entries: Sequence[Entry], alias: str) -> dict[str, str]:
     return found
 
 
+def rolled_back(entries: Sequence[Entry], alias: str) -> dict[str, Entry]:
+    """Versions that somebody rolled back from, with the last such entry, until a later move puts them back."""
+    found: dict[str, Entry] = {}
+    for entry in moves(entries, alias):
+        if entry.kind == "rollback":
+            found[str(entry.inputs.get("from"))] = entry
+        found.pop(str(entry.inputs.get("to")), None)
+    return found
+
+
+def version_before(entries: Sequence[Entry], alias: str, now: str) -> str:
+    """The version that a rollback from `now` goes to; empty where there is none.
+
+    It is the last one promoted before `now` was that nobody has rolled back from, so that a rollback that is repeated
+    goes further back, and never to a version that was found bad.
+    """
+    history: list[str] = []
+    for entry in moves(entries, alias):
+        if entry.kind == "promotion":
+            before, after = (str(entry.inputs.get(end) or "") for end in ("from", "to"))
+            history = [version for version in history if version != after]
+            history += [version for version in (before,) if version and version not in history] + [after]
+    bad = rolled_back(entries, alias)
+    earlier = history[: history.index(now)] if now in history else []
+    return next((version for version in reversed(earlier) if version not in bad), "")
+
+
 def against_promotion(name: str, tags: Mapping[str, str], approval: str, entries: Sequence[Entry]) -> list[str]:
     """Why an approval does not speak of a version; nothing where it does.
 
@@ -86,6 +114,21 @@ def against_promotion(name: str, tags: Mapping[str, str], approval: str, entries
     rejected = next((one for one in later if one.inputs.get("evaluation") == bound.evaluation), None)
     if rejected is not None:
         found.append(f"it was rejected since, by {rejected.by} (entry {rejected.index}): {rejected.title}")
+    return found
+
+
+def against_rollback(
+    entries: Sequence[Entry], alias: str, now: Mapping[str, str], target: Mapping[str, str]
+) -> list[str]:
+    """Why a version cannot be put back in place of the one that is there: tags of both, without the prefix."""
+    to, once = target["version"], were_champions(entries, alias)
+    found = [f"{to} is in production already"] if to == now["version"] else []
+    if once.get(to) != target["bundle_sha256"]:
+        known = ", ".join(sorted((v for v in once if v != now["version"]), key=parse_version)) or "none"
+        found.append(
+            f"the decision log knows no promotion of {to}: only a version that was in production can be put back; "
+            f"those are: {known}"
+        )
     return found
 
 

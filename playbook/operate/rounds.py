@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from playbook.artifacts import Trigger
+from playbook.authority import no_reason, not_allowed, owner_named, plain_text
 from playbook.decide.log import DecisionLog, Entry
+from playbook.errors import ApprovalRefused
+from playbook.spec import TaskSpec
+
+Automaton = Literal["playbook", "schedule"]
 
 
 def pending_triggers(entries: Sequence[Entry]) -> list[Entry]:
@@ -57,22 +62,60 @@ def ask_for_round(
     task: str,
     triggers: Mapping[Trigger, str],
     *,
-    by: str,
+    by: Automaton,
     day: date | None = None,
     inputs: Mapping[str, Any] | None = None,
     false_alarms: Mapping[Trigger, str] | None = None,
 ) -> Entry:
-    """Put a request for a round on record.
+    """Put a request for a round on record that no person makes; a person asks by `ask_by_hand`.
 
     Args:
         log: the task's decision log.
         task: its name.
         triggers: what asks, each with what was found.
-        by: a person, or `playbook`.
+        by: `playbook`, which looks at every day, or the schedule.
         day: the day that it is about; today where it is not given.
         inputs: hashes and figures that it stands on.
         false_alarms: how often each trigger holds although nothing changed.
+
+    Raises:
+        ValueError: the trigger is the button, or `by` is a person.
     """
+    if "button" in triggers or by not in ("playbook", "schedule"):
+        raise ValueError(
+            f"expected a trigger of the product's own, found {sorted(triggers)} by {by!r}: use ask_by_hand"
+        )
+    return _ask(log, task, triggers, by, day, inputs, false_alarms)
+
+
+def ask_by_hand(log: DecisionLog, spec: TaskSpec, *, by: str, reason: str, day: date | None = None) -> Entry:
+    """Put an owner's request for a round on record: the button.
+
+    Args:
+        log: the task's decision log.
+        spec: the task, which names who may ask.
+        by: who asks.
+        reason: why.
+        day: the day that it is about; today where it is not given.
+
+    Raises:
+        ApprovalRefused: by nobody who may, or without a reason.
+    """
+    reasons = not_allowed(spec.owners, "retrain", by) + no_reason(reason, "--reason")
+    if reasons:
+        raise ApprovalRefused(f"{spec.task}: no round is asked for", reasons)
+    return _ask(log, spec.task, {"button": plain_text(reason)}, owner_named(spec.owners, by), day)
+
+
+def _ask(
+    log: DecisionLog,
+    task: str,
+    triggers: Mapping[Trigger, str],
+    by: str,
+    day: date | None,
+    inputs: Mapping[str, Any] | None = None,
+    false_alarms: Mapping[Trigger, str] | None = None,
+) -> Entry:
     day = day or datetime.now(UTC).date()
     said = "; ".join(f"{kind}: {found}" for kind, found in triggers.items())
     body: dict[str, Any] = {"day": day.isoformat(), "triggers": dict(triggers)}

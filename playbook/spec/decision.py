@@ -16,8 +16,8 @@ class Override(Section):
     """Takes another path than the recommended one, on record. A path that a hard limit rules out cannot be taken."""
 
     path: Literal["no_model", "prompt_or_retrieve", "fine_tune", "from_scratch"]
-    by: str = Field(min_length=1, description="Who decided it.")
-    because: str = Field(min_length=10, description="Why, in a sentence.")
+    by: str = Field(min_length=1, description="Who decided it: owners.model or owners.sign_off.")
+    because: str = Field(min_length=10, description="Why, in a sentence of at least three words.")
 
 
 class DecisionAnswers(Section):

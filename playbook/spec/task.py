@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from playbook.authority import no_reason, not_allowed
 from playbook.spec.adaptation import Adaptation
 from playbook.spec.bases import BakeOff, Base
 from playbook.spec.constant_answers import constant_answer, remedy
@@ -54,6 +55,16 @@ class TaskSpec(Section):
         strange = sorted(set(self.evaluation.slices) - set(self.data.columns.keep))
         if strange:
             raise ValueError(f"evaluation.slices: {strange} is not in data.columns.keep {list(self.data.columns.keep)}")
+        return self
+
+    @model_validator(mode="after")
+    def _override_decided(self) -> TaskSpec:
+        override = self.decision.override
+        if override is not None:
+            faults = [f"by: {text}" for text in not_allowed(self.owners, "override", override.by)]
+            faults += no_reason(override.because, "because")
+            if faults:
+                raise ValueError(f"decision.override: {'; '.join(faults)}")
         return self
 
     @property

@@ -41,13 +41,13 @@ def test_a_target_that_the_frozen_baseline_meets_ends_the_task(tmp_path: Path, d
 
 def test_another_path_ends_the_task_with_the_evidence(tmp_path: Path, database: Path) -> None:
     place = make_place(tmp_path, database, max_rungs=1)
-    override = {"path": "prompt_or_retrieve", "by": "ann@example.com", "because": "a prompt will do for the pilot"}
+    override = {"path": "prompt_or_retrieve", "by": "team:c", "because": "a prompt will do for the pilot"}
     place.task(decision={"override": override})
     ended = place.run()
     status, current = ended.status, place.current()
     assert ended.code == 0 and status["state"] == "other_path"
     assert status["decision"]["path"] == "prompt_or_retrieve" and status["decision"]["recommended"] == "fine_tune"
-    assert "ann@example.com" in status["decision"]["overridden"]
+    assert "team:c" in status["decision"]["overridden"]
     assert all(current[name].skipped for name in ("base_selection", "frozen_baseline", "rung_1", "packaged_model"))
     assert "a prompt will do for the pilot" in report(place) and place.ledger == []
 

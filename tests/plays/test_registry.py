@@ -15,9 +15,14 @@ from playbook.decide.log import DecisionLog
 from playbook.errors import ArtifactError, LogTampered, ParityError, PromotionRefused
 from playbook.operate.bundle import bundle_hash
 from playbook.operate.versions import Identity
+from playbook.spec.target import Owners
 from resources.model_folder import serving_requirements
 from resources.registry import Registered, Registry
 from resources.tracking import Tracking
+
+OLA = "ola@example.org"
+OWNERS = Owners(model=OLA, data="team:data", sign_off="anna@example.org")
+WHY = "answers too slowly"
 
 
 @pytest.fixture(scope="module")
@@ -239,13 +244,15 @@ def test_a_rejection_a_broken_log_and_changed_bytes_stand_against_it(
 def test_a_rollback_and_what_it_takes_to_come_back(registry: Registry, log: DecisionLog, tmp_path: Path) -> None:
     name = shipped(registry, log, tmp_path, b"1").name
     second = shipped(registry, log, tmp_path, b"2")
-    before, now = registry.rollback(name, "champion", log, by="ola", reason="too slow")
+    before, now = registry.rollback(name, "champion", log, OWNERS, by=OLA, reason="answers too slowly")
     assert (before.version, now.version) == ("1.0.1", "1.0.0")
     assert pointed(registry, name) == {"champion": "1.0.0", "previous": "1.0.1"}
     entry = last(log)
-    assert (entry.kind, entry.by, entry.body["reason"]) == ("rollback", "ola", "too slow")
+    assert (entry.kind, entry.by, entry.body["reason"]) == ("rollback", OLA, "answers too slowly")
     assert (entry.inputs["from"], entry.inputs["to"]) == ("1.0.1", "1.0.0")
-    with pytest.raises(PromotionRefused, match=r"ola rolled back from 1\.0\.1 to 1\.0\.0 after this approval"):
+    with pytest.raises(
+        PromotionRefused, match=r"ola@example.org rolled back from 1\.0\.1 to 1\.0\.0 after this approval"
+    ):
         registry.promote(name, "1.0.1", "champion", log)
     assert pointed(registry, name)["champion"] == "1.0.0"
     bound = binding(name, second.own_tags["weights_sha256"], evaluation="e2")
@@ -264,17 +271,40 @@ def test_a_version_that_was_superseded_does_not_come_back_by_itself(
     shipped(registry, log, tmp_path, b"2")
     with pytest.raises(PromotionRefused, match=r"1\.0\.1 took its place since"):
         registry.promote(name, "1.0.0", "champion", log)
-    registry.rollback(name, "champion", log, by="ola", reason="r", to="1.0.0")
-    registry.rollback(name, "champion", log, by="ola", reason="it was not that")
-    assert pointed(registry, name) == {"champion": "1.0.1", "previous": "1.0.0"}, "a second one undoes the first"
+
+
+def test_a_rollback_that_is_repeated_goes_further_back(registry: Registry, log: DecisionLog, tmp_path: Path) -> None:
+    for weights in (b"1", b"2", b"3"):
+        name = shipped(registry, log, tmp_path, weights).name
+    for place in ("1.0.1", "1.0.0"):
+        assert registry.rollback(name, "champion", log, OWNERS, by=OLA, reason=WHY)[1].version == place
+    with pytest.raises(PromotionRefused, match=r"before 1\.0\.0 that nobody rolled back from: ola@example\.org rolled"):
+        registry.rollback(name, "champion", log, OWNERS, by=OLA, reason=WHY)
+    assert pointed(registry, name)["champion"] == "1.0.0", "the bad version does not come back"
+    with pytest.raises(PromotionRefused, match=r"expected the sign-off owner anna@example\.org, found 'ola@example"):
+        registry.rollback(name, "champion", log, OWNERS, by=OLA, reason=WHY, to="1.0.2")
+    registry.rollback(name, "champion", log, OWNERS, by=OWNERS.sign_off, reason="it was the network", to="1.0.2")
+    assert pointed(registry, name)["champion"] == "1.0.2" and last(log).body["reinstates"]
+    with pytest.raises(PromotionRefused, match="that nobody rolled back from"):
+        registry.rollback(name, "champion", log, OWNERS, by=OLA, reason=WHY)
+
+
+@pytest.mark.parametrize("by", ["nobody", "", "eve@example.org"])
+def test_a_stranger_rolls_nothing_back(registry: Registry, log: DecisionLog, tmp_path: Path, by: str) -> None:
+    name = shipped(registry, log, tmp_path, b"1").name
+    shipped(registry, log, tmp_path, b"2")
+    before = log.entries()
+    with pytest.raises(PromotionRefused, match="expected the model owner ola@example"):
+        registry.rollback(name, "champion", log, OWNERS, by=by, reason=WHY)
+    assert pointed(registry, name)["champion"] == "1.0.1" and log.entries() == before
 
 
 def test_what_cannot_be_rolled_back_to(registry: Registry, log: DecisionLog, tmp_path: Path) -> None:
     def refused(message: str, **changes: Any) -> None:
-        given = {"by": "ola", "reason": "r", **changes}
+        given = {"by": OLA, "reason": WHY, **changes}
         entries, aliases = len(log.entries()), pointed(registry, tmp_path.name)
         with pytest.raises(PromotionRefused, match=message):
-            registry.rollback(tmp_path.name, "champion", log, **given)
+            registry.rollback(tmp_path.name, "champion", log, OWNERS, **given)
         assert (len(log.entries()), pointed(registry, tmp_path.name)) == (entries, aliases)
 
     refused("nothing is in production")
@@ -284,8 +314,8 @@ def test_what_cannot_be_rolled_back_to(registry: Registry, log: DecisionLog, tmp
     refused(r"the decision log knows no promotion of 1\.0\.1", to="1.0.1")
     refused(r"expected one of versions 1\.0\.0, 1\.0\.1, found 7\.0\.0", to="7.0.0")
     refused(r"1\.0\.0 is in production already", to="1.0.0")
-    refused("expected a name and a reason", by=" ")
-    refused("expected a name and a reason", reason="")
+    for filler in ("", ".", "x", "ok", "slow slow slow"):
+        refused("expected a reason of at least 3 words", reason=filler)
     with pytest.raises(ArtifactError, match=r"found 7\.0\.0; nothing was changed"):
         registry.point(tmp_path.name, "champion", "7.0.0")
 
@@ -296,7 +326,7 @@ def test_a_damaged_version_is_not_rolled_back_to(registry: Registry, log: Decisi
     folder = Path(str(registry._source(first)).removeprefix("file://")) / "artifacts" / "bundle"
     (folder / "model.safetensors").write_bytes(b"x")
     with pytest.raises(PromotionRefused, match="changed after it was registered"):
-        registry.rollback(first.name, "champion", log, by="ola", reason="r")
+        registry.rollback(first.name, "champion", log, OWNERS, by=OLA, reason=WHY)
     assert pointed(registry, first.name)["champion"] == "1.0.1"
 
 
@@ -324,7 +354,7 @@ def test_every_line_has_the_delta_over_the_version_that_served(
 def test_the_changelog_has_every_version_and_every_move(registry: Registry, log: DecisionLog, tmp_path: Path) -> None:
     name = shipped(registry, log, tmp_path, b"1", tags={"playbook/signed_off_by": "<anna>"}).name
     shipped(registry, log, tmp_path, b"2", gain="accuracy +0.0100 (+0.0010 to +0.0190) over the frozen baseline")
-    registry.rollback(name, "champion", log, by="ola", reason="<b>slow</b>")
+    registry.rollback(name, "champion", log, OWNERS, by=OLA, reason="<b>much too slow</b>")
     page = registry.changelog(name, log)
     assert page.index("## 1.0.1 (previous)") < page.index("## 1.0.0 (champion)")
     assert "+0.0100 (+0.0010 to +0.0190) over the frozen baseline" in page

@@ -117,8 +117,12 @@ def test_the_job_goes_forward_again(place: Place) -> None:
     second, task = aliases(place)["previous"], load_task(place.file)
     definitions = task_definitions(task, place.places, resources_of(place.places))
     job = definitions.resolve_job_def("pairs_rollback_job")
-    config = {"ops": {"pairs_rollback": {"config": {"by": "ola", "reason": "it was not the model", "to": second}}}}
+    owner = task.spec.owners.sign_off
+    config = {"ops": {"pairs_rollback": {"config": {"by": owner, "reason": "it was not the model", "to": second}}}}
+    nobody = {"ops": {"pairs_rollback": {"config": {"by": "nobody", "reason": "it was not the model", "to": second}}}}
     with dg.DagsterInstance.ephemeral() as instance:
+        assert not job.execute_in_process(instance=instance, run_config=nobody, raise_on_error=False).success
+        assert aliases(place)["previous"] == second, "nobody moves anything"
         assert job.execute_in_process(instance=instance, run_config=config).success
         assert aliases(place) == {"champion": second, "previous": "1.0.0"}
         failed = job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
@@ -131,8 +135,10 @@ def test_refusals_say_why_and_change_nothing(place: Place) -> None:
     for arguments, reason in (
         (("--to", "9.9.9"), "found 9.9.9"),
         (("--to", before["champion"]), "is in production already"),
-        (("--reason", " "), "expected a name and a reason"),
+        (("--reason", " "), "expected a reason of at least 3 words"),
+        (("--as", "nobody"), "found 'nobody'; nobody else may decide this"),
     ):
-        done = place.do("rollback", str(place.file), "--as", "ola", "--reason", "r", *arguments)
+        given = ("--as", "team:c", "--reason", "it was not that", *arguments)
+        done = place.do("rollback", str(place.file), *given)
         assert done.code == 1 and reason in done.err and "Traceback" not in done.err, done.said
     assert aliases(place) == before and len(moves(place)) == recorded

@@ -92,7 +92,7 @@ def first(place: Installation) -> First:
         ask_for_round(place.log, TASK, {"drift": "alarm in 3 of 5 windows"}, by="playbook")
         ask_for_round(place.log, TASK, {"metric": "below its threshold"}, by="playbook")
         (together,) = place.ended(service, 1)
-        config = {"ops": {"pairs_ask_for_a_round": {"config": {"by": "ops@example.com", "reason": "pressed"}}}}
+        config = {"ops": {"pairs_ask_for_a_round": {"config": {"by": "team:b", "reason": "somebody pressed it"}}}}
         answer = service.ask(LAUNCH, job="pairs_request_retrain_job", config=config)["launchRun"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
         _, pressed = place.ended(service, 2)

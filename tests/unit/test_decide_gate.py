@@ -245,7 +245,7 @@ def test_an_override_is_taken_and_stays_on_record() -> None:
 
 
 def test_an_override_does_not_lift_a_hard_limit() -> None:
-    override = {"path": "fine_tune", "by": "anna", "because": "We want to do it anyway."}
+    override = {"path": "fine_tune", "by": "anna@example.org", "because": "We want to do it anyway."}
     with pytest.raises(TaskFileError, match="no hard limit rules out, found fine_tune; Does the licence of the data"):
         decide(data_licence_allows_training=False, override=override)
 
@@ -258,6 +258,8 @@ def test_an_override_does_not_lift_a_hard_limit() -> None:
         {"deadline": "2025-01-01", "deadline_weeks": 3},
         {"override": {"path": "magic", "by": "x", "because": "because I can"}},
         {"override": {"path": "no_model", "by": "x", "because": "short"}},
+        {"override": {"path": "no_model", "by": "eve@example.org", "because": "A table will do for now."}},
+        {"override": {"path": "no_model", "by": "anna@example.org", "because": "because because"}},
         {"colour": "blue"},
     ],
 )

@@ -8,13 +8,16 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from data_samples import task_document
 
 from pipelines.retraining import MOST_ATTEMPTS, next_round
 from pipelines.tags import ROUND_TAG, TASK_TAG, TRIGGER_TAG
 from playbook.artifacts import Trigger
 from playbook.decide.log import DecisionLog
-from playbook.operate.rounds import ask_for_round, asked_by, day_of, last_round, pending_triggers, take_up
+from playbook.operate.rounds import ask_by_hand, ask_for_round, asked_by, day_of, last_round, pending_triggers, take_up
+from playbook.spec import TaskSpec
 
+SPEC = TaskSpec.model_validate(task_document({"path": "rows.csv"}))
 TASK = "sample"
 JOB = f"{TASK}_retrain_job"
 
@@ -25,6 +28,8 @@ def log(tmp_path: Path) -> DecisionLog:
 
 
 def ask(log: DecisionLog, kind: Trigger, day: int = 1) -> Any:
+    if kind == "button":
+        return ask_by_hand(log, SPEC, by="team:c", reason="a new product line", day=date(2025, 10, day))
     return ask_for_round(log, TASK, {kind: "found something"}, by="playbook", day=date(2025, 10, day))
 
 

@@ -99,7 +99,7 @@ def test_a_rule_neither_approves_over_a_blocker_nor_over_a_rejection(tmp_path: P
     state = settle(place.case())
     assert state.state == "awaiting" and "regression_budget stands against it" in state.reason
     assert f"`playbook waive {place.task.called()} regression_budget" in state.awaits and place.log.entries() == ()
-    waive(place.case(), "regression_budget", ANNA, "known", "2026-12-24")
+    waive(place.case(), "regression_budget", ANNA, "known since last May", "2026-12-24")
     assert settle(place.case()).state == "approved"
     reject(place.case(), ANNA, "not so fast")
     assert settle(place.case()).state == "rejected"
@@ -109,7 +109,7 @@ def test_a_rule_neither_approves_over_a_blocker_nor_over_a_rejection(tmp_path: P
 
 def test_a_rejection_holds_until_an_approval_that_overrules_it(place: Waiting) -> None:
     first = approve(place.case(), ANNA, ANSWERS)
-    assert "nobody else" in refusal(lambda: reject(place.case(), OWNER, "no"))[0]
+    assert "nobody else" in refusal(lambda: reject(place.case(), OWNER, "it is worse"))[0]
     assert "expected a reason" in refusal(lambda: reject(place.case(), ANNA, "  "))[0]
     reject(place.case(), ANNA, "fails on <b>refunds</b>")
     state = current_state(place.case())
@@ -158,13 +158,13 @@ def test_a_blocker_needs_a_waiver_that_has_not_run_out(tmp_path: Path) -> None:
 def test_a_waiver_names_a_blocker_an_owner_a_reason_and_a_day(tmp_path: Path) -> None:
     place = waiting(tmp_path, "recorded", BUDGET)
     case = place.case()
-    assert "known: regression_budget" in refusal(lambda: waive(case, "slices", ANNA, "why", "2026-12-24"))[0]
-    assert "nobody else" in refusal(lambda: waive(case, "regression_budget", OWNER, "why", "2026-12-24"))[0]
+    assert "known: regression_budget" in refusal(lambda: waive(case, "slices", ANNA, "they are rare", "2026-12-24"))[0]
+    assert "nobody else" in refusal(lambda: waive(case, "regression_budget", OWNER, "they are rare", "2026-12-24"))[0]
     assert "expected a reason" in refusal(lambda: waive(case, "regression_budget", ANNA, "", "2026-12-24"))[0]
     for day in ("2026-11-21", "2020-01-01", "soon", "2026-02-30"):
-        assert "--until" in refusal(lambda day=day: waive(case, "regression_budget", ANNA, "why", day))[0]  # type: ignore[misc]
+        assert "--until" in refusal(lambda day=day: waive(case, "regression_budget", ANNA, "they are rare", day))[0]  # type: ignore[misc]
     assert place.log.entries() == ()
-    waive(case, "regression_budget", ANNA, "why", "2026-12-24")
+    waive(case, "regression_budget", ANNA, "they are rare", "2026-12-24")
     place.evaluate(weights=b"another model")
     said = refusal(lambda: approve(place.case(), ANNA, ANSWERS))
     assert "regression_budget stands against it" in said[0], "a waiver speaks of one evaluation"
@@ -236,14 +236,14 @@ def test_new_data_ask_for_a_new_approval_and_say_what_changed(place: Waiting) ->
 
 
 def test_an_edited_line_of_the_log_is_detected_and_stops_every_decision(place: Waiting) -> None:
-    approve(place.case(), ANNA, {**ANSWERS, "gain": "hardly"})
+    approve(place.case(), ANNA, {**ANSWERS, "gain": "hardly worth it"})
     path = place.log.storage.path
     path.write_text(path.read_text("utf-8").replace("hardly", "surely"), "utf-8")
     state = current_state(place.case())
     assert state.state == "void" and "line 1" in state.reason
     for work in (
         lambda: approve(place.case(), ANNA, ANSWERS),
-        lambda: reject(place.case(), ANNA, "no"),
+        lambda: reject(place.case(), ANNA, "it is worse"),
         lambda: statement_of(place.case(), ANNA, ANSWERS),
     ):
         with pytest.raises(LogTampered, match="line 1"):
@@ -320,7 +320,7 @@ class TestSigned:
     def test_a_signature_does_not_carry_over_to_another_statement(self, tmp_path: Path, keys: Path) -> None:
         """A chain that was rewritten as a whole looks unbroken; the signature still shows what was signed."""
         place = signed_place(tmp_path, keys, BUDGET)
-        waive(place.case(), "regression_budget", ANNA, "known", "2026-11-22")
+        waive(place.case(), "regression_budget", ANNA, "known since last May", "2026-11-22")
         entry = approve(place.case(), ANNA, ANSWERS, by(keys / "anna"))
         forged = json.loads(json.dumps(entry.body))
         forged["statement"]["waivers"][0]["expires"] = "2099-01-01"

@@ -172,7 +172,7 @@ def test_the_sensor_asks_for_one_run_per_decision(place: Waiting) -> None:
     assert tick(None).run_requests, "a lost cursor: still not materialised"
     run(place, SIGN_OFF)
     assert not tick(None).run_requests, "materialised already, by hand"
-    reject(place.case(), ANNA, "no")
+    reject(place.case(), ANNA, "it is worse")
     assert tick(second.cursor).run_requests[0].tags["playbook/trigger"] == "rejection"
     place.log.storage.path.write_bytes(place.log.storage.path.read_bytes().replace(b"3 points", b"9 points"))
     with pytest.raises(LogTampered):

@@ -67,9 +67,13 @@ def test_missing_answers_are_asked_for_at_a_terminal_and_never_made_up(
     assert done.exit_code == 1 and "--answer-failures" in done.stderr and "--answer-production" in done.stderr
     assert place.log.entries() == ()
     monkeypatch.setattr(cli_decisions, "_at_a_terminal", lambda: True)
-    done = typed(place, "approve", "--as", ANNA, *TYPED[:2], stdin="rare ones\nit does\n")
+    done = typed(place, "approve", "--as", ANNA, *TYPED[:2], stdin="ok\nthe rare ones, seldom\nit does, by slice\n")
     assert done.exit_code == 0, done.output
-    assert list(current_state(place.case()).answers.values()) == [ANSWERS["gain"], "rare ones", "it does"]
+    assert list(current_state(place.case()).answers.values()) == [
+        ANSWERS["gain"],
+        "the rare ones, seldom",
+        "it does, by slice",
+    ]
 
 
 def test_a_refusal_ends_with_status_1_and_all_reasons(place: Waiting) -> None:
@@ -96,12 +100,14 @@ def test_waive_then_approve(tmp_path: Path) -> None:
     blocked = typed(place, "approve", "--as", ANNA, *TYPED)
     assert blocked.exit_code == 1 and "blocker   regression_budget: 7 %" in blocked.stderr
     until = str(TODAY.replace(year=TODAY.year + 70))  # the command line takes today's date
-    done = typed(place, "waive", "regression_budget", "--as", ANNA, "--reason", "known", "--until", until)
-    assert done.exit_code == 0 and f"waived by {ANNA} until {until}: known" in done.stdout
+    done = typed(
+        place, "waive", "regression_budget", "--as", ANNA, "--reason", "known since last May", "--until", until
+    )
+    assert done.exit_code == 0 and f"waived by {ANNA} until {until}: known since last May" in done.stdout
     assert "playbook approve" in done.stdout
     assert typed(place, "waive", "slices", "--as", ANNA, "--reason", "x", "--until", until).exit_code == 1
     assert typed(place, "approve", "--as", ANNA, *TYPED).exit_code == 0
-    assert current_state(place.case()).waivers[0].reason == "known"
+    assert current_state(place.case()).waivers[0].reason == "known since last May"
 
 
 def test_log_prints_verifies_and_writes_the_page(place: Waiting) -> None:
@@ -120,7 +126,7 @@ def test_log_prints_verifies_and_writes_the_page(place: Waiting) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--verify"]])
 def test_log_names_the_broken_line(place: Waiting, options: list[str]) -> None:
-    typed(place, "reject", "--as", ANNA, "--reason", "hardly better")
+    typed(place, "reject", "--as", ANNA, "--reason", "hardly better than before")
     path = place.log.storage.path
     path.write_text(path.read_text("utf-8").replace("hardly", "surely"), "utf-8")
     done = typed(place, "log", *options)
@@ -141,7 +147,9 @@ def test_a_statement_signed_elsewhere_comes_back(tmp_path: Path) -> None:
     done = typed(place, "approve", "--as", ANNA, "--signature", f"{statement}.sig")
     assert done.exit_code == 0, done.output
     assert current_state(place.case()).state == "approved"
-    other = typed(place, "approve", "--as", ANNA, *TYPED[:-1], "another answer", "--signature", f"{statement}.sig")
+    other = typed(
+        place, "approve", "--as", ANNA, *TYPED[:-1], "quite another answer", "--signature", f"{statement}.sig"
+    )
     assert other.exit_code == 1 and "altered after it was signed" in other.stderr
     stranger = typed(place, "approve", "--as", ANNA, *TYPED, "--key", str(keys / "eve"))
     assert stranger.exit_code == 1 and "wrong key" in stranger.stderr
@@ -157,7 +165,7 @@ def test_reject_says_what_goes_on_being_served(place: Waiting) -> None:
     assert "models:/demo@champion goes on serving it" in done.stdout
     assert "delete_registered_model_alias" in done.stdout
     place.put(PACKAGED, made.model_copy(update={"evaluation": "another"}))
-    assert "goes on serving" not in typed(place, "reject", "--as", ANNA, "--reason", "still").stdout
+    assert "goes on serving" not in typed(place, "reject", "--as", ANNA, "--reason", "fails on them still").stdout
 
 
 def test_show_reads_the_log(place: Waiting) -> None:
