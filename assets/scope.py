@@ -179,11 +179,12 @@ def _score(play: Play, dataset: DatasetVersion, base: FirstBase) -> Made:
     for name, score in found.scores.items():
         play.report(f"{name}: validation {_figure(score)}")
     metrics = {f"validation_{name}": score.value for name, score in found.scores.items()}
-    run_id = log_attempt(play, dataset, metrics=metrics, params={"strengths": dict(found.strengths)})
+    run_id = log_attempt(play, dataset, metrics=metrics, params={"tfidf": found.tfidf.model_dump(exclude={"tried"})})
     ends = f"{found.meets_target} already meets the target on validation" if found.meets_target else ""
     artifact = ReferenceBaselines(
         task=spec.task,
         validation=dict(found.scores),
+        tfidf=found.tfidf,
         meets_target=found.meets_target,
         left_out=dict(found.left_out),
         reason=ends,

@@ -73,7 +73,16 @@ from playbook.artifacts.operate import (
     Trigger,
 )
 from playbook.artifacts.rounds import Contender, Fix, RoundVerdict, Ship
-from playbook.artifacts.scope import PATHS, Decision, EvidenceRow, Path, PathCost, ProblemStatement, ReferenceBaselines
+from playbook.artifacts.scope import (
+    PATHS,
+    Decision,
+    EvidenceRow,
+    Path,
+    PathCost,
+    ProblemStatement,
+    ReferenceBaselines,
+    TfidfChoice,
+)
 
 __all__ = [
     "PATHS",
@@ -154,6 +163,7 @@ __all__ = [
     "Status",
     "TermChange",
     "TestAnswers",
+    "TfidfChoice",
     "Transfer",
     "TransferVerdict",
     "Trigger",

@@ -20,11 +20,23 @@ class ProblemStatement(Artifact):
     spec_hash: str = ""
 
 
+class TfidfChoice(Part):
+    """How the TF-IDF reference was chosen, by cross-validation; `rows` is 0 where there were too few for it."""
+
+    features: Literal["words", "words and characters"] = "words and characters"
+    strength: float = 10.0  # inverse regularisation C
+    class_weight: Literal["none", "balanced"] = "none"
+    tried: dict[str, float] = Field(default_factory=dict)  # setting -> the target's metric out of fold
+    rows: int = 0  # training rows that were looked at
+    folds: int = 0
+
+
 class ReferenceBaselines(Artifact):
     """What a model has to beat: majority class, TF-IDF with logistic regression, the base zero-shot (1.7)."""
 
     kind: ClassVar[str] = "reference_baselines"
     validation: dict[str, Score] = Field(default_factory=dict)  # majority, tfidf, zero_shot
+    tfidf: TfidfChoice = TfidfChoice()
     meets_target: str = ""  # name of the reference that already meets the target, if any
     left_out: dict[str, str] = Field(default_factory=dict)  # reference -> why it could not be made
 

@@ -3,7 +3,9 @@
 Confident learning (Northcutt, Jiang and Chuang, JAIR 70 (2021) 1373-1411) as cleanlab implements it, on out-of-fold
 probabilities: no model has seen the row that it judges, nor another row of its group. Two models that see different
 things are averaged: a logistic head on the features of the frozen base, and one on the words (TF-IDF). A row whose
-label both doubt is a better suspect than one that puzzles the base alone. The folds are drawn several times and the
+label both doubt is a better suspect than one that puzzles the base alone. Character sequences beside the words, as the
+TF-IDF reference has them, found no more of the planted errors of the sample task (33 of 44 in the first 200 rows, words
+alone 34) at four times the seconds. The folds are drawn several times and the
 probabilities averaged, so that the order rests less on the luck of one draw.
 
 The second annotator's label is shown beside each row and has no part in the order: people disagree where a text is

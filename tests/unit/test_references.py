@@ -49,7 +49,8 @@ def test_words_beat_the_majority(found: References) -> None:
     assert found.scores["tfidf"].value > 0.8 > 2 * found.scores["majority"].value
     assert found.scores["tfidf"].low < found.scores["tfidf"].value < found.scores["tfidf"].high
     assert list(found.limits["tfidf"]) == ["accuracy", "recall of fault"]
-    assert found.strengths["10"] <= max(found.strengths.values()) == found.scores["tfidf"].value
+    tried = found.tfidf.tried
+    assert tried[f"{found.tfidf.features}, C {found.tfidf.strength:g}"] == max(tried.values()) > 0.8
 
 
 def test_fitted_references_answer_other_texts(found: References) -> None:
@@ -67,6 +68,73 @@ def test_repeated_runs_agree() -> None:
     runs = [fit_references(spec, rows(300, 5), rows(100, 6)) for _ in range(2)]
     assert runs[0].scores == runs[1].scores
     assert np.array_equal(*(run.predictors["tfidf"].probabilities(["late parcel"]) for run in runs))
+
+
+def misspelt(count: int, seed: int) -> pd.DataFrame:
+    """Rows whose words are each spelt in one of many ways: only their characters tell the classes apart."""
+    random = np.random.default_rng(seed)
+    stems, ends = dict(zip(ORDINARY, ("krov", "blim", "tash", "gund", "pelf"), strict=True)), "abcdefghijklmnop"
+    truth = [ORDINARY[at] for at in random.integers(0, 5, count)]
+    texts = [f"{stems[label]}{''.join(random.choice(list(ends), 6))} is here" for label in truth]
+    return pd.DataFrame({"text": texts, "label": truth})
+
+
+def test_characters_are_read_where_they_tell_more_than_words() -> None:
+    found = fit_references(spec_for(ORDINARY), misspelt(300, 1), misspelt(200, 2))
+    assert found.tfidf.features == "words and characters" and found.scores["tfidf"].value > 0.95
+    assert found.tfidf.tried["words, C 10"] < 0.5
+
+
+def test_the_choice_never_looks_at_validation() -> None:
+    train = rows(300, 5, 0.4)
+    spec = spec_for(ORDINARY)
+    one, other = (fit_references(spec, train, validation) for validation in (rows(100, 6), rows(100, 7, 0.9)))
+    assert one.tfidf == other.tfidf and one.scores != other.scores
+    assert (one.tfidf.rows, one.tfidf.folds) == (300, 3)
+
+
+def test_what_was_chosen_before_is_not_searched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, train, validation = spec_for(ORDINARY), rows(300, 5), rows(100, 6)
+    first = fit_references(spec, train, validation)
+    monkeypatch.setattr("playbook.decide.tfidf.choose_tfidf", None)
+    again = fit_references(spec, train, validation, tfidf=first.tfidf)
+    assert np.array_equal(*(run.predictors["tfidf"].probabilities(["late parcel"]) for run in (first, again)))
+
+
+def test_groups_stay_in_one_fold() -> None:
+    """Each group has a word of its own and one label, which tells nothing about the next group."""
+    random = np.random.default_rng(3)
+    groups = np.repeat(np.arange(40), 8)
+    labels = [ORDINARY[at] for at in random.integers(0, 5, 40)]
+    train = pd.DataFrame(
+        {
+            "text": [f"customer{group:03d} writes" for group in groups],
+            "label": [labels[group] for group in groups],
+            "group": [f"g{group}" for group in groups],
+        }
+    )
+    spec = spec_for(ORDINARY)
+    apart = fit_references(spec, train, rows(100, 6)).tfidf
+    mixed = fit_references(spec, train.drop(columns="group"), rows(100, 6)).tfidf
+    assert max(apart.tried.values()) < 0.6 and max(mixed.tried.values()) > 0.95
+
+
+@pytest.mark.parametrize(("metric", "asks"), [("macro_f1", True), ("balanced_accuracy", True), ("accuracy", False)])
+def test_class_weights_are_tried_where_the_metric_asks_for_them(metric: str, asks: bool) -> None:
+    parts = [("certainly fine", "delivery", 240), ("perhaps broken", "delivery", 40), ("perhaps broken", "fault", 20)]
+    lines = [(text, label) for text, label, count in parts for _ in range(count)]
+    train = pd.DataFrame(lines, columns=["text", "label"])
+    found = fit_references(spec_for(("delivery", "fault"), metric=metric), train, train).tfidf
+    assert any("weights balanced" in setting for setting in found.tried) is asks
+    # One third of "perhaps broken" is a fault: weighted, it is called one, which rare-class metrics like, accuracy not.
+    assert found.class_weight == ("balanced" if asks else "none")
+
+
+def test_few_rows_take_the_middle_of_each() -> None:
+    train = pd.DataFrame({"text": ["late parcel", "broken"], "label": ["delivery", "fault"]})
+    found = fit_references(spec_for(ORDINARY), train, rows(50, 1))
+    assert (found.tfidf.rows, found.tfidf.features, found.tfidf.strength) == (0, "words and characters", 10.0)
+    assert found.predictors["tfidf"].predict(["parcel"])[0] == ORDINARY.index("delivery")
 
 
 def test_class_weighting_is_honoured() -> None:
