@@ -14,11 +14,12 @@ from resources.world import World
 # What each play's result depends on besides its inputs.
 _FEATURES = ("playbook.adapt.features", "playbook.adapt.encoder", "playbook.adapt.cache", "playbook.adapt.tokens")
 _SCORES = ("playbook.evaluate.metrics", "playbook.evaluate.paired", "playbook.statistics")
+_REFERENCES = ("playbook.decide.references", "playbook.decide.tfidf", "playbook.data.text_features")
 _ANSWERS = ("playbook.adapt.classifier", *_FEATURES)
 CODE = {
     "scope": ("playbook.spec",),
     "data": ("playbook.data", "resources.gate"),
-    "references": ("playbook.decide.references", "playbook.decide.zero_shot", *_FEATURES, *_SCORES),
+    "references": (*_REFERENCES, "playbook.decide.zero_shot", *_FEATURES, *_SCORES),
     "decision": ("playbook.decide", "playbook.bases", *_FEATURES),
     "base": ("playbook.bases", "playbook.adapt.head", *_FEATURES, *_SCORES),
     "adapt": ("playbook.adapt", *_SCORES),
