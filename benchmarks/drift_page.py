@@ -10,6 +10,7 @@ from playbook.spec import Monitoring, Retraining
 from playbook.statistics.daily_looks import PERIOD_DAYS
 
 RATES = (0.01, 0.05)
+RESAMPLES = 199  # random windows of a test: its rate does not depend on them, and fewer leave time for more windows
 Line = Mapping[str, Any]
 KINDS = {
     "fresh": "tickets that the reference does not have",
@@ -39,9 +40,9 @@ Written by `python -m benchmarks.false_alarms --part tickets --part real --part 
 edit.
 
 `monitoring.false_alarm_rate` of a task file is the share of windows without any drift that may raise the alarm at most,
-whatever their size and however many figures are looked at. Windows are judged as production judges them
-({defaults.resamples} random windows, features of the sample task's base, answers of a logistic head). In brackets: the
-exact 95 % interval (Clopper and Pearson) of the true rate.
+whatever their size and however many figures are looked at. Windows are judged as production judges them, with
+{RESAMPLES} random windows each, on which the rate does not depend; features are those of the sample task's base,
+answers those of a logistic head. In brackets: the exact 95 % interval (Clopper and Pearson) of the true rate.
 
 ## One window
 

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.drift_page import RESAMPLES
 from benchmarks.real_texts import Texts
 from playbook.artifacts import Drift, Score
 from playbook.operate.drift import Judge
@@ -24,7 +25,7 @@ from playbook.statistics.daily_looks import PERIOD_DAYS
 STREAMS, SEED = 24, 17
 ROWS_PER_DAY, REFERENCE_ROWS = 10, 500
 FIRST = date(2025, 3, 1)
-METRIC_STREAMS, OUTCOMES_PER_DAY, THRESHOLD = 2000, 12, 0.85
+METRIC_STREAMS, OUTCOMES_PER_DAY, THRESHOLD = 1000, 12, 0.85
 Rows = npt.NDArray[np.int64]
 
 
@@ -149,6 +150,6 @@ def stream_spec(**retraining: object) -> TaskSpec:
 
     spec = load_task(ROOT / "pipelines" / "tasks" / "tickets.yaml").spec
     document = spec.model_dump(mode="json")
-    document["monitoring"] = Monitoring(min_rows=10).model_dump(mode="json")
+    document["monitoring"] = Monitoring(min_rows=10, resamples=RESAMPLES).model_dump(mode="json")
     document["retraining"] = {"metric_below": THRESHOLD, **retraining}
     return TaskSpec.model_validate(document)
