@@ -205,6 +205,7 @@ def _climb(
 
     from playbook.adapt.frozen import boundaries_of
     from playbook.adapt.job import DatasetRef, Job
+    from playbook.adapt.rung import read_epochs
     from playbook.adapt.staircase import decide_rung, read_answers
     from playbook.evaluate.compare import describe_side
 
@@ -233,7 +234,7 @@ def _climb(
     trained = TrainLauncher().run(play.context, job, play.report)
     before = pd.read_parquet(store.path(start, started_from, "predictions"))
     after = pd.read_parquet(job.out / "predictions.parquet")
-    decision = decide_rung(spec, before, after)
+    decision = decide_rung(spec, before, after, read_epochs(job.out, len(trained.curve)))
     play.report(f"validation {trained.validation:.4f}; {decision.reason}")
     score = describe_side(spec, *read_answers(after, spec.labels)).scores[spec.target.label]
     files = {

@@ -38,6 +38,7 @@ from playbook.store import file_sha256
 
 Report = Callable[[str], None]
 HEAD = "head."
+EPOCHS = "epochs"  # folder of a job's output: validation probabilities after each epoch, `0.npy`, `1.npy`, ...
 
 
 class SaveAndStop(Callback):
@@ -50,6 +51,8 @@ class SaveAndStop(Callback):
         """See the class."""
         assert isinstance(module, RungModule)
         module.close_epoch()
+        if trainer.is_global_zero:
+            write_epoch(self.out, len(module.curve) - 1, module.probabilities)
         if best_epoch(module.curve) == len(module.curve) - 1:
             trainer.save_checkpoint(self.out / "best")
         trainer.save_checkpoint(self.out / "last")
@@ -264,6 +267,18 @@ def _write(job: Job, module: RungModule, result: JobResult) -> None:
     part.replace(job.out / "result.json")
     for name in ("last", "best"):
         shutil.rmtree(job.out / name, ignore_errors=True)
+
+
+def write_epoch(out: Path, epoch: int, probabilities: np.ndarray) -> None:
+    """Keep what the model answers after an epoch: which epoch is the best is chosen from these."""
+    (out / EPOCHS).mkdir(parents=True, exist_ok=True)
+    np.save(out / EPOCHS / f"{epoch}.npy", probabilities)
+
+
+def read_epochs(out: Path, epochs: int) -> list[np.ndarray]:
+    """Validation probabilities after each epoch, each (rows, classes); an epoch that was not kept is left out."""
+    paths = [out / EPOCHS / f"{epoch}.npy" for epoch in range(epochs)]
+    return [np.load(path) for path in paths if path.exists()]
 
 
 def write_predictions(path: Path, table: pd.DataFrame, labels: Sequence[str], probabilities: np.ndarray) -> None:

@@ -1,9 +1,10 @@
 """The rules of the staircase: keep or revert a rung, choose the candidate.
 
-A rung is kept when its gain on validation is beyond chance, as `adaptation.keep` sets it. The chance is that of one
-rung without a true gain. It is also that of keeping any such rung on the whole staircase, however many are allowed: the
-first rung without a gain either is reverted, which ends the climb, or is the one kept by chance (testing in a fixed
-order: Maurer, Hothorn and Lehmacher 1995). docs/keeping_rungs.md has the simulation, and where the promise stops.
+A rung is kept when its gain on validation is beyond chance, as `adaptation.keep` sets it. Validation has also chosen
+the best epoch, and the best of ten epochs without a true gain looks better than any one of them: the chance counts them
+all (`playbook.statistics.best_of`). It is that of one rung, and also that of keeping any rung without a true gain on
+the whole staircase: the first such rung either is reverted, which ends the climb, or is the one kept by chance (testing
+in a fixed order: Maurer, Hothorn and Lehmacher 1995). docs/keeping_rungs.md has the simulation.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from playbook.artifacts import FrozenBaseline, LedgerRow, Rung
 from playbook.data.tables import LABEL
 from playbook.spec import Adaptation, TaskSpec
 from playbook.statistics.answers import Answers, answers_of
-from playbook.statistics.metric import FEWEST_DISCORDANT, TOLERANCE, target_metric
+from playbook.statistics.best_of import chance_of_best
+from playbook.statistics.metric import FEWEST_DISCORDANT, TOLERANCE, Metric, target_metric
+from playbook.statistics.resampling import resample_weights
 from playbook.statistics.sign_test import sign_test
 
 __all__ = ["Decision", "decide_rung", "describe_rule", "diagnose", "make_ledger", "read_answers"]
@@ -43,46 +46,71 @@ def read_answers(predictions: pd.DataFrame, labels: Sequence[str]) -> tuple[np.n
     return predictions[LABEL].map(number).to_numpy(np.int64), answers_of(predictions[columns].to_numpy())
 
 
-def decide_rung(spec: TaskSpec, before: pd.DataFrame, after: pd.DataFrame) -> Decision:
-    """Apply the task file's rule: the validation gain against as many paired bootstrap errors as `keep` asks for.
+def decide_rung(
+    spec: TaskSpec, before: pd.DataFrame, after: pd.DataFrame, epochs: Sequence[np.ndarray] = ()
+) -> Decision:
+    """Apply the task file's rule to the gain on validation.
 
-    Where hardly any row tells the two models apart, the bootstrap's error is too small. There the exact sign test has
-    to agree.
+    `keep.chance`: kept where a gain as large as that of the best epoch comes by chance at most so often when no epoch
+    has a true gain. `keep.standard_errors`, the older rule: kept where the gain reaches so many paired errors.
 
-    `before` and `after` are predictions tables of the same validation rows, in the same order.
+    Args:
+        spec: the task.
+        before: predictions table of what the rung started from.
+        after: that of the rung's best epoch, of the same validation rows in the same order.
+        epochs: validation probabilities after each epoch, each (rows, classes), which the best one was chosen from.
     """
     truth, first = read_answers(before, spec.labels)
     _, second = read_answers(after, spec.labels)
     metric = target_metric(spec)
     found = metric.difference(truth, first, second)
-    keep = spec.adaptation.keep
-    needed = max(keep.min_gain, keep.errors_needed * found.standard_error)
-    kept = found.delta > TOLERANCE and found.delta >= needed - TOLERANCE
-    figures = f"gain {found.delta:+.4f}, needed {needed:.4f} (paired standard error {found.standard_error:.4f})"
-    better, worse = metric.better_and_worse(truth, first, second)
-    apart = better + worse
-    if kept and apart < FEWEST_DISCORDANT and not metric.needs_probabilities:
-        chance = sign_test(better, worse)
-        kept = chance <= keep.chance_without_gain + TOLERANCE
-        figures += f"; on {apart} rows that tell the models apart, a chance of {chance:.0%} without a true gain"
-    return Decision(
-        kept,
-        found.delta,
-        found.standard_error,
-        describe_rule(spec.adaptation),
-        f"{'kept' if kept else 'reverted'}: {figures}",
+    keep, gained = spec.adaptation.keep, found.delta > TOLERANCE
+    chance = _chance(metric, truth, first, [second, *map(answers_of, epochs)]) if gained else 1.0
+    if keep.standard_errors is None:
+        needed = keep.min_gain
+        enough = chance <= keep.chance_without_gain + TOLERANCE
+    else:
+        needed, enough = max(keep.min_gain, keep.standard_errors * found.standard_error), True
+    kept = gained and enough and found.delta >= needed - TOLERANCE
+    reason = (
+        f"{'kept' if kept else 'reverted'}: gain {found.delta:+.4f}, needed {needed:.4f} (paired standard error "
+        f"{found.standard_error:.4f})"
     )
+    if gained:
+        chosen = f", as the best of {len(epochs)} epochs," if epochs else ""
+        reason += f"; a gain as large{chosen} comes by chance in {chance:.1%} of cases"
+    return Decision(kept, found.delta, found.standard_error, describe_rule(spec.adaptation), reason)
 
 
 def describe_rule(plan: Adaptation) -> str:
     """The rule for keeping a rung, in words, with the chance that it goes wrong."""
     keep, chance = plan.keep, f"{plan.keep.chance_without_gain:.0%}"
+    if keep.standard_errors is not None:
+        return (
+            f"gain > 0 and at least max({keep.min_gain:g}, {keep.standard_errors:g} x paired standard error). A rung "
+            f"without a true gain is kept with a chance of {chance} where one epoch is looked at, and more often where "
+            "the best of several is: adaptation.keep.chance counts them"
+        )
     return (
-        f"gain > 0 and at least max({keep.min_gain:g}, {keep.errors_needed:.3g} x paired standard error): a rung "
-        f"without a true gain is kept with a chance of {chance}, and so is any such rung among up to {plan.max_rungs}, "
-        f"as the first that is reverted ends the climb. Below {FEWEST_DISCORDANT} rows that tell the models apart, the "
-        "exact sign test has to agree. That validation also chose the best epoch comes on top of this chance."
+        f"gain > 0, at least {keep.min_gain:g}, and as large by chance in at most {chance} of cases, the choice of the "
+        f"best epoch counted ({keep.errors_needed:.3g} x paired standard error where one epoch is looked at). A rung "
+        f"without a true gain is kept with a chance of at most {chance}; so is any among up to {plan.max_rungs}, as "
+        "the first that is reverted ends the climb"
     )
+
+
+def _chance(metric: Metric, truth: np.ndarray, first: Answers, models: Sequence[Answers]) -> float:
+    """How often the best of `models` gains by chance what it has gained; the first of them is the best epoch."""
+    kinds = metric.kinds(truth, first, *models)
+    drawn = resample_weights(kinds.counts, metric.resamples, metric.seed)
+    weights = np.vstack([kinds.counts[None].astype(float), drawn])  # the rows themselves, then their resamples
+    each = [metric.values(kinds.truth, answers, weights) for answers in kinds.answers]
+    gains = np.stack([metric.sign * (values - each[0]) for values in each[1:]], axis=1)
+    chance = chance_of_best(gains[0], gains[1:], len(truth))
+    better, worse = metric.better_and_worse(truth, first, models[0])
+    if metric.needs_probabilities or better + worse >= FEWEST_DISCORDANT:
+        return chance
+    return max(chance, sign_test(better, worse))
 
 
 def make_ledger(frozen: FrozenBaseline, rungs: Sequence[Rung]) -> tuple[LedgerRow, ...]:

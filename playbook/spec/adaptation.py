@@ -15,8 +15,8 @@ CHANCE = 0.16  # of keeping a rung without a true gain, where the task file says
 class Keep(Section):
     """A rung is kept when its validation gain reaches `min_gain` and is beyond chance, as `chance` sets it.
 
-    `standard_errors` is the older way to say the same: one standard error is a chance of 16 %, half of one 31 %. A task
-    file gives one of the two.
+    `standard_errors` is the older rule: one standard error is a chance of 16 %, half of one 31 %, but for one epoch.
+    The best of several looks better by chance more often, which only `chance` counts. A task file gives one of the two.
     """
 
     min_gain: float = Field(0.0, ge=0, le=0.5)
@@ -24,10 +24,14 @@ class Keep(Section):
         None,
         gt=0,
         le=0.5,
-        description=f"Probability of keeping a rung that has no true gain; {CHANCE:g} where nothing is given.",
+        description="At most this often a rung that has no true gain is kept, the choice of its best epoch counted; "
+        f"{CHANCE:g} where nothing is given.",
     )
     standard_errors: float | None = Field(
-        None, ge=0, le=4, description="Instead of chance: paired standard errors that a gain must reach."
+        None,
+        ge=0,
+        le=4,
+        description="Instead of chance, the older rule: paired standard errors that a gain reaches.",
     )
 
     @model_validator(mode="after")

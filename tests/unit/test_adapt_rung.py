@@ -19,7 +19,7 @@ from playbook.adapt import encoder as encoder_module
 from playbook.adapt.checkpoint import FolderCheckpointIO, whole_folder
 from playbook.adapt.encoder import load_encoder
 from playbook.adapt.job import Job, JobResult
-from playbook.adapt.rung import World, _fit, _prepare, run_rung
+from playbook.adapt.rung import World, _fit, _prepare, read_epochs, run_rung
 from playbook.spec import Adaptation
 
 ALONE = World(0, 0, 1)
@@ -92,8 +92,19 @@ def test_a_finished_job_is_not_trained_again(done: Job, monkeypatch: pytest.Monk
     monkeypatch.setattr("playbook.adapt.rung._prepare", None)
     assert run_rung(done, silent) == JobResult.load(done.out)
     assert sorted(path.name for path in done.out.iterdir()) == [
-        "config.json", "predictions.parquet", "result.json", "weights.safetensors",
+        "config.json", "epochs", "predictions.parquet", "result.json", "weights.safetensors",
     ]  # fmt: skip
+
+
+def test_the_answers_after_each_epoch_are_kept(done: Job) -> None:
+    result = JobResult.load(done.out)
+    assert result is not None
+    epochs = read_epochs(done.out, len(result.curve))
+    assert len(epochs) == len(result.curve) == DROPPING.epochs
+    assert np.array_equal(epochs[result.best_epoch], predictions_of(done))
+    truth = pd.read_parquet(done.out / "predictions.parquet")["label"].to_numpy()
+    for point, probabilities in zip(result.curve, epochs, strict=True):
+        assert (np.array(LABELS)[probabilities.argmax(1)] == truth).mean() == pytest.approx(point.validation)
 
 
 def test_one_block_learns_what_the_frozen_base_cannot(bench: Bench) -> None:
