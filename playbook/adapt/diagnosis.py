@@ -134,7 +134,8 @@ def _known(rung: Rung, allowed_epochs: int, floor: float) -> Reading:
     score = rung.validation
     if score is None:
         return Reading(allowed_epochs, floor)
-    return Reading(allowed_epochs, floor, score.n or None, score.value - rung.gain)
+    gain = -rung.gain if rung.curve[0].lower_is_better else rung.gain
+    return Reading(allowed_epochs, floor, score.n or None, score.value - gain)
 
 
 def _next_thing(found: Diagnosis, last: Rung, max_rungs: int) -> str:
@@ -151,8 +152,8 @@ def _next_thing(found: Diagnosis, last: Rung, max_rungs: int) -> str:
 
 
 def _noise(value: float, rows: int | None) -> float:
-    """Standard error of a score between 0 and 1 on so many rows; MOVED where the rows are not known."""
-    return math.sqrt(max(value * (1 - value), 0.0) / rows) if rows else MOVED
+    """Standard error of a share on so many rows; MOVED where the rows are not known, or for what is no share."""
+    return math.sqrt(value * (1 - value) / rows) if rows and value <= 1 else MOVED
 
 
 def _metric_turned(curve: Sequence[Epoch], known: Reading) -> bool:
