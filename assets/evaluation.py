@@ -275,6 +275,7 @@ def _shown(play: Play, done: Evaluation, pages: Published) -> dict[str, Any]:
         "model_card": dg.MetadataValue.path(str(pages.card)),
         "test_openings": done.openings,
         "transfer": done.transfer.text or "-",
+        "over_reference": done.over_reference.text if done.over_reference else "-",
         "blockers": dg.MetadataValue.md("\n".join(f"- {blocker.text}" for blocker in done.blockers) or "none"),
         "comparisons": dg.MetadataValue.md(_comparison_table(done)),
     }

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 def examine(play: Play, steps: Steps, done: Evaluation, answers: Answered, work: Path) -> Evaluation:
     """The evaluation with every part of the suite filled in; `work` is for models that are asked other texts."""
     from playbook.evaluate.compare import comparisons
+    from playbook.evaluate.reference_gain import reference_gain, with_reference
     from playbook.evaluate.report_content import shown_name
     from playbook.evaluate.slices import slices
     from playbook.evaluate.suite import blockers
@@ -45,9 +46,12 @@ def examine(play: Play, steps: Steps, done: Evaluation, answers: Answered, work:
     truth, known = class_numbers(spec.labels, frame), answers.probabilities
     named = {("frozen" if name == "baseline" else name): found for name, found in known.items()}
     seconds = _seconds(steps)
+    over = reference_gain(spec, truth, known, steps.references.validation, shown)
     play.report(f"suite: calibration, slices, behaviour, regressions, speed, shifts ({shown})")
     parts: dict[str, Any] = {
         "comparisons": comparisons(spec, truth, named, seconds),
+        "over_reference": over,
+        "verdict": with_reference(done.verdict, over),
         "transfer": _transfer(play, steps, truth, named, seconds),
         "calibration": _calibration(play, steps, truth, answers, shown),
         "slices": slices(spec, frame, truth, known[shown], known["baseline"] if shown == "candidate" else None),

@@ -65,7 +65,7 @@ def _render(play: Play, steps: Steps, done: Evaluation, key: str) -> Made:
     opened = {} if done.refused else {"test_frame": opened_rows(play, steps.dataset)}
     if "predictions" in done.files:
         opened["predictions"] = pd.read_parquet(store.path(done, EVALUATION, "predictions"))
-    content = report_inputs(play, steps, done, warnings=headline_warnings(done), **opened)
+    content = report_inputs(play, steps, done, warnings=headline_warnings(done, steps.base), **opened)
     pages = {"report": work / "report.html", "card": work / "model_card.md"}
     pages["report"].write_text(render_report(content), encoding="utf-8")
     pages["card"].write_text(model_card(content), encoding="utf-8")

@@ -202,6 +202,10 @@ def _show_case(case: Case) -> None:
         lines.append(
             f"  gain      {evaluation.delta:+.4f} ({low:+.4f} to {high:+.4f}), asked for {evaluation.margin:g}"
         )
+    over = evaluation.over_reference
+    if over is not None:
+        said = f"{over.gain.value:+.4f} ({over.gain.low:+.4f} to {over.gain.high:+.4f})"
+        lines.append(f"  reference {over.name} {over.test.value:.4f}, {said} over it")
     lines += [f"  blocker   {blocker.what}: {blocker.text}" for blocker in evaluation.blockers]
     if open_blockers(case, waivers_of(case, entries)):
         lines.append(f"  awaits    {awaited(case, entries)}")

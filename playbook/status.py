@@ -301,7 +301,17 @@ def _test_side(evaluation: Evaluation | None) -> dict[str, Any] | None:
         "delta": evaluation.delta if evaluation.candidate else None,
         "interval": list(evaluation.interval) if evaluation.candidate else None,
         "openings": evaluation.openings,
+        "over_reference": _over_reference(evaluation),
     }
+
+
+def _over_reference(evaluation: Evaluation) -> dict[str, Any] | None:
+    """The gain over the strongest simple reference on the test split."""
+    over = evaluation.over_reference
+    if over is None:
+        return None
+    interval = [over.gain.low, over.gain.high]
+    return {"name": over.name, "test": over.test.value, "delta": over.gain.value, "interval": interval}
 
 
 def _model(task: Task, places: Settings, found: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any] | None:

@@ -133,6 +133,12 @@ def _models(status: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(
             ("candidate", f"test {test['candidate']:.4f}, {gain}, test split opened {test['openings']} time(s)")
         )
+    over = test.get("over_reference") if test else None
+    if over:
+        low, high = over["interval"]
+        rows.append(
+            (over["name"], f"test {over['test']:.4f}; over it {over['delta']:+.4f} ({low:+.4f} to {high:+.4f})")
+        )
     return rows
 
 

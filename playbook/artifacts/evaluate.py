@@ -39,6 +39,16 @@ class Comparison(Part):
     seconds: float | None = None  # of training
 
 
+class ReferenceGain(Part):
+    """The shown model beside the strongest simple reference on the test split; validation chose the reference."""
+
+    name: str  # majority, tfidf, zero_shot
+    model: Literal["candidate", "baseline"]  # whose gain it is
+    test: Score  # of the reference
+    gain: Figure  # of the model over the reference, paired
+    text: str
+
+
 class TransferVerdict(Part):
     """Does transfer help? Candidate minus control on the test split (B1)."""
 
@@ -297,6 +307,7 @@ class Evaluation(Artifact):
     dataset_hash: str = ""  # of the data that it speaks of
     baseline_digest: str = ""  # of the frozen baseline that it compares with
     comparisons: tuple[Comparison, ...] = ()
+    over_reference: ReferenceGain | None = None  # None where no reference answered
     transfer: TransferVerdict = TransferVerdict()
     calibration: Calibration | None = None
     silence: Silence | None = None  # where the task file asks for it

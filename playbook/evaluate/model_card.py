@@ -169,6 +169,7 @@ def _evaluation(context: ReportInputs, evaluation: Evaluation | None) -> str:
             "intervals in brackets. "
             f"Shown is the {_shown(evaluation)}.",
             markdown_table(("metric", "asked", "reached"), limits),
+            *([markdown_text(evaluation.over_reference.text)] if evaluation.over_reference else []),
             compared,
         )
     )

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from playbook.artifacts import Agreement, BehaviourTest, Blocker, Evaluation, Score, Waiver
+from playbook.artifacts import Agreement, BaseSelection, BehaviourTest, Blocker, Evaluation, Score, Waiver
 from playbook.evaluate import wording
+from playbook.evaluate.runner_up import runner_up_text
 from playbook.spec import TaskSpec
 
 
@@ -60,18 +61,21 @@ def _found(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None) 
         yield Blocker(what="incumbent", text=f"It is worse than what serves. {served.text}")
 
 
-def headline_warnings(evaluation: Evaluation) -> tuple[str, ...]:
-    """Sentences for the report's headline: shifts with their size, production under the target, failed tests."""
+def headline_warnings(evaluation: Evaluation, base: BaseSelection | None = None) -> tuple[str, ...]:
+    """Sentences for the report's headline: shifts with their size, production under the target, failed tests.
+
+    Args:
+        evaluation: with all parts of the suite filled in.
+        base: the bake-off, which says why a runner-up base that does better was not taken.
+    """
     found = [waived_text(evaluation.waived)] if evaluation.waived is not None else []
     found += [shift.text for shift in evaluation.shifts if shift.differs]
     score = evaluation.production
     if score is not None and not _reaches(evaluation, score.value):
         reach = _worse_side(evaluation) if _wholly_worse(evaluation, score) else "its interval still reaches it"
         found.append(_under_target(evaluation, reach))
-    other = evaluation.transfer.over_other_base
-    if other is not None and other.high < 0:
-        apart = wording.difference(other, evaluation.metric)
-        found.append(f"The runner-up base does better: the candidate is {apart} beside it.")
+    other = runner_up_text(evaluation, base)
+    found += [other] if other else []
     failed = [test for test in evaluation.behaviour if not test.passed]
     return (*found, _failed(failed)) if failed else tuple(found)
 

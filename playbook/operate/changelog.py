@@ -63,6 +63,9 @@ def gain_text(evaluation: Evaluation) -> str:
     else:
         low, high = evaluation.interval
         over = [f"{evaluation.metric} {evaluation.delta:+.4f} ({low:+.4f} to {high:+.4f}) over the frozen baseline"]
+    reference = evaluation.over_reference
+    if reference is not None:
+        over.append(f"{_figure(reference.gain)} over {reference.name}")
     incumbent = evaluation.incumbent
     if incumbent is not None:
         over.append(f"{_figure(incumbent.delta)} over {incumbent.version}")

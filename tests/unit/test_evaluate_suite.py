@@ -4,17 +4,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_samples import ORDINARY, score, spec_for
+from report_samples import ORDINARY, PIN, score, spec_for
 
 from playbook.artifacts import (
     Agreement,
+    BaseSelection,
     BehaviourTest,
+    Comparison,
     Evaluation,
     Figure,
     Latency,
     Regression,
     Score,
     Shift,
+    Side,
     TransferVerdict,
 )
 from playbook.evaluate.speed import BATCHES, measure_speed, measure_speeds
@@ -122,9 +125,31 @@ def test_losing_to_the_runner_up_base_is_in_the_headline() -> None:
         return evaluation(transfer=TransferVerdict(over_other_base=Figure(value=(low + high) / 2, low=low, high=high)))
 
     assert headline_warnings(over(-0.041, -0.009)) == (
-        "The runner-up base does better: the candidate is −2.5 points (−4.1 to −0.9) beside it.",
+        "The runner-up base does better: the frozen baseline is −2.5 points (−4.1 to −0.9) beside it.",
     )
-    assert headline_warnings(over(-0.041, 0.001)) == headline_warnings(over(0.01, 0.02)) == ()
+    assert "the interval includes zero" in headline_warnings(over(-0.041, 0.001))[0]
+    assert headline_warnings(over(0.01, 0.02)) == ()
+
+
+def bake_off() -> BaseSelection:
+    pins = [PIN.model_copy(update={"name": name}) for name in ("MiniLM", "bge-small")]
+    why = "bge-small with 0.7900 (0.40 paired standard errors behind) makes it a close call (up to 1)."
+    return BaseSelection(task="demo", pin=pins[0], chosen=0, runner_up=1, runner_up_pin=pins[1], why=why)
+
+
+def test_the_headline_says_why_a_stronger_runner_up_was_not_taken() -> None:
+    over = TransferVerdict(over_other_base=Figure(value=-0.019, low=-0.036, high=-0.002))
+    compared = [
+        Comparison(name=name, test=score(value)) for name, value in (("candidate", 0.872), ("other_base", 0.891))
+    ]
+    lost = evaluation(transfer=over, comparisons=compared, candidate=Side(scores={}, per_class=(), confusion=()))
+    (said,) = headline_warnings(lost, bake_off())
+    assert said.startswith(
+        "The runner-up base bge-small reaches 89.1 % on test, the candidate 87.2 %: the candidate is −1.9 points "
+        "(−3.6 to −0.2) beside it. It was not taken because the base is chosen before fine-tuning, by a frozen probe "
+        "on validation rows: bge-small with 0.7900 (0.40 paired standard errors behind) makes it a close call (up to 1). "
+    )
+    assert "make it the task's only base" in said and "fresh test rows" in said
 
 
 def priced(**prices: Any) -> TaskSpec:
