@@ -61,7 +61,7 @@ def test_every_promotion_is_on_record_and_in_the_changelog(place: Place) -> None
     assert listed.code == 0, listed.said
     versions = json.loads(listed.out)
     assert [(one["version"], one["aliases"]) for one in versions] == [(second, ["champion"]), ("1.0.0", ["previous"])]
-    assert "over the frozen baseline (95% intervals)" in versions[1]["changelog"]
+    assert "over the frozen baseline, " in versions[1]["changelog"] and "over tfidf" in versions[1]["changelog"]
     assert "over 1.0.0" in versions[0]["changelog"] and "data version 2" in versions[0]["changelog"]
     page = (place.places.home / "reports" / "pairs-changelog.md").read_text("utf-8")
     assert page.index(f"## {second} (champion)") < page.index("## 1.0.0 (previous)")
