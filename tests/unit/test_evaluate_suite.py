@@ -147,7 +147,8 @@ def test_the_headline_says_why_a_stronger_runner_up_was_not_taken() -> None:
     assert said.startswith(
         "The runner-up base bge-small reaches 89.1 % on test, the candidate 87.2 %: the candidate is −1.9 points "
         "(−3.6 to −0.2) beside it. It was not taken because the base is chosen before fine-tuning, by a frozen probe "
-        "on validation rows: bge-small with 0.7900 (0.40 paired standard errors behind) makes it a close call (up to 1)."
+        "on validation rows: bge-small with 0.7900 (0.40 paired standard errors behind) makes it a close call (up to "
+        "1)."
     )
     assert "make it the task's only base" in said and "fresh test rows" in said
 
