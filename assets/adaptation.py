@@ -8,12 +8,11 @@ import dagster as dg
 
 from assets.base import base_folder
 from assets.factory import AssetMaker, version_of
-from assets.incumbent import incumbent_of
 from assets.play import Made, Play, png, remembered, require_green, result, skip
 from assets.scope import SCORED_BY
 from assets.tracked import log_attempt
-from playbook.artifacts import Adapted, BaseSelection, DatasetVersion, FrozenBaseline, Rung
-from playbook.plays import BASE, DATASET, FROZEN, rung_name
+from playbook.artifacts import Adapted, BaseSelection, DatasetVersion, EarlyEnd, FrozenBaseline, Rung
+from playbook.plays import BASE, DATASET, EARLY_END, FROZEN, rung_name
 from playbook.spec import TaskSpec
 from resources.launcher import TrainLauncher
 
@@ -41,9 +40,9 @@ def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
             return result(play, skip(play, FrozenBaseline, base.reason))
         inputs = training_inputs(play, dataset, base)
         done = remembered(play, FrozenBaseline, inputs, lambda key: _train_frozen(play, dataset, base, key))
-        figures = {"validation": done.validation.value if done.validation else None, "meets_target": done.meets_target}
+        figures = {"validation": done.validation.value if done.validation else None}
         play.decide("rung", "frozen baseline: the number to beat", {"model": done.digest}, figures)
-        shown = {"l2": done.l2, "l2_grid": dg.MetadataValue.json(done.l2_grid), "meets_target": done.meets_target}
+        shown = {"l2": done.l2, "l2_grid": dg.MetadataValue.json(done.l2_grid)}
         return result(play, done, {**_score_shown(done), **shown})
 
     return frozen
@@ -72,7 +71,6 @@ def training_inputs(play: Play, dataset: DatasetVersion, base: BaseSelection) ->
 def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key: str) -> Made:
     from playbook.adapt.frozen import FrozenJob, boundaries_of, train_frozen
     from playbook.adapt.job import DatasetRef
-    from playbook.decide.references import meets_target
     from playbook.evaluate.compare import describe_side
 
     spec, store = play.task.spec, play.world.store
@@ -95,7 +93,6 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
     done = train_frozen(job, play.report)
     scores = describe_side(spec, done.truth, done.answers).scores
     score = scores[spec.target.label]
-    meets = meets_target(spec, scores, done.answers)
     play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
     metrics = {"validation": score.value, "iterations": float(done.iterations)}
     run_id = log_attempt(
@@ -107,8 +104,6 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
         validation=score,
         l2=done.l2,
         l2_grid=done.grid,
-        meets_target=meets,
-        reason="the frozen baseline already meets the target on validation" if meets else "",
         hardware=done.hardware,
         mlflow_run_id=run_id,
     )
@@ -118,7 +113,9 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
 def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
     """One more block unfrozen, from the checkpoint of the last rung kept."""
     before = rung_name(index - 1) if index > 1 else FROZEN
-    upstream = {"dataset": DATASET, "base": BASE, "frozen": FROZEN, **({"previous": before} if index > 1 else {})}
+    # Where the frozen baseline ends the task, the first rung is skipped, and each rung after it for that reason.
+    last = {"previous": before} if index > 1 else {"early": EARLY_END}
+    upstream = {"dataset": DATASET, "base": BASE, "frozen": FROZEN, **last}
     options = maker.options(
         rung_name(index),
         play=4,
@@ -133,13 +130,12 @@ def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
         dataset: DatasetVersion,
         base: BaseSelection,
         frozen: FrozenBaseline,
-        previous: Rung | None = None,
+        previous: Rung | None,
+        early: EarlyEnd | None,
     ) -> dg.Output[Rung]:
         play = maker.play(context, rung_name(index))
         require_green(dataset)
-        # In a round a model trained from the base competes with the refreshed champion, whatever the baseline reaches.
-        ends = frozen.meets_target and incumbent_of(play, dataset.dataset_hash) is None
-        why_not = _nothing_to_do(frozen, previous, ends)
+        why_not = _nothing_to_do(frozen, previous, early)
         if why_not:
             return result(play, skip(play, Rung, why_not))
         start: FrozenBaseline | Rung = previous or frozen
@@ -160,22 +156,28 @@ def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
             frozen: FrozenBaseline,
             previous: Rung,
         ) -> dg.Output[Rung]:
-            return climb(context, dataset, base, frozen, previous)
+            return climb(context, dataset, base, frozen, previous, None)
 
         return later_rung
 
     @dg.asset(**options, description=description)
     def first_rung(
-        context: dg.AssetExecutionContext, dataset: DatasetVersion, base: BaseSelection, frozen: FrozenBaseline
+        context: dg.AssetExecutionContext,
+        dataset: DatasetVersion,
+        base: BaseSelection,
+        frozen: FrozenBaseline,
+        early: EarlyEnd,
     ) -> dg.Output[Rung]:
-        return climb(context, dataset, base, frozen)
+        return climb(context, dataset, base, frozen, None, early)
 
     return first_rung
 
 
-def _nothing_to_do(frozen: FrozenBaseline, previous: Rung | None, ends: bool) -> str:
-    if frozen.skipped or ends:
+def _nothing_to_do(frozen: FrozenBaseline, previous: Rung | None, early: EarlyEnd | None) -> str:
+    if frozen.skipped:
         return frozen.reason
+    if early is not None and early.ends:
+        return early.reason
     if previous is not None and previous.skipped:
         return previous.reason
     if previous is not None and not previous.kept:

@@ -21,12 +21,13 @@ from playbook.artifacts import (
     Candidate,
     Controls,
     DatasetVersion,
+    EarlyEnd,
     FrozenBaseline,
     Refresh,
     Rung,
 )
 from playbook.evaluate import wording
-from playbook.plays import BASE, CANDIDATE, CONTROLS, DATASET, FROZEN
+from playbook.plays import BASE, CANDIDATE, CONTROLS, DATASET, EARLY_END, FROZEN
 from resources.launcher import TrainLauncher
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def controls(maker: AssetMaker) -> dg.AssetsDefinition:
         owner=maker.task.spec.owners.model,
         part="adapt",
         kinds={"pytorch", "lightning"},
-        upstream={"dataset": DATASET, "base": BASE, "frozen": FROZEN, "choice": CANDIDATE},
+        upstream={"dataset": DATASET, "base": BASE, "frozen": FROZEN, "early": EARLY_END, "choice": CANDIDATE},
     )
     options["ins"] |= rung_inputs(maker)
 
@@ -54,14 +55,15 @@ def controls(maker: AssetMaker) -> dg.AssetsDefinition:
         dataset: DatasetVersion,
         base: BaseSelection,
         frozen: FrozenBaseline,
+        early: EarlyEnd,
         choice: Candidate,
         **rungs: Rung,
     ) -> dg.Output[Controls]:
         play = maker.play(context, CONTROLS)
         require_green(dataset)
-        if choice.skipped or frozen.meets_target or base.pin is None:
+        if choice.skipped or early.ends or base.pin is None:
             shutil.rmtree(activations(play), ignore_errors=True)
-            return result(play, skip(play, Controls, choice.reason or frozen.reason or base.reason))
+            return result(play, skip(play, Controls, choice.reason or early.reason or base.reason))
         climbed = in_order(rungs)
         before = Before(dataset, base, base.pin, frozen, climbed, chosen_model(frozen, choice, climbed))
         done = remembered(play, Controls, _inputs(play, before), lambda key: _measure(play, before, key))

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.early_end import asked_of, reference_claim
 from assets.factory import AssetMaker, version_of
-from assets.play import Made, Play, remembered, require_green, result
+from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.scope import FirstBase, first_base
 from playbook.artifacts import (
     Closeness,
     DatasetVersion,
     Decision,
+    EarlyEndClaim,
     EvidenceRow,
     PathCost,
     ProblemStatement,
@@ -50,9 +52,11 @@ def decision(maker: AssetMaker) -> dg.AssetsDefinition:
     ) -> dg.Output[Decision]:
         play = maker.play(context, DECISION)
         require_green(dataset)
-        base = first_base(maker.task)
-        inputs = _inputs(play, dataset, references, base)
-        done = remembered(play, Decision, inputs, lambda key: _decide(play, dataset, references, base))
+        if references.skipped:
+            return result(play, skip(play, Decision, references.reason))
+        base, claim = first_base(maker.task), reference_claim(play, dataset, references)
+        inputs = _inputs(play, dataset, references, base, claim)
+        done = remembered(play, Decision, inputs, lambda key: _decide(play, dataset, references, base, claim))
         inputs = {"data": dataset.dataset_hash, "references": references.digest}
         overridden = {"overridden": done.overridden} if done.overridden else {}
         play.decide("decision", f"{done.path}: {done.why}", inputs, {"recommended": done.recommended, **overridden})
@@ -69,6 +73,7 @@ def decision_shown(done: Decision) -> dict[str, Any]:
         "recommended": done.recommended,
         "why": done.why,
         "overridden": done.overridden or "-",
+        **({"claim": done.claim.text} if done.claim else {}),
         **({"saved": done.saved} if done.saved else {}),
         "scores": dg.MetadataValue.json(done.scores),
         "evidence": _table(("question", "answer", "source", "speaks for", "why"), rows),
@@ -82,12 +87,19 @@ def decision_shown(done: Decision) -> dict[str, Any]:
     }
 
 
-def _inputs(play: Play, dataset: DatasetVersion, references: ReferenceBaselines, base: FirstBase) -> dict[str, Any]:
+def _inputs(
+    play: Play,
+    dataset: DatasetVersion,
+    references: ReferenceBaselines,
+    base: FirstBase,
+    claim: EarlyEndClaim | None,
+) -> dict[str, Any]:
     """What the decision depends on. Earlier tasks' ratios are left out: an estimate stays as it was made."""
     spec, deadline = play.task.spec, play.task.spec.decision.deadline
     return {
         "data": dataset.digest,
         "references": references.digest,
+        "claim": [claim.model_dump(mode="json", exclude={"openings"}), asked_of(play)] if claim else None,
         "task": spec.model_dump(mode="json", exclude={"package", "sign_off", "owners", "evaluation"}),
         "base": base.pin.model_dump(mode="json") if base.pin else base.problem,
         "weeks_left": (deadline - _today()).days // 7 if deadline else None,
@@ -95,19 +107,31 @@ def _inputs(play: Play, dataset: DatasetVersion, references: ReferenceBaselines,
     }
 
 
-def _decide(play: Play, dataset: DatasetVersion, references: ReferenceBaselines, base: FirstBase) -> Made:
+def _decide(
+    play: Play,
+    dataset: DatasetVersion,
+    references: ReferenceBaselines,
+    base: FirstBase,
+    claim: EarlyEndClaim | None,
+) -> Made:
     from playbook.decide.gate import decide_path
 
-    done = decide_path(play.task.spec, _measured(play, dataset, references, base))
+    done = decide_path(play.task.spec, _measured(play, dataset, references, base, claim))
     play.report(f"{done.path}: {done.why}")
     if done.training_seconds:
         play.report(f"all training of one run is estimated at {done.training_seconds:.0f} s, at most")
     ends = bool(done.saved) and done.path == "no_model"  # an override goes on although the target is met
     reason = f"target already met by {references.meets_target}" if ends else ""
-    return Made(done.model_copy(update={"reason": reason}))
+    return Made(done.model_copy(update={"reason": reason, "claim": claim}))
 
 
-def _measured(play: Play, dataset: DatasetVersion, references: ReferenceBaselines, base: FirstBase) -> "Measured":
+def _measured(
+    play: Play,
+    dataset: DatasetVersion,
+    references: ReferenceBaselines,
+    base: FirstBase,
+    claim: EarlyEndClaim | None,
+) -> "Measured":
     import pandas as pd
 
     from playbook.decide.cost import past_ratio, path_costs, run_seconds
@@ -123,7 +147,7 @@ def _measured(play: Play, dataset: DatasetVersion, references: ReferenceBaseline
         probe=work.probe,
         base_problem=problem,
         references=references.validation,
-        meets_target=references.meets_target,
+        meets_target=claim.baseline if claim is not None and claim.confirmed else "",
         costs=path_costs(spec, work, ratio),
         training_seconds=round(sum(run_seconds(spec, work).values()) * ratio, 1),
         ratio=ratio,

@@ -32,6 +32,7 @@ from playbook.artifacts import (
     Controls,
     DatasetVersion,
     Decision,
+    EarlyEnd,
     Evaluation,
     FrozenBaseline,
     LabelAudit,
@@ -41,6 +42,7 @@ from playbook.artifacts import (
     Waiver,
 )
 from playbook.evaluate.answers import AskedModel
+from playbook.evaluate.verdict import least_resolution
 from playbook.operate.definition import define
 from playbook.plays import (
     AUDIT,
@@ -49,6 +51,7 @@ from playbook.plays import (
     CONTROLS,
     DATASET,
     DECISION,
+    EARLY_END,
     EVALUATION,
     FROZEN,
     REFERENCES,
@@ -73,6 +76,7 @@ FIGURES_FROM: Any = {
 def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
     """The candidate against the frozen baseline, on a test split opened once."""
     upstream = {"dataset": DATASET, "references": REFERENCES, "decided": DECISION, "base": BASE, "frozen": FROZEN}
+    upstream["early"] = EARLY_END
     options = maker.options(
         EVALUATION,
         play=5,
@@ -91,6 +95,7 @@ def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
         decided: Decision,
         base: BaseSelection,
         frozen: FrozenBaseline,
+        early: EarlyEnd,
         audit: LabelAudit,
         choice: Candidate,
         controls: Controls,
@@ -98,14 +103,16 @@ def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
     ) -> dg.Output[Evaluation]:
         play = maker.play(context, EVALUATION)
         require_green(dataset)
-        steps = Steps(dataset, references, decided, base, frozen, audit, in_order(rungs), choice, controls)
-        if choice.skipped:
+        steps = Steps(dataset, references, decided, base, frozen, early, audit, in_order(rungs), choice, controls)
+        resolution = least_resolution(play.task.spec, dataset.class_rows.get("test", {}))
+        if choice.skipped and resolution.enough:
             publish_early_end(play, report_inputs(play, steps))
             return result(play, skip(play, Evaluation, choice.reason))
-        done = _judge(play, steps)
+        done = _judge(play, steps) if resolution.enough else _refused(play, steps, resolution)
         inputs = {"evaluation": done.digest, "data": dataset.dataset_hash, "candidate": choice.model}
         figures = {"delta": done.delta, "interval": list(done.interval), "openings": done.openings}
-        play.decide("evaluation", f"test split: {done.metric} gain {done.delta:+.4f}", inputs, figures)
+        said = "the split stays closed" if done.refused else f"{done.metric} gain {done.delta:+.4f}"
+        play.decide("evaluation", f"test split: {said}", inputs, figures)
         asked = {**inputs, "task_sha256": define(play.task).sha256}
         play.decide("ship", f"recommended: ship {done.ship}. {done.verdict}", asked)
         return result(play, done, _shown(play, done, publish_pages(play, steps, done)))
@@ -121,8 +128,7 @@ def _judge(play: Play, steps: Steps) -> Evaluation:
         return remembered(play, Evaluation, stands_on, lambda key: _refuse_terms(play, steps, lock))
     resolution = _resolution(play, steps)
     if resolution is not None and not resolution.enough:
-        asked = {**_inputs(play, steps), "refused": [resolution.needed, resolution.available, resolution.how]}
-        return remembered(play, Evaluation, asked, lambda key: _refuse(play, steps, resolution))
+        return _refused(play, steps, resolution)
     own = _own_models(play, steps)
     answered = stored_answers(play, steps.dataset, own)
     everybody = None if answered is not None else _ask_all(play, steps, own)
@@ -135,6 +141,12 @@ def _judge(play: Play, steps: Steps) -> Evaluation:
         return _evaluate(play, steps, answers, resolution, terms.waiver, key)
 
     return remembered(play, Evaluation, inputs, make)
+
+
+def _refused(play: Play, steps: Steps, resolution: Any) -> Evaluation:
+    """The evaluation where the test split is too small, whichever model is the candidate; it stays closed."""
+    asked = {**_inputs(play, steps), "refused": [resolution.needed, resolution.available, resolution.how]}
+    return remembered(play, Evaluation, asked, lambda key: _refuse(play, steps, resolution))
 
 
 def _own_models(play: Play, steps: Steps) -> list[AskedModel]:

@@ -281,7 +281,7 @@ def _cost(play: Play, steps: Steps) -> CostActual | None:
     from playbook.decide.cost import record_ratio
 
     decided, actual = steps.decision, steps.training_seconds
-    if decided.training_seconds <= 0 or actual <= 0 or steps.frozen.meets_target:  # ended early: not comparable
+    if decided.training_seconds <= 0 or actual <= 0 or steps.early.ends:  # ended early: not comparable
         return None
     uncorrected = decided.training_seconds / decided.ratio
     ratio = record_ratio(play.world.places.cost_ratios, play.task.spec.task, uncorrected, actual)

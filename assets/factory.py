@@ -23,6 +23,7 @@ CODE = {
     "decision": ("playbook.decide", "playbook.bases", *_FEATURES),
     "base": ("playbook.bases", "playbook.adapt.head", *_FEATURES, *_SCORES),
     "adapt": ("playbook.adapt", *_SCORES),
+    "early_end": ("playbook.evaluate.early_end", *_ANSWERS, *_SCORES),
     "audit": ("playbook.data", "playbook.adapt.head", *_FEATURES, *_SCORES),
     "answers": ("playbook.evaluate.answers", "playbook.evaluate.incumbent", *_ANSWERS),
     "evaluate": (

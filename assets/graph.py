@@ -11,6 +11,7 @@ from assets.candidate import candidate
 from assets.controls import controls
 from assets.data import dataset_version, gate_checks
 from assets.decision import decision
+from assets.early_end import early_end
 from assets.evaluation import evaluation
 from assets.factory import AssetMaker
 from assets.handoff import handoff
@@ -35,6 +36,7 @@ def task_assets(task: Task, world: World) -> tuple[list[dg.AssetsDefinition], li
         decision(maker),
         base_selection(maker),
         frozen_baseline(maker),
+        early_end(maker),
         label_audit(maker),
         *rungs,
         refresh(maker),

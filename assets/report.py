@@ -38,8 +38,9 @@ def _inputs(play: Play, steps: Steps, done: Evaluation) -> dict[str, Any]:
     """Everything that a page shows: artefacts with their circumstances, the whole task file, templates and wording."""
     from playbook.adapt.rung import versions
 
-    parts = (steps.dataset, steps.references, steps.decision, steps.base, steps.frozen, steps.audit, steps.choice)
-    shown = [*parts, steps.controls, *steps.rungs, done]
+    scope = (steps.dataset, steps.references, steps.decision, steps.base)
+    models = (steps.frozen, steps.early, steps.audit, steps.choice)
+    shown = [*scope, *models, steps.controls, *steps.rungs, done]
     return {
         "shown": [canonical_hash(part.model_dump(mode="json")) for part in shown],
         "task": play.task.spec.model_dump(mode="json"),
@@ -85,6 +86,7 @@ def report_inputs(play: Play, steps: Steps, done: Evaluation | None = None, **mo
         "decision": steps.decision,
         "base": steps.base,
         "frozen": steps.frozen,
+        "early": steps.early,
     }
     given |= {"audit": steps.audit, "candidate": steps.choice, "controls": steps.controls}
     given |= {"evaluation": priced(spec, done) if done is not None else None}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.factory import AssetMaker, version_of
-from assets.play import Made, Play, remembered, require_green, result
+from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.tracked import log_attempt
 from playbook.artifacts import (
     Accumulation,
@@ -21,6 +21,7 @@ from playbook.artifacts import (
     canonical_hash,
 )
 from playbook.errors import PinMismatch
+from playbook.evaluate.verdict import least_resolution
 from playbook.plays import ACCUMULATED, DATASET, PROBLEM, REFERENCES
 from playbook.settings import settings
 from playbook.spec import Limit
@@ -90,6 +91,10 @@ def reference_baselines(maker: AssetMaker) -> dg.AssetsDefinition:
     ) -> dg.Output[ReferenceBaselines]:
         play = maker.play(context, REFERENCES)
         require_green(dataset)
+        size = least_resolution(play.task.spec, dataset.class_rows.get("test", {}))
+        if not size.enough:
+            why = f"the test split is too small for what was asked: {size.how}"
+            return result(play, skip(play, ReferenceBaselines, why))
         base = first_base(maker.task)
         inputs = reference_inputs(play.task, dataset, base)
         done = remembered(play, ReferenceBaselines, inputs, lambda key: _score(play, dataset, base))
@@ -180,7 +185,7 @@ def _score(play: Play, dataset: DatasetVersion, base: FirstBase) -> Made:
         play.report(f"{name}: validation {_figure(score)}")
     metrics = {f"validation_{name}": score.value for name, score in found.scores.items()}
     run_id = log_attempt(play, dataset, metrics=metrics, params={"tfidf": found.tfidf.model_dump(exclude={"tried"})})
-    ends = f"{found.meets_target} already meets the target on validation" if found.meets_target else ""
+    ends = f"{found.meets_target} meets the target on validation" if found.meets_target else ""
     artifact = ReferenceBaselines(
         task=spec.task,
         validation=dict(found.scores),

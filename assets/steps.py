@@ -12,6 +12,7 @@ from playbook.artifacts import (
     Controls,
     DatasetVersion,
     Decision,
+    EarlyEnd,
     FrozenBaseline,
     LabelAudit,
     ReferenceBaselines,
@@ -28,6 +29,7 @@ class Steps:
     decision: Decision
     base: BaseSelection
     frozen: FrozenBaseline
+    early: EarlyEnd
     audit: LabelAudit
     rungs: Sequence[Rung]
     choice: Candidate

@@ -10,6 +10,7 @@ from playbook.artifacts import (
     Controls,
     DatasetVersion,
     Decision,
+    EarlyEnd,
     Evaluation,
     FrozenBaseline,
     Handoff,
@@ -30,6 +31,7 @@ DECISION = "decision"
 BASE = "base_selection"
 FROZEN = "frozen_baseline"
 AUDIT = "label_audit"
+EARLY_END = "early_end"
 CANDIDATE = "candidate"
 CONTROLS = "controls"
 EVALUATION = "evaluation"
@@ -60,6 +62,7 @@ def asset_kinds(spec: TaskSpec) -> dict[str, type[Artifact]]:
         DECISION: Decision,
         BASE: BaseSelection,
         FROZEN: FrozenBaseline,
+        EARLY_END: EarlyEnd,
         AUDIT: LabelAudit,
         **{rung_name(index): Rung for index in range(1, spec.adaptation.max_rungs + 1)},
         REFRESH: Refresh,

@@ -12,8 +12,8 @@ from playbook.artifacts import (
     Controls,
     DatasetVersion,
     Decision,
+    EarlyEnd,
     Evaluation,
-    FrozenBaseline,
     LabelAudit,
     PackagedModel,
     ReferenceBaselines,
@@ -32,21 +32,23 @@ from playbook.plays import (
     CONTROLS,
     DATASET,
     DECISION,
+    EARLY_END,
     EVALUATION,
     FROZEN,
     PACKAGED,
+    PROBLEM,
     REFERENCES,
     REFRESH,
     SIGN_OFF,
     asset_kinds,
+    modelling_assets,
     rung_name,
 )
 from playbook.production_status import read_production
 from playbook.settings import Settings
+from playbook.states import standing_of
 from playbook.store import Store
 from playbook.taskfile import Task
-
-GATE_RED, NOT_RUN, AWAITING = "gate_red", "not_run", "awaiting_sign_off"
 
 
 def read_status(task: Task, places: Settings) -> dict[str, Any]:
@@ -57,17 +59,19 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
         ArtifactError: a manifest was altered, or the log cannot be read.
     """
     store = Store(places.store, places.home / "cache" / "store")
-    found = {name: store.current(task.spec.task, name, kind) for name, kind in asset_kinds(task.spec).items()}
+    found = _of_todays_data(store, task)
     dataset = _done(found.get(DATASET), DatasetVersion)
     evaluation = _todays(task, dataset, found)
     _note_decisions(task, places, evaluation, found)
+    now = standing_of({**found, EVALUATION: evaluation})
     target = task.spec.target
     report = places.report(task.spec.task)
     return {
         "task": task.spec.task,
         "called": task.called(places),
-        "state": _state(found, dataset, evaluation),
-        "reason": _reason(found, dataset, evaluation),
+        "state": now.state,
+        "headline": now.headline,
+        "reason": now.reason,
         "question": task.spec.question,
         "dataset": _dataset(dataset),
         "gate": _gate(dataset),
@@ -83,6 +87,8 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
             "test": _test(evaluation, evaluation.baseline if evaluation else None),
         },
         "rungs": _rungs(task, found),
+        "early_end": _claim(found),
+        "test_split": _test_split(dataset),
         "decision": _decision(found),
         "base": _base(found),
         "labels": _labels(dataset, found),
@@ -108,6 +114,25 @@ def _cost(task: Task, evaluation: Evaluation | None) -> dict[str, Any] | None:
     """What training took, at the prices of the task file as it is now."""
     cost = priced(task.spec, evaluation).cost if evaluation is not None else None
     return cost.model_dump() if cost is not None else None
+
+
+def _of_todays_data(store: Store, task: Task) -> dict[str, Any]:
+    """Every asset's result, without those that became current on other data than today's dataset version.
+
+    Where the question has changed since (`problem_statement` has the one that was asked), references and decision
+    answer another one.
+    """
+    name = task.spec.task
+    found: dict[str, Any] = {asset: store.current(name, asset, kind) for asset, kind in asset_kinds(task.spec).items()}
+    dataset = found.get(DATASET)
+    for asset in modelling_assets(task.spec):
+        stood_on = store.current_data(name, asset)
+        if dataset is not None and stood_on and stood_on != dataset.dataset_hash:
+            found[asset] = None
+    statement = found.get(PROBLEM)
+    if statement is not None and statement.spec.get("target") != task.spec.target.model_dump(mode="json"):
+        found[REFERENCES] = found[DECISION] = found[EARLY_END] = None
+    return found
 
 
 def _todays(task: Task, dataset: DatasetVersion | None, found: dict[str, Any]) -> Evaluation | None:
@@ -152,50 +177,17 @@ def _done(artifact: Artifact | None, kind: type[Any]) -> Any:
     return artifact if isinstance(artifact, kind) and not artifact.skipped else None
 
 
-def _state(found: dict[str, Any], dataset: DatasetVersion | None, evaluation: Evaluation | None) -> str:
-    if dataset is None:
-        return NOT_RUN
-    if dataset.gate is None or not dataset.gate.passed:
-        return GATE_RED
-    if evaluation is None:
-        return _ended_early(found)
-    if evaluation.refused:
-        return "refused"
-    if evaluation.ship == "incumbent":
-        return "incumbent_stays"
-    return _shipped(found, evaluation) if evaluation.ships else "nothing_shipped"
+def _claim(found: dict[str, Any]) -> dict[str, Any] | None:
+    """The last baseline that met the target on validation, and what the test split said to that."""
+    decided, early = _done(found.get(DECISION), Decision), _done(found.get(EARLY_END), EarlyEnd)
+    claims = [part.claim for part in (early, decided) if part is not None and part.claim is not None]
+    return claims[0].model_dump(include={"baseline", "confirmed", "text", "openings"}) if claims else None
 
 
-def _ended_early(found: dict[str, Any]) -> str:
-    references, decided = found.get(REFERENCES), _done(found.get(DECISION), Decision)
-    if isinstance(references, ReferenceBaselines) and references.meets_target:
-        return "target_already_met"
-    return "in_progress" if decided is None or decided.path == "fine_tune" else "other_path"
-
-
-def _shipped(found: dict[str, Any], evaluation: Evaluation) -> str:
-    frozen, approval = found.get(FROZEN), _done(found.get(SIGN_OFF), SignOff)
-    if approval is not None and approval.state == "rejected":
-        return "rejected"
-    if evaluation.ship == "baseline" and isinstance(frozen, FrozenBaseline) and frozen.meets_target:
-        return "target_already_met"
-    if approval is not None and approval.state != "approved":
-        return AWAITING
-    if _done(found.get(PACKAGED), PackagedModel) is None:
-        return "in_progress"
-    return "shipped" if evaluation.ship == "candidate" else "baseline_shipped"
-
-
-def _reason(found: dict[str, Any], dataset: DatasetVersion | None, evaluation: Evaluation | None) -> str:
-    if dataset is not None and dataset.gate is not None and not dataset.gate.passed:
-        return "; ".join(f"{c.name}: expected {c.expected}, found {c.found}" for c in dataset.gate.failures)
-    references = found.get(REFERENCES)
-    if evaluation is None and isinstance(references, ReferenceBaselines) and references.meets_target:
-        return references.reason
-    decided = _done(found.get(DECISION), Decision)
-    if evaluation is None and decided is not None and decided.path != "fine_tune":
-        return decided.why
-    return evaluation.verdict if evaluation is not None else ""
+def _test_split(dataset: DatasetVersion | None) -> dict[str, Any] | None:
+    """Whether the test split's inputs are like the others; None where that is not known."""
+    alike = dataset.gate.resemblance if dataset is not None and dataset.gate is not None else None
+    return alike.model_dump(include={"auc", "p_value", "differs", "text"}) if alike is not None else None
 
 
 def _decision(found: dict[str, Any]) -> dict[str, Any] | None:

@@ -117,10 +117,18 @@ class Store:
             )
         return artifact
 
-    def set_current(self, task: str, asset: str, key: str, partition: str = "") -> None:
-        """Make the result under `key` the one that the catalogue shows; of a partitioned asset, for that partition."""
+    def set_current(self, task: str, asset: str, key: str, partition: str = "", data: str = "") -> None:
+        """Make the result under `key` the one that the catalogue shows; of a partitioned asset, for that partition.
+
+        `data` is the hash of the dataset that was current then (`current_data`).
+        """
         self.fs.makedirs(f"{self.base}/{task}/{asset}", exist_ok=True)
-        self._write_text(f"{self.base}/{task}/{asset}/{_pointer(partition)}", key)
+        self._write_text(f"{self.base}/{task}/{asset}/{_pointer(partition)}", f"{key} {data}".strip())
+
+    def current_data(self, task: str, asset: str) -> str:
+        """Hash of the dataset that was current when the asset's result became so; empty where that is not known."""
+        where = f"{self.base}/{task}/{asset}/{_pointer('')}"
+        return self.fs.cat_file(where).decode().partition(" ")[2].strip() if self.fs.exists(where) else ""
 
     def partitions(self, task: str, asset: str) -> list[str]:
         """Partitions of an asset that have a result, sorted."""
@@ -135,7 +143,7 @@ class Store:
         where = f"{self.base}/{task}/{asset}/{_pointer(partition)}"
         if not self.fs.exists(where):
             return None
-        return self.get(task, asset, self.fs.cat_file(where).decode().strip(), kind)
+        return self.get(task, asset, self.fs.cat_file(where).decode().partition(" ")[0].strip(), kind)
 
     def path(self, artifact: Artifact, asset: str, role: str) -> Path:
         """Local path of an artefact's file, verified; the sealed test split is refused.

@@ -5,31 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from playbook.production_status import production_lines
-
-HEADLINES = {
-    "shipped": "SHIPPED: the adapted model",
-    "baseline_shipped": "SHIPPED: the frozen baseline; the gain of adapting it does not earn its complexity",
-    "target_already_met": "DONE EARLY: the target is already met without fine-tuning",
-    "nothing_shipped": "NOTHING SHIPPED: the target is missed",
-    "incumbent_stays": "NOTHING CHANGES: the version that serves stays",
-    "refused": "NO ANSWER: the test split is too small for the margin asked for; it stays closed",
-    "awaiting_sign_off": "WAITING FOR SIGN-OFF: nothing is registered until somebody says yes",
-    "rejected": "REJECTED: the sign-off owner said no",
-    "other_path": "NOT FINE-TUNED: the decision gate recommends another path",
-    "gate_red": "STOPPED BY THE GATE: nothing was trained",
-    "in_progress": "IN PROGRESS: not all plays have run",
-    "not_run": "NOT RUN YET",
-}
-
+from playbook.states import SERVED
 
 FAILED = "FAILED: this run ended before its end; what follows is where the task stands without it"
-SERVED = {"shipped", "baseline_shipped", "target_already_met"}  # states in which the registry has today's model
 JUDGED_AGAINST = {"void", "rejected", "awaiting"}  # sign-offs whose reason says why nothing ships
 
 
 def summary(status: dict[str, Any]) -> str:
     """Headline, numbers, verdict, next steps and where the report is; what a failed run left is called so."""
-    headline = FAILED if status.get("failure") else HEADLINES[status["state"]]
+    headline = FAILED if status.get("failure") else status["headline"]
     lines = ["", f"  {status['task']}: {headline}", f"  {status['question']}", ""]
     lines += _gate(status) if status["state"] == "gate_red" else _numbers(status)
     if status["verdict"] and status["state"] != "gate_red":
@@ -60,6 +44,10 @@ def _numbers(status: dict[str, Any]) -> list[str]:
         rows.append((f"data v{dataset['version']}", f"{counts}; {quarantined} quarantined; {dataset['hash'][:12]}"))
     for name, value in status["reference_baselines"].items():
         rows.append((name, f"validation {value:.4f}"))
+    if status["test_split"] and status["test_split"]["differs"]:
+        rows.append(("test split", status["test_split"]["text"]))
+    if status["early_end"]:
+        rows.append(("early end", status["early_end"]["text"]))
     rows += _scope(status) + _models(status) + _doubts(status)
     if status["model"]:
         model = status["model"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
-from playbook.artifacts import Artifact
+from playbook.artifacts import Artifact, DatasetVersion
 from playbook.errors import ArtifactError
+from playbook.plays import DATASET
 from resources.world import World
 
 
@@ -19,7 +20,9 @@ class ArtifactIOManager(dg.IOManager):
         """Make the artefact the current one of its asset."""
         task, asset = context.asset_key.path
         partition = context.partition_key if context.has_partition_key else ""
-        self.world.store.set_current(task, asset, obj.play_key, partition)
+        store = self.world.store
+        dataset = obj if isinstance(obj, DatasetVersion) else store.current(task, DATASET, DatasetVersion)
+        store.set_current(task, asset, obj.play_key, partition, dataset.dataset_hash if dataset else "")
 
     def load_input(self, context: dg.InputContext) -> Artifact:
         """Load the current artefact of the upstream asset, verified against the type that the play asks for.

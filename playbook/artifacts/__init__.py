@@ -33,6 +33,7 @@ from playbook.artifacts.data import (
     QueueReview,
     Resemblance,
 )
+from playbook.artifacts.early_end import EarlyEnd, EarlyEndClaim
 from playbook.artifacts.evaluate import (
     BehaviourExample,
     BehaviourTest,
@@ -115,6 +116,8 @@ __all__ = [
     "Decision",
     "Drift",
     "DriftFigure",
+    "EarlyEnd",
+    "EarlyEndClaim",
     "Epoch",
     "Evaluation",
     "EvidenceRow",

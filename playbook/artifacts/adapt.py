@@ -48,7 +48,6 @@ class FrozenBaseline(Adapted):
     kind: ClassVar[str] = "frozen_baseline"
     l2: float = 0.0  # chosen on validation
     l2_grid: dict[str, float] = Field(default_factory=dict)  # strength -> validation metric
-    meets_target: bool = False
 
     @property
     def step(self) -> str:

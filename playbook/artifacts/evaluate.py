@@ -322,6 +322,7 @@ class Evaluation(Artifact):
     blockers: tuple[Blocker, ...] = ()
     cost: CostActual | None = None
     candidate_digest: str = ""  # of the model that was evaluated
+    missed: tuple[str, ...] = ()  # limits that the candidate (the baseline, where it is alone) does not reach on test
     ship: Ship = "nothing"
     verdict: str = ""
     next_steps: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from playbook.artifacts.artifact import Artifact, Part, Score
+from playbook.artifacts.early_end import EarlyEndClaim
 
 Path = Literal["no_model", "prompt_or_retrieve", "fine_tune", "from_scratch"]
 PATHS: tuple[Path, ...] = ("no_model", "prompt_or_retrieve", "fine_tune", "from_scratch")
@@ -37,7 +38,7 @@ class ReferenceBaselines(Artifact):
     kind: ClassVar[str] = "reference_baselines"
     validation: dict[str, Score] = Field(default_factory=dict)  # majority, tfidf, zero_shot
     tfidf: TfidfChoice = TfidfChoice()
-    meets_target: str = ""  # name of the reference that already meets the target, if any
+    meets_target: str = ""  # name of the reference that meets the target on validation, if any
     left_out: dict[str, str] = Field(default_factory=dict)  # reference -> why it could not be made
 
 
@@ -87,6 +88,7 @@ class Decision(Artifact):
     evidence: tuple[EvidenceRow, ...] = ()
     scores: dict[str, float] = Field(default_factory=dict)  # path -> sum of weights; a path ruled out is absent
     open_questions: tuple[str, ...] = ()
+    claim: EarlyEndClaim | None = None  # of the reference that meets the target on validation, asked of test
     saved: str = ""  # what ending early saves, where a reference meets the target (1.8)
     costs: tuple[PathCost, ...] = ()
     currency: str = "EUR"

@@ -83,6 +83,7 @@ def audit(task: Task, prepared: Path) -> Audit:
         quarantined={
             str(reason): int(n) for reason, n in quarantine.get(REASON, pd.Series(dtype=str)).value_counts().items()
         },
+        resemblance=alike,
     )
 
 

@@ -29,6 +29,7 @@ Kind = Literal[
     "decision",
     "base",
     "rung",
+    "early_end",
     "candidate",
     "controls",
     "evaluation",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from playbook.artifacts import Comparison, DatasetVersion, Evaluation, Figure, LockedTerms, Score, Side
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.evaluate.metrics import Labels, confusion, per_class
-from playbook.evaluate.verdict import Resolution, Verdict, decide, refuse, task_difference
+from playbook.evaluate.verdict import Resolution, Verdict, decide, missed, refuse, task_difference
 from playbook.spec import TaskSpec
 from playbook.statistics.answers import Given, answers_of
 from playbook.statistics.metric import metrics_of
@@ -74,6 +74,7 @@ def evaluate(
         rows=len(truth),
         baseline=sides[BASELINE],
         candidate=sides.get(CANDIDATE),
+        missed=tuple(limit.label for limit in missed(spec, sides.get(CANDIDATE, sides[BASELINE]))),
         delta=difference.delta if difference else 0.0,
         interval=(difference.low, difference.high) if difference else (0.0, 0.0),
         openings=openings,

@@ -24,6 +24,7 @@ from playbook.evaluate.report_content import (
     shown_model,
     shown_name,
     shown_side,
+    warnings,
 )
 from playbook.evaluate.report_headline import headline
 from playbook.evaluate.report_sections import model_comparison, speed_rows, transfer_view
@@ -279,7 +280,7 @@ def _cost(context: ReportInputs, evaluation: Evaluation | None) -> str:
 
 
 def _limits(context: ReportInputs, evaluation: Evaluation | None) -> Sequence[str]:
-    lines = [*context.spec.data.source.known_limits, *context.warnings]
+    lines = [*context.spec.data.source.known_limits, *warnings(context)]
     if evaluation is not None:
         lines += [f"Stands against shipping: {blocker.text}" for blocker in evaluation.blockers]
         lines += evaluation.next_steps

@@ -28,6 +28,7 @@ from playbook.evaluate.report_content import (
     skipped_rungs,
     stamp,
     top_confusions,
+    warnings,
     wrong_answers,
 )
 from playbook.evaluate.report_headline import Headline, headline
@@ -51,6 +52,7 @@ def _values(context: ReportInputs) -> dict[str, Any]:
         "c": context,
         "spec": context.spec,
         "headline": headline(context),
+        "warnings": warnings(context),
         "evaluation": context.evaluation,
         "sections": page_sections(context),
         "stamp": stamp(context),

@@ -14,6 +14,8 @@ from playbook.artifacts import (
     Controls,
     DatasetVersion,
     Decision,
+    EarlyEnd,
+    EarlyEndClaim,
     Evaluation,
     FrozenBaseline,
     LabelAudit,
@@ -44,6 +46,7 @@ class ReportInputs:
     base: BaseSelection | None = None
     audit: LabelAudit | None = None
     frozen: FrozenBaseline | None = None
+    early: EarlyEnd | None = None
     rungs: Sequence[Rung] = ()
     candidate: Candidate | None = None
     controls: Controls | None = None
@@ -54,6 +57,21 @@ class ReportInputs:
     hardware: str = ""
     called: str = ""  # how commands name the task: its name, or the path of its file; empty: its name
     versions: Mapping[str, str] = field(default_factory=dict)  # of libraries
+
+
+def claims(context: ReportInputs) -> list[EarlyEndClaim]:
+    """Baselines that met the target on validation, with what the test split said to that."""
+    found = [part.claim for part in (context.decision, context.early) if part is not None]
+    return [claim for claim in found if claim is not None]
+
+
+def warnings(context: ReportInputs) -> list[str]:
+    """Sentences for the headline, a claim that failed first, then a test split that is unlike the others."""
+    failed = [claim.text for claim in claims(context) if not claim.confirmed]
+    alike = context.dataset.gate.resemblance if context.dataset.gate is not None else None
+    unlike = alike.text if alike is not None and alike.differs else ""
+    said = not unlike or any(unlike in text for text in failed)
+    return [*failed, *([] if said else [unlike]), *context.warnings]
 
 
 def ledger_rows(context: ReportInputs) -> list[LedgerRow]:

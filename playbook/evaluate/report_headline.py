@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from playbook.artifacts import Decision, Score
+from playbook.artifacts import Decision, EarlyEndClaim
 from playbook.decide.cost import saved
 from playbook.evaluate import wording
-from playbook.evaluate.report_content import ReportInputs
+from playbook.evaluate.report_content import ReportInputs, claims
 from playbook.evaluate.verdict import FAILING
-
-FROZEN = "frozen baseline"
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def headline(context: ReportInputs) -> Headline:
         tone, mark = "simple", "!"
         title += f", once {wording.size(len(evaluation.blockers), 'blocker')} {_are(len(evaluation.blockers))} lifted"
     shown = evaluation.verdict.partition(FAILING)[0].strip()  # the box lists failing classes by itself
-    if context.frozen is not None and context.frozen.meets_target and evaluation.ship == "baseline":
+    if context.early is not None and context.early.ends and evaluation.ship == "baseline":
         shown += " " + _saved(context.decision, "the frozen baseline")
     _, found, why = shown.partition(": ")
     return Headline(tone, mark, title, why[:1].upper() + why[1:] if found else shown)
@@ -59,10 +57,8 @@ def _early_end(context: ReportInputs) -> Headline:
     said = context.evaluation.reason if context.evaluation else ""
     met, decision = _target_met(context), context.decision
     if met is not None:
-        name, score = met
-        reached = f"{score.metric} {wording.against(score.value, context.spec.target)}, on validation."
-        text = f"{name[:1].upper()}{name[1:]}: {reached} {_saved(decision, name)}"
-        title = "by the frozen baseline" if name == FROZEN else "without fine-tuning"
+        text = f"{met.text} {_saved(decision, wording.model_name(met.baseline))}"
+        title = "by the frozen baseline" if met.baseline == "frozen_baseline" else "without fine-tuning"
         return Headline("simple", "✓", f"The target is already met {title}", " ".join(text.split()))
     if decision is not None and not decision.skipped and decision.path != "fine_tune":
         return _other_path(decision)
@@ -78,14 +74,11 @@ def _saved(decision: Decision | None, reference: str) -> str:
     return "Nothing was fine-tuned."
 
 
-def _target_met(context: ReportInputs) -> tuple[str, Score] | None:
-    references, frozen = context.references, context.frozen
+def _target_met(context: ReportInputs) -> EarlyEndClaim | None:
+    """The claim that the test split confirmed, where the task ended with it."""
     ended = context.decision is None or context.decision.path == "no_model"
-    if references is not None and references.meets_target and ended:
-        return wording.model_name(references.meets_target), references.validation[references.meets_target]
-    if frozen is not None and frozen.meets_target and frozen.validation is not None:
-        return FROZEN, frozen.validation
-    return None
+    confirmed = [claim for claim in claims(context) if claim.confirmed]
+    return next((claim for claim in confirmed if ended or claim.baseline == "frozen_baseline"), None)
 
 
 def _other_path(decision: Decision) -> Headline:

@@ -25,6 +25,7 @@ from statistics import NormalDist
 from playbook.spec import UNBOUNDED, Limit, TaskSpec
 
 OF_ALL_ROWS = ("accuracy", "micro_f1")
+OF_OTHERS = ("false_positive_rate",)  # the rows of all other classes count
 OF_A_CLASS = ("recall", "precision", "f1")  # a perfect model predicts the rows of the class, so that they count for all
 
 
@@ -90,7 +91,7 @@ class Demand:
 
     needed: int
     available: int
-    counted: str  # "rows", or "rows of CLASS"
+    counted: str  # "rows", "rows of CLASS", or "rows of other classes than CLASS"
     of_split: int  # rows of the whole split that would hold so many
     why: str
 
@@ -114,18 +115,20 @@ def demands(spec: TaskSpec, test_rows: Mapping[str, int]) -> tuple[Demand, ...]:
     fraction = target.metric not in UNBOUNDED  # a gain of log loss needs no row on which one model alone is right
     gain = rows_needed(target.margin, 0.0, rules.confidence, rules.power) if fraction else 1
     chance = f"a gain of {_points(target.margin)} in {target.label} is seen in {rules.power:.0%} of cases"
-    own = target.of_class if target.metric == "recall" else None
-    found = [_demand(test_rows, own, gain, chance)]
+    of_class = target.of_class if target.metric in ("recall", *OF_OTHERS) else None
+    found = [_demand(test_rows, of_class, target.metric in OF_OTHERS, gain, chance)]
     for limit in target.all_limits:
         needed = rows_for(limit, rules.confidence)
         if needed is not None:
             why = f"a perfect model is told from one that misses {limit.label}"
-            found.append(_demand(test_rows, limit.of_class, needed, why))
+            found.append(_demand(test_rows, limit.of_class, limit.metric in OF_OTHERS, needed, why))
     return tuple(found)
 
 
 def rows_for(limit: Limit, confidence: float) -> int | None:
-    """Rows (of its class, where it has one) that a limit needs; None where no such bound is known for its metric."""
+    """Rows that a limit needs, of those that it counts (`Demand.counted`); None where no bound is known for it."""
+    if limit.metric in OF_OTHERS:
+        return rows_to_show(1 - limit.bound, confidence)
     if limit.metric not in (*OF_ALL_ROWS, *OF_A_CLASS):
         return None
     return rows_to_show(limit.bound, confidence)
@@ -152,13 +155,14 @@ def rows_to_label(spec: TaskSpec, more: int) -> tuple[int, str]:
     return math.ceil(more / share - 1e-9), f"of which {share:.0%} land in the test split"
 
 
-def _demand(test_rows: Mapping[str, int], of_class: str | None, needed: int, why: str) -> Demand:
+def _demand(test_rows: Mapping[str, int], of_class: str | None, others: bool, needed: int, why: str) -> Demand:
     total = sum(test_rows.values())
     if of_class is None:
         return Demand(needed, total, "rows", needed, why)
-    there = test_rows.get(of_class, 0)
+    own = test_rows.get(of_class, 0)
+    there, counted = (total - own, f"rows of other classes than {of_class}") if others else (own, f"rows of {of_class}")
     share = there / total if there else 1 / max(total, 1)
-    return Demand(needed, there, f"rows of {of_class}", math.ceil(needed / share - 1e-9), why)
+    return Demand(needed, there, counted, math.ceil(needed / share - 1e-9), why)
 
 
 def _points(fraction: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,72 @@ def test_a_target_that_the_frozen_baseline_meets_ends_the_task(tmp_path: Path, d
     place = make_place(tmp_path, database, {"path": spelling(700, 1)}, max_rungs=1)
     ended = place.run()
     status, current = ended.status, place.current()
-    assert ended.code == 0 and status["state"] == "target_already_met"
+    assert ended.code == 0 and status["state"] == "baseline_shipped", "it is registered: no early end any more"
     assert status["reference_baselines"]["tfidf"] < 0.9 <= status["frozen_baseline"]["validation"]
+    claim = current["early_end"].claim  # type: ignore[attr-defined]
+    assert claim.confirmed and claim.test["accuracy"].value >= 0.9 and claim.openings == 1
+    assert "Frozen base with a fresh head meets the target: accuracy" in status["early_end"]["text"]
+    assert json.loads(place.ledger[0])["purpose"] == "early end"
     assert all(current[name].skipped for name in ("rung_1", "controls")), "nothing is fine-tuned"
     assert not any(name in {"rung_1", "controls: scratch"} for name in place.attempts())
     assert status["ship"] == "baseline" and status["model"]["source"] == "frozen_baseline"
     assert "frozen baseline" in report(place)
+
+
+def words_of(kind: str, count: int, seed: int, told: bool) -> list[dict[str, str]]:
+    """Rows whose words give the class away where `told`, and say nothing of it otherwise."""
+    rng = random.Random(seed)  # noqa: S311
+    out = []
+    for number in range(count):
+        label = ("mixed", "same")[number % 2]
+        sign = {"mixed": "parcel", "same": "refund"}[label if told else rng.choice(["mixed", "same"])]
+        words = [sign, *("".join(rng.choices("bdfgkmnprstvz", k=7)) for _ in range(4))]
+        out.append({"row_id": f"{kind}{number:04d}", "text": " ".join(words), "label": label})
+    return out
+
+
+def test_a_reference_that_fails_on_test_ends_nothing_and_is_the_first_finding(tmp_path: Path, database: Path) -> None:
+    tables = {
+        "train": words_of("T", 500, 1, True),
+        "validation": words_of("V", 200, 2, True),
+        "test": words_of("X", 200, 3, False),  # inputs alike, labels of another kind
+    }
+    place = make_place(tmp_path, database, tables, max_rungs=1, **NO_CONTROLS)
+    status = place.run().status
+    current: dict[str, Any] = dict(place.current())
+    assert status["reference_baselines"]["tfidf"] > 0.95
+    claim = current["decision"].claim
+    assert (claim.baseline, claim.confirmed, claim.missed) == ("tfidf", False, ("accuracy",))
+    assert claim.test["accuracy"].value < 0.65
+    assert current["decision"].path == "fine_tune" and not current["frozen_baseline"].skipped, "the task goes on"
+    assert status["state"] != "target_already_met"
+    page = report(place)
+    headline = page[page.index("<h1") : page.index("What was asked")]
+    first = headline[headline.index("Warning:") :]
+    assert "met the target on validation only" in first[:400] and "The task goes on." in first
+    purposes = [json.loads(line)["purpose"] for line in place.ledger]
+    assert purposes[0] == "early end" and len(purposes) == len(set(map(str, place.ledger)))
+    again = place.run()
+    assert [json.loads(line)["purpose"] for line in place.ledger] == purposes, "asked once"
+    assert again.status["early_end"]["confirmed"] is False
+
+
+def test_a_test_split_of_other_texts_is_in_the_headline_of_an_early_end_too(tmp_path: Path, database: Path) -> None:
+    tables = {
+        "train": words_of("T", 500, 1, True),
+        "validation": words_of("V", 200, 2, True),
+        "test": [row | {"text": f"{row['text']} sent from my telephone"} for row in words_of("X", 200, 3, True)],
+    }
+    place = make_place(tmp_path, database, tables, max_rungs=1, **NO_CONTROLS)
+    ended = place.run()
+    status, dataset = ended.status, place.current()["dataset_version"]
+    check = next(one for one in dataset.gate.checks if one.name == "test split like the others")  # type: ignore[attr-defined]
+    assert (check.passed, check.severity) == (False, "warning") and "AUC 1.00" in check.found
+    assert status["state"] == "target_already_met" and status["test_split"]["differs"]
+    assert "unlike those of training and validation" in place.command("show", str(place.file)).out
+    page = report(place)
+    headline = page[page.index("<h1") : page.index("What was asked")]
+    assert "on the test split (95" in headline and "unlike those of training and validation" in headline
 
 
 def test_another_path_ends_the_task_with_the_evidence(tmp_path: Path, database: Path) -> None:

@@ -183,6 +183,8 @@ def test_a_test_split_too_small_for_the_margin_stays_closed(tmp_path: Path, data
     ended = place.run()
     assert ended.code == 0 and ended.status["state"] == "refused"
     assert ended.status["test"] is None and ended.status["model"] is None and ended.status["ship"] == "nothing"
+    assert place.attempts() == ["evaluation"], "nothing was trained, not even a reference"
+    assert "label" in ended.status["next_steps"][0] and "land in the test split" in ended.status["next_steps"][0]
     assert "cannot show the gain of 2 points" in ended.status["verdict"] and place.ledger == []
     current: dict[str, Any] = dict(place.current())
     evaluation, test_rows = current["evaluation"], current["dataset_version"].class_rows["test"]
@@ -197,13 +199,14 @@ def test_a_target_that_counting_words_meets_ends_the_task(tmp_path: Path, databa
     place.task(data={"classes": {"billing": "Money.", "delivery": "Parcels."}}, target={"at_least": 0.7})
     ended = place.run()
     assert ended.code == 0 and ended.status["state"] == "target_already_met"
-    assert "tfidf already meets the target" in ended.status["reason"]
+    assert "TF-IDF with logistic regression meets the target: accuracy" in ended.status["early_end"]["text"]
     current = place.current()
     assert all(
         current[name].skipped for name in ("base_selection", *TRAINED, "candidate", "evaluation", "packaged_model")
     )
     assert all("tfidf" in current[name].reason for name in TRAINED)
-    assert place.attempts() == ["reference_baselines"] and place.ledger == []
+    assert place.attempts() == ["reference_baselines"]
+    assert [json.loads(line)["purpose"] for line in place.ledger] == ["early end"], "confirmed on test, on record"
 
 
 def test_a_rung_that_does_not_help_ships_the_baseline(tmp_path: Path, database: Path) -> None:

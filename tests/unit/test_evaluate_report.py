@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from report_samples import FIVE, HOSTILE, ORDINARY, dataset_for, report_inputs, score, spec_for, staircase
 
-from playbook.artifacts import Candidate, Evaluation, Figure, LedgerRow, ReferenceBaselines
+from playbook.artifacts import Candidate, Decision, EarlyEnd, Evaluation, Figure, LedgerRow, ReferenceBaselines
 from playbook.evaluate import wording
 from playbook.evaluate.compare import refused
+from playbook.evaluate.early_end import judge_claim
 from playbook.evaluate.plots import (
     confusion_plot,
     curves_plot,
@@ -120,12 +121,17 @@ def test_tasks_that_end_early_have_a_page() -> None:
     spec = spec_for(ORDINARY)
     references = ReferenceBaselines(task="demo", validation={"tfidf": score(0.9)}, meets_target="tfidf")
     skipped = Evaluation(task="demo", status="skipped", reason="tfidf meets the target")
-    met = ReportInputs(spec, dataset_for(spec), references, evaluation=skipped)
+    claims = {
+        name: judge_claim(spec, name, score(0.9), {"accuracy": score(0.89)}, openings=1)
+        for name in ("tfidf", "frozen_baseline")
+    }
+    decided = Decision(task="demo", path="no_model", claim=claims["tfidf"])
+    met = ReportInputs(spec, dataset_for(spec), references, decision=decided, evaluation=skipped)
     assert headline(met).title == "The target is already met without fine-tuning"
     page = render_report(met).replace("\u00a0", " ")
-    assert "accuracy 90.0 % against 85 % asked, on validation. Nothing was fine-tuned." in page
-    frozen = staircase()[0].model_copy(update={"meets_target": True, "validation": score(0.9)})
-    by_frozen = ReportInputs(spec, dataset_for(spec), frozen=frozen, evaluation=skipped)
+    assert "90.0 % on validation. Nothing was fine-tuned." in page and "accuracy 89.0 % (" in page
+    early = EarlyEnd(task="demo", claim=claims["frozen_baseline"])
+    by_frozen = ReportInputs(spec, dataset_for(spec), frozen=staircase()[0], early=early, evaluation=skipped)
     assert headline(by_frozen).title == "The target is already met by the frozen baseline"
     red = ReportInputs(spec, dataset_for(spec, passed=False))
     assert headline(red).title == "Stopped by the data gate"

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from metric_samples import limit_of
-from report_samples import FIVE, HOSTILE, ORDINARY, dataset_for, report_inputs, score, spec_for, staircase
+from report_samples import FIVE, HOSTILE, ORDINARY, dataset_for, report_inputs, score, spec_for
 from suite_samples import ALIKE, WARNING, agreement, controls, decision, figure, full_inputs, slices
 
-from playbook.artifacts import Evaluation, ReferenceBaselines, TransferVerdict
+from playbook.artifacts import EarlyEnd, Evaluation, ReferenceBaselines, TransferVerdict
+from playbook.evaluate.early_end import judge_claim
 from playbook.evaluate.plots import bake_off_plot
 from playbook.evaluate.report import ReportInputs, headline, render_report
 from playbook.evaluate.report_page import page_sections
@@ -244,22 +245,22 @@ def test_a_target_that_is_met_early_says_what_was_saved(text_of: Callable[[Repor
         left_out={"zero_shot": f"no base {HOSTILE}"},
     )
     skipped = Evaluation(task="demo", status="skipped", reason="target already met by tfidf")
-    met = ReportInputs(
-        spec, dataset_for(spec), references, decision=decision(path="no_model", recommended="no_model"),
-        evaluation=skipped,
-    )  # fmt: skip
+    claim = judge_claim(spec, "tfidf", score(0.9), {"accuracy": score(0.89)}, openings=1)
+    decided = decision(path="no_model", recommended="no_model").model_copy(update={"claim": claim})
+    met = ReportInputs(spec, dataset_for(spec), references, decision=decided, evaluation=skipped)
     box = headline(met)
     assert box.title == "The target is already met without fine-tuning"
-    assert "accuracy 90.0 % against 85 % asked, on validation." in box.text
-    assert "TF-IDF with logistic regression" in box.text
+    assert "TF-IDF with logistic regression meets the target: accuracy 89.0 %" in box.text
+    assert "on the test split (95 % interval" in box.text and "90.0 % on validation" in box.text
     assert "saves 3 to 8 iterations" in box.text
     assert "0.25 device-hours" in box.text
     page = text_of(met)
     assert [section.name for section in page_sections(met)] == ["asked", "comparison", "data", "decision"]
     assert "these figures are of validation" in page["comparison"]
     assert f"Left out: base without training (zero-shot): no base {HOSTILE}" in page["comparison"]
+    own = judge_claim(spec, "frozen_baseline", score(0.9), {"accuracy": score(0.89)}, openings=1)
     by_frozen = dataclasses.replace(
-        met, references=None, frozen=staircase()[0].model_copy(update={"meets_target": True, "validation": score(0.9)})
+        met, references=None, decision=decision(), early=EarlyEnd(task="demo", claim=own, reason=own.text)
     )
     assert headline(by_frozen).title == "The target is already met by the frozen baseline"
     assert "saves 3 to 8 iterations" in headline(by_frozen).text

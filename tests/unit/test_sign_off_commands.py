@@ -26,6 +26,7 @@ from playbook.artifacts import Blocker, PackagedModel
 from playbook.cli import PlaybookGroup, show
 from playbook.evaluate.approval import current_state
 from playbook.plays import PACKAGED, SIGN_OFF
+from playbook.states import HEADLINES
 from playbook.status import read_status
 from playbook.summary import summary
 
@@ -185,7 +186,7 @@ def test_show_reads_the_log(place: Waiting) -> None:
 
 
 def test_a_failed_run_has_no_headline_of_success(place: Waiting) -> None:
-    status = {**read_status(place.task, place.places), "state": "shipped"}
+    status = {**read_status(place.task, place.places), "state": "shipped", "headline": HEADLINES["shipped"]}
     assert "SHIPPED" in summary(status)
     assert "SHIPPED" not in summary({**status, "failure": "x"}) and "FAILED" in summary({**status, "failure": "x"})
 

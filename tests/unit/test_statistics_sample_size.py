@@ -10,7 +10,7 @@ from report_samples import ORDINARY, score, spec_for
 
 from playbook.artifacts import Side
 from playbook.evaluate.verdict import decide
-from playbook.statistics.sample_size import least_gain, rows_needed, rows_to_show
+from playbook.statistics.sample_size import least_gain, missing, rows_needed, rows_to_show
 
 MARGIN, LOST = 0.05, 0.04  # a true gain of the margin: 9 % of rows gained, 4 % lost
 
@@ -72,3 +72,12 @@ def test_no_gain_and_half_a_margin_seldom_ship() -> None:
     rows = rows_needed(MARGIN, 2 * LOST + MARGIN, 0.95, 0.8)
     assert shipped(rows, 0.0) <= 0.07  # 0.025
     assert shipped(4 * rows, MARGIN / 2) < 0.1
+
+
+def test_a_false_positive_rate_counts_the_rows_of_the_other_classes() -> None:
+    limits = [{"metric": "false_positive_rate", "of_class": "fault", "at_most": 0.02}]
+    spec = spec_for(ORDINARY, margin=0.05, limits=limits)
+    short = missing(spec, {"fault": 900, "billing": 100})
+    assert short is not None and (short.needed, short.available) == (189, 100)  # 0 of 189: Wilson's upper end is 2 %
+    assert short.counted == "rows of other classes than fault" and short.of_split == 1890
+    assert missing(spec, {"fault": 900, "billing": 189}) is None

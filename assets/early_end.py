@@ -1,0 +1,123 @@
+"""Play 4: whether the frozen baseline ends the task, asked of the test split; the same question for references."""
+
+# Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+import dagster as dg
+import numpy as np
+
+from assets.candidate import asset_of
+from assets.factory import AssetMaker, version_of
+from assets.incumbent import incumbent_of
+from assets.play import Made, Play, remembered, require_green, result, skip
+from assets.test_answers import answer, reference_model, trained_model
+from playbook.artifacts import DatasetVersion, EarlyEnd, EarlyEndClaim, FrozenBaseline, ReferenceBaselines, Score
+from playbook.evaluate.answers import AskedModel
+from playbook.plays import DATASET, EARLY_END, FROZEN
+from playbook.statistics.answers import Answers
+
+PURPOSE = "early end"  # in the ledger of openings
+
+
+def early_end(maker: AssetMaker) -> dg.AssetsDefinition:
+    """The frozen baseline's claim to meet the target, confirmed or not."""
+    options = maker.options(
+        EARLY_END,
+        play=4,
+        owner=maker.task.spec.owners.sign_off,
+        part="early_end",
+        kinds={"python"},
+        upstream={"dataset": DATASET, "frozen": FROZEN},
+    )
+
+    @dg.asset(
+        **options, description="Where the frozen baseline meets the target on validation, the test split is asked."
+    )
+    def confirmed(
+        context: dg.AssetExecutionContext, dataset: DatasetVersion, frozen: FrozenBaseline
+    ) -> dg.Output[EarlyEnd]:
+        play = maker.play(context, EARLY_END)
+        require_green(dataset)
+        if frozen.skipped:
+            return result(play, skip(play, EarlyEnd, frozen.reason))
+        done = _asked(play, dataset, frozen)
+        return result(play, done, {"ends": done.ends, "claim": done.claim.text if done.claim else "none"})
+
+    return confirmed
+
+
+def _asked(play: Play, dataset: DatasetVersion, frozen: FrozenBaseline) -> EarlyEnd:
+    from playbook.decide.references import meets_target
+    from playbook.evaluate.compare import describe_side
+
+    spec = play.task.spec
+    truth, answers = _validation(play, frozen)
+    # In a round a model trained from the base competes with the refreshed champion, whatever the baseline reaches.
+    in_round = incumbent_of(play, dataset.dataset_hash) is not None
+    inputs = {
+        "model": frozen.digest,
+        "in_round": in_round,
+        "data": dataset.dataset_hash,
+        "asked": asked_of(play),
+        "code": version_of("early_end"),
+    }
+
+    def make(key: str) -> Made:
+        validation = describe_side(spec, truth, answers).scores
+        if in_round or not meets_target(spec, validation, answers):
+            return Made(EarlyEnd(task=spec.task))
+        model = trained_model(play, FROZEN, frozen)
+        claim = confirm(play, dataset, model, FROZEN, validation[spec.target.label])
+        return Made(EarlyEnd(task=spec.task, claim=claim, reason=claim.text))
+
+    return remembered(play, EarlyEnd, inputs, make)
+
+
+def asked_of(play: Play) -> dict[str, object]:
+    """Parts of the task file that decide whether a baseline meets the target."""
+    spec = play.task.spec
+    fields = {"confidence", "resamples", "early_end_standard_errors"}
+    return {
+        "limits": [limit.model_dump(mode="json") for limit in spec.target.all_limits],
+        "evaluation": spec.evaluation.model_dump(mode="json", include=fields),
+        "seed": spec.adaptation.seed,
+    }
+
+
+def _validation(play: Play, frozen: FrozenBaseline) -> tuple[np.ndarray, Answers]:
+    """True classes of validation, shape (rows,), and the answers that the frozen baseline kept."""
+    import pandas as pd
+
+    from playbook.adapt.staircase import read_answers
+
+    table = pd.read_parquet(play.world.store.path(frozen, asset_of(frozen), "predictions"))
+    return read_answers(table, play.task.spec.labels)
+
+
+def reference_claim(play: Play, dataset: DatasetVersion, references: ReferenceBaselines) -> EarlyEndClaim | None:
+    """The claim of the reference that meets the target on validation; None where none does."""
+    name = references.meets_target
+    if not name:
+        return None
+    return confirm(play, dataset, reference_model(play, dataset, name), name, references.validation[name])
+
+
+def confirm(play: Play, dataset: DatasetVersion, model: AskedModel, name: str, validation: Score) -> EarlyEndClaim:
+    """Ask the test split whether a baseline meets the target; the opening goes on record first, once per model."""
+    from playbook.data.tables import LABEL
+    from playbook.evaluate.compare import describe_side
+    from playbook.evaluate.early_end import judge_claim
+
+    spec = play.task.spec
+    play.report(f"{name} meets the target on validation; the test split is asked")
+    answered = answer(play, dataset, model, purpose=PURPOSE)
+    number = {label: at for at, label in enumerate(spec.labels)}
+    truth = np.array([number[label] for label in answered.frame[LABEL]], dtype=np.int64)
+    test = describe_side(spec, truth, answered.probabilities[model.name]).scores
+    alike = dataset.gate.resemblance if dataset.gate else None
+    unlike = alike.text if alike is not None and alike.differs else ""
+    claim = judge_claim(spec, name, validation, test, openings=answered.openings, unlike=unlike)
+    play.report(claim.text)
+    outcome = "confirmed on test" if claim.confirmed else "not confirmed on test"
+    figures = {"value": test[spec.target.label].value, "openings": claim.openings}
+    inputs = {"model": model.digest, "data": dataset.dataset_hash}
+    play.decide("early_end", f"{name} meets the target on validation, {outcome}", inputs, figures)
+    return claim

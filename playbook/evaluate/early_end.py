@@ -1,0 +1,59 @@
+"""An early end is a claim like any other: a baseline that "already meets the target" has to do so on test (1.8, 5.1).
+
+Validation asks first, with room to spare (`evaluation.early_end_standard_errors`), because the split is opened only
+where there is something to confirm. The test split is then asked by the same rule. Where it says no, the task goes on
+and the claim that failed is its first finding: either luck on validation, or a test split that is unlike it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from playbook.artifacts import EarlyEndClaim, Score
+from playbook.evaluate import wording
+from playbook.spec import TaskSpec
+from playbook.statistics.metric import metrics_of
+
+
+def judge_claim(
+    spec: TaskSpec, baseline: str, validation: Score, test: Mapping[str, Score], *, openings: int, unlike: str = ""
+) -> EarlyEndClaim:
+    """What the test split says of a baseline that meets the target on validation.
+
+    Args:
+        spec: the task.
+        baseline: its name, `tfidf` for example.
+        validation: its score in the target's metric there.
+        test: its scores on the test split by `Limit.label`, every limit on answers among them. Limits on the model
+            itself (latency, size) are judged where it is measured.
+        openings: how often this split was opened, this time included.
+        unlike: a sentence on how the test split differs from validation, where it does.
+    """
+    spare = spec.evaluation.early_end_standard_errors
+    missed = tuple(metric.label for metric in metrics_of(spec) if not metric.met(test[metric.label], spare))
+    found = EarlyEndClaim(
+        baseline=baseline,
+        validation=validation,
+        test=dict(test),
+        missed=missed,
+        confirmed=not missed,
+        openings=openings,
+    )
+    return found.model_copy(update={"text": _in_words(spec, found, unlike)})
+
+
+def _in_words(spec: TaskSpec, claim: EarlyEndClaim, unlike: str) -> str:
+    name = wording.model_name(claim.baseline)
+    score = claim.test[spec.target.label]
+    interval = f"{wording.percent(spec.evaluation.confidence, 0)} interval"
+    figures = f"{score.metric} {wording.score_range(score)} on the test split ({interval}, {wording.size(score.n)})"
+    validation = f"{wording.of_score(claim.validation)} on validation"
+    if claim.confirmed:
+        return f"{name[:1].upper()}{name[1:]} meets the target: {figures}, {validation}."
+    end = f" {unlike}" if unlike else ""
+    spare = f"{spec.evaluation.early_end_standard_errors:g} standard errors to spare"
+    return (
+        f"{name[:1].upper()}{name[1:]} met the target on validation only ({validation}). On the test split it misses "
+        f"{wording.listing(list(claim.missed))}: {figures}, where {wording.wanted(spec.target)} is asked with {spare}. "
+        f"The task goes on.{end}"
+    )

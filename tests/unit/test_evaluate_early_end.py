@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+from report_samples import ORDINARY, dataset_for, score, spec_for
+
+from playbook.artifacts import Decision, EarlyEnd, Resemblance
+from playbook.evaluate.early_end import judge_claim
+from playbook.evaluate.report_content import ReportInputs, warnings
+
+SPEC = spec_for(ORDINARY, at_least=0.85, limits=[{"metric": "macro_f1", "at_least": 0.8}])
+UNLIKE = Resemblance(
+    rows=(900, 200), auc=0.9, p_value=0.001, length_ratio=1.0, differs=True, text="Test is unlike the others."
+)
+
+
+def test_a_claim_is_confirmed_by_every_limit_with_room_to_spare() -> None:
+    met = {"accuracy": score(0.91), "macro_f1": score(0.86, "macro_f1")}
+    found = judge_claim(SPEC, "tfidf", score(0.93), met, openings=1)
+    assert found.confirmed and found.missed == () and found.openings == 1
+    assert "TF-IDF with logistic regression meets the target: accuracy 91.0 %" in found.text
+    assert "93.0 % on validation" in found.text
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "macro", "missed"),
+    [(0.42, 0.86, ("accuracy",)), (0.91, 0.7, ("macro_f1",)), (0.851, 0.86, ("accuracy",)),
+     (0.8, 0.7, ("accuracy", "macro_f1"))],
+)  # fmt: skip
+def test_a_claim_that_test_does_not_confirm_ends_nothing(
+    accuracy: float, macro: float, missed: tuple[str, ...]
+) -> None:
+    scores = {"accuracy": score(accuracy), "macro_f1": score(macro, "macro_f1")}
+    found = judge_claim(SPEC, "frozen_baseline", score(0.93), scores, openings=2, unlike=UNLIKE.text)
+    assert not found.confirmed and found.missed == missed
+    assert "met the target on validation only (93.0 % on validation)" in found.text
+    assert "The task goes on. Test is unlike the others." in found.text
+    assert not EarlyEnd(task="t", claim=found).ends and not EarlyEnd(task="t").ends
+
+
+def test_a_failed_claim_comes_first_in_the_headline_and_a_difference_is_said_once() -> None:
+    low = {"accuracy": score(0.42), "macro_f1": score(0.4, "macro_f1")}
+    failed = judge_claim(SPEC, "tfidf", score(0.93), low, openings=1)
+    dataset = dataset_for(SPEC)
+    assert dataset.gate is not None
+    gate = dataset.gate.model_copy(update={"resemblance": UNLIKE})
+    dataset = dataset.model_copy(update={"gate": gate})
+    decided = Decision(task="t", claim=failed)
+    context = ReportInputs(SPEC, dataset, decision=decided, warnings=("A behavioural test failed.",))
+    assert warnings(context) == [failed.text, UNLIKE.text, "A behavioural test failed."]
+    both = judge_claim(SPEC, "tfidf", score(0.93), low, openings=1, unlike=UNLIKE.text)
+    said = ReportInputs(SPEC, dataset, decision=decided.model_copy(update={"claim": both}))
+    assert warnings(said) == [both.text]

@@ -1,0 +1,117 @@
+"""Every state of a task, from the artefacts that come to it; no headline contradicts what is below it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_samples import score
+from sign_off_samples import waiting
+
+from playbook.artifacts import (
+    Artifact,
+    DatasetVersion,
+    Decision,
+    Evaluation,
+    GateCheck,
+    GateVerdict,
+    PackagedModel,
+    ReferenceBaselines,
+    Side,
+    SignOff,
+)
+from playbook.plays import DATASET, DECISION, EVALUATION, FROZEN, PACKAGED, REFERENCES, SIGN_OFF
+from playbook.states import HEADLINES, SERVED, STATES, standing_of
+from playbook.status import read_status
+from playbook.summary import summary
+
+FAULT = GateCheck(name="labels", passed=False, severity="error", expected="only a", found="b")
+
+
+def dataset(passed: bool = True) -> DatasetVersion:
+    gate = GateVerdict(passed=passed, dataset_hash="d", checks=() if passed else (FAULT,))
+    return DatasetVersion(task="t", number=1, dataset_hash="d", gate=gate)
+
+
+def side(value: float) -> Side:
+    return Side(scores={"accuracy": score(value)}, per_class=(), confusion=())
+
+
+def judged(ship: str, **fields: Any) -> Evaluation:
+    given = {"task": "t", "metric": "accuracy", "target": 0.85, "verdict": f"ship {ship}", "ship": ship}
+    return Evaluation.model_validate({**given, "baseline": side(0.8), "candidate": side(0.9), **fields})
+
+
+def decided(path: str = "fine_tune") -> Decision:
+    return Decision.model_validate({"task": "t", "path": path, "why": f"because of {path}"})
+
+
+def approved(state: str) -> SignOff:
+    return SignOff.model_validate({"task": "t", "state": state})
+
+
+MODEL = PackagedModel(task="t", name="t", version="1.0.0")
+GREEN = {DATASET: dataset()}
+MET = {REFERENCES: ReferenceBaselines(task="t", meets_target="tfidf", reason="tfidf meets it"), DECISION: decided()}
+JUDGED = {**GREEN, DECISION: decided()}
+CASES: list[tuple[str, dict[str, Artifact], str]] = [
+    ("not_run", {}, ""),
+    ("not_run", {DATASET: DatasetVersion(task="t", status="skipped", reason="x")}, ""),
+    ("gate_red", {DATASET: dataset(False)}, "labels: expected only a, found b"),
+    ("in_progress", GREEN, ""),
+    ("in_progress", {**GREEN, REFERENCES: MET[REFERENCES]}, ""),  # met on validation, and not yet asked of test
+    ("in_progress", {**GREEN, **MET}, ""),  # asked of test, and not confirmed
+    ("target_already_met", {**GREEN, **MET, DECISION: decided("no_model")}, "tfidf meets it"),
+    ("other_path", {**GREEN, DECISION: decided("prompt_or_retrieve")}, "because of prompt_or_retrieve"),
+    ("refused", {**JUDGED, EVALUATION: judged("nothing", refused=True)}, "ship nothing"),
+    ("nothing_shipped", {**JUDGED, EVALUATION: judged("nothing", missed=("accuracy",))}, "ship nothing"),
+    ("incumbent_stays", {**JUDGED, EVALUATION: judged("incumbent")}, "ship incumbent"),
+    ("in_progress", {**JUDGED, EVALUATION: judged("candidate")}, "ship candidate"),
+    ("awaiting_sign_off", {**JUDGED, EVALUATION: judged("candidate"), SIGN_OFF: approved("awaiting")}, ""),
+    ("awaiting_sign_off", {**JUDGED, EVALUATION: judged("candidate"), SIGN_OFF: approved("void")}, ""),
+    ("rejected", {**JUDGED, EVALUATION: judged("candidate"), SIGN_OFF: approved("rejected")}, ""),
+    ("in_progress", {**JUDGED, EVALUATION: judged("candidate"), SIGN_OFF: approved("approved")}, ""),
+]
+for ship, shipped in (("candidate", "shipped"), ("baseline", "baseline_shipped")):
+    done = {**JUDGED, EVALUATION: judged(ship), SIGN_OFF: approved("approved"), PACKAGED: MODEL}
+    CASES.append((shipped, done, f"ship {ship}"))
+
+
+@pytest.mark.parametrize(("state", "found", "reason"), CASES)
+def test_states_follow_from_artefacts(state: str, found: dict[str, Artifact], reason: str) -> None:
+    standing = standing_of(found)
+    assert standing.state == state
+    assert standing.headline.startswith(HEADLINES[standing.state])
+    assert reason in standing.reason
+
+
+def test_every_state_has_a_case_and_a_headline() -> None:
+    assert {state for state, _, _ in CASES} == set(STATES) == set(HEADLINES)
+    assert set(STATES) > SERVED
+
+
+def test_the_headline_of_nothing_shipped_says_what_the_verdict_says() -> None:
+    met = standing_of({**JUDGED, EVALUATION: judged("nothing")})
+    assert met.headline == "NOTHING SHIPPED: the target is met, but not by the gain that was asked for"
+    missed = standing_of({**JUDGED, EVALUATION: judged("nothing", missed=("accuracy",))})
+    assert missed.headline == "NOTHING SHIPPED: the target is missed"
+    alone = standing_of({**JUDGED, EVALUATION: judged("nothing", candidate=None, missed=("accuracy",))})
+    assert alone.headline == "NOTHING SHIPPED: the target is missed"
+
+
+def test_what_was_made_of_older_data_is_not_shown_beside_new_data(tmp_path: Path) -> None:
+    place = waiting(tmp_path)
+    assert read_status(place.task, place.places)["verdict"] == "ship it"
+    gate = GateVerdict(passed=True, dataset_hash="d2", checks=())
+    newer = DatasetVersion(task="demo", number=2, dataset_hash="d2", play_key="k2", gate=gate)
+    for asset in (FROZEN, "rung_1", EVALUATION):
+        kind = place.store.current_data("demo", asset)
+        assert kind == "", "an older home does not know; the evaluation's own hashes still tell"
+        place.store.set_current("demo", asset, "k", data="d1")
+    place.store.put(DATASET, newer, {})
+    place.store.set_current("demo", DATASET, "k2", data="d2")
+    status = read_status(place.task, place.places)
+    assert status["dataset"]["version"] == 2 and status["state"] == "in_progress"
+    assert status["verdict"] is None and status["frozen_baseline"]["validation"] is None and not status["rungs"]
+    assert "IN PROGRESS" in summary(status)
