@@ -24,7 +24,7 @@ def early_end(maker: AssetMaker) -> dg.AssetsDefinition:
         play=4,
         owner=maker.task.spec.owners.sign_off,
         part="early_end",
-        kinds={"python"},
+        kinds={"pytorch"},
         upstream={"dataset": DATASET, "frozen": FROZEN},
     )
 
