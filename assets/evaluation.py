@@ -2,6 +2,7 @@
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from assets.factory import AssetMaker, version_of
 from assets.play import Made, Play, png, remembered, require_green, result, skip
 from assets.publish import publish_early_end
 from assets.report import Published, publish_pages, report_inputs
+from assets.rounds import Round, judge_round, refuse_round_of, round_inputs, round_of, round_resolution
 from assets.steps import Steps
 from assets.terms import terms_now
 from assets.test_answers import (
     Answered,
     answer_all,
-    champion_beside,
     champion_model,
     control_models,
     reference_models,
@@ -126,27 +127,31 @@ def _judge(play: Play, steps: Steps) -> Evaluation:
     if terms.lock is not None and terms.refused:
         lock, stands_on = terms.lock, {**_inputs(play, steps), "locked": terms.lock.key}
         return remembered(play, Evaluation, stands_on, lambda key: _refuse_terms(play, steps, lock))
-    resolution = _resolution(play, steps)
+    current = round_of(play, steps)
+    beside = {"round": round_inputs(play, current)} if current else {}
+    resolution = round_resolution(play, steps, current) if current else _resolution(play, steps)
     if resolution is not None and not resolution.enough:
         return _refused(play, steps, resolution)
     own = _own_models(play, steps)
     answered = stored_answers(play, steps.dataset, own)
-    everybody = None if answered is not None else _ask_all(play, steps, own)
+    everybody = None if answered is not None else _ask_all(play, steps, own, current)
     found = answered or everybody
     digests = {model.name: found.answers[model.name].digest for model in own} if found else {}
-    inputs = {**_inputs(play, steps), "answers": digests, "waived": terms.entry}
+    inputs = {**_inputs(play, steps), "answers": digests, "waived": terms.entry, **beside}
 
     def make(key: str) -> Made:
-        answers = everybody or _ask_all(play, steps, own)
-        return _evaluate(play, steps, answers, resolution, terms.waiver, key)
+        answers = everybody or _ask_all(play, steps, own, current)
+        return _evaluate(play, steps, answers, _Terms(resolution, terms.waiver, current), key)
 
     return remembered(play, Evaluation, inputs, make)
 
 
 def _refused(play: Play, steps: Steps, resolution: Any) -> Evaluation:
     """The evaluation where the test split is too small, whichever model is the candidate; it stays closed."""
+    current = round_of(play, steps)
     asked = {**_inputs(play, steps), "refused": [resolution.needed, resolution.available, resolution.how]}
-    return remembered(play, Evaluation, asked, lambda key: _refuse(play, steps, resolution))
+    asked |= {"round": round_inputs(play, current)} if current else {}
+    return remembered(play, Evaluation, asked, lambda key: _refuse(play, steps, resolution, current))
 
 
 def _own_models(play: Play, steps: Steps) -> list[AskedModel]:
@@ -158,12 +163,11 @@ def _own_models(play: Play, steps: Steps) -> list[AskedModel]:
     return [*models, *control_models(play, steps.controls), *references]
 
 
-def _ask_all(play: Play, steps: Steps, own: Sequence[AskedModel]) -> Answered:
+def _ask_all(play: Play, steps: Steps, own: Sequence[AskedModel], current: Round | None) -> Answered:
     """Answers of all models and of the champion; what is missing is asked in one opening for the candidate."""
-    at = champion_beside(play, steps.dataset, [steps.model, steps.frozen])
-    models = [*own, *([champion_model(play, at)] if at is not None else [])]
+    models = [*own, *([champion_model(play, current.incumbent)] if current is not None else [])]
     answered = answer_all(play, steps.dataset, models, "evaluation", steps.choice.model)
-    return answered.beside_champion(at.version) if at is not None else answered
+    return replace(answered, champion_version=current.incumbent.version) if current is not None else answered
 
 
 def _inputs(play: Play, steps: Steps) -> dict[str, Any]:
@@ -188,10 +192,11 @@ def behaviour_hash(play: Play) -> str:
     return file_sha256(Path(play.task.resolve(named))) if named else ""
 
 
-def _refuse(play: Play, steps: Steps, resolution: Any) -> Made:
+def _refuse(play: Play, steps: Steps, resolution: Any, current: Round | None) -> Made:
     from playbook.evaluate.compare import refused
 
     done = refused(play.task.spec, resolution)
+    done = refuse_round_of(play, current, resolution, done) if current is not None else done
     play.report(done.verdict)
     return _recorded(play, steps, done, {})
 
@@ -205,7 +210,16 @@ def _refuse_terms(play: Play, steps: Steps, lock: LockedTerms) -> Made:
     return _recorded(play, steps, done, {})
 
 
-def _evaluate(play: Play, steps: Steps, answered: Answered, resolution: Any, waived: Waiver | None, key: str) -> Made:
+@dataclass(frozen=True)
+class _Terms:
+    """What an evaluation is judged under: the size of the split, a waiver of changed terms, the round it decides."""
+
+    resolution: Any
+    waived: Waiver | None
+    current: Round | None
+
+
+def _evaluate(play: Play, steps: Steps, answered: Answered, terms: _Terms, key: str) -> Made:
     from assets.budgets import measured_budgets
     from assets.examination import examine
     from assets.reference import write_reference
@@ -223,10 +237,11 @@ def _evaluate(play: Play, steps: Steps, answered: Answered, resolution: Any, wai
         openings=answered.openings,
         opened_for=answered.opened_for,
         diagnosis=steps.choice.diagnosis,
-        resolution=resolution,
+        resolution=terms.resolution,
         measured=measured_budgets(play, steps, work),
     )
-    done = examine(play, steps, done.model_copy(update={"waived": waived}), answered, work)
+    done = judge_round(play, steps, terms.current, answered, done) if terms.current is not None else done
+    done = examine(play, steps, done.model_copy(update={"waived": terms.waived}), answered, work)
     play.report(done.verdict)
     silence, known_rows = judge_silence_of(play, steps, done, answered, work)
     done = done.model_copy(update={"silence": silence})

@@ -10,8 +10,8 @@ import numpy as np
 
 from assets.base import base_folder
 from assets.candidate import asset_of
-from assets.incumbent import DATASET_TAG
 from assets.play import Play
+from assets.rounds import old_rows
 from assets.steps import Steps
 from assets.test_answers import CHAMPION, Answered
 from playbook.artifacts import (
@@ -24,7 +24,7 @@ from playbook.artifacts import (
     Speed,
     TransferVerdict,
 )
-from playbook.data.tables import ROW_ID, TEXT
+from playbook.data.tables import TEXT
 from playbook.plays import DATASET
 
 if TYPE_CHECKING:
@@ -183,15 +183,9 @@ def _incumbent(play: Play, frame: pd.DataFrame, truth: np.ndarray, answers: Answ
 
     if CHAMPION not in answers.classes:
         return None
-    world, task, version = play.world, play.task, answers.champion_version
-    served = next((one for one in world.registry.versions(task.spec.task) if one.version == version), None)
-    data = served.tags.get(DATASET_TAG, "") if served else ""
-    ids = world.datasets.test_ids(task, data) if data else None
-    old = frame[ROW_ID].isin(ids).to_numpy(bool) if ids is not None else None
-    known = answers.probabilities
-    return compare_incumbent(
-        task.spec, version, truth, known[CHAMPION], known[shown], old, answers.answers[CHAMPION].known
-    )
+    version, known = answers.champion_version, answers.probabilities
+    old, classes = old_rows(play, frame, version), answers.answers[CHAMPION].known
+    return compare_incumbent(play.task.spec, version, truth, known[CHAMPION], known[shown], old, classes)
 
 
 def _speed(play: Play, frame: pd.DataFrame, models: _Models) -> tuple[Speed, ...]:

@@ -33,6 +33,7 @@ CODE = {
         "playbook.bases.latency",
         "assets.examination",
         "assets.reference",
+        "assets.rounds",
         "assets.silence",
         "assets.test_answers",
         "playbook.operate.figures",

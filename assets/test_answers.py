@@ -69,15 +69,6 @@ class Answered:
         """Answers as class numbers, each (rows,)."""
         return {name: table.argmax(axis=1) for name, table in self.probabilities.items()}
 
-    def beside_champion(self, version: str) -> Answered:
-        """The same with the champion's version; without a champion that answers as one of the task's own models."""
-        served = self.classes.get(CHAMPION)
-        own = [self.classes[name] for name in ("baseline", "candidate") if name in self.probabilities]
-        if served is None or not any(np.array_equal(served, answers) for answers in own):
-            return replace(self, champion_version=version)
-        answers = {name: one for name, one in self.answers.items() if name != CHAMPION}
-        return replace(self, answers=answers, probabilities={name: self.probabilities[name] for name in answers})
-
     @property
     def hardware_of_models(self) -> str:
         """Where baseline and candidate answered; both places where they did so at different ones."""

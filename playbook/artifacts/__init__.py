@@ -74,7 +74,7 @@ from playbook.artifacts.operate import (
     RetrainDecision,
     Trigger,
 )
-from playbook.artifacts.rounds import Contender, Fix, RoundVerdict, Ship
+from playbook.artifacts.rounds import Contender, Fix, IncumbentAnswers, RoundVerdict, Ship
 from playbook.artifacts.scope import (
     PATHS,
     Decision,
@@ -130,6 +130,7 @@ __all__ = [
     "Guideline",
     "Handoff",
     "Incumbent",
+    "IncumbentAnswers",
     "LabelAudit",
     "Latency",
     "LearningCurve",

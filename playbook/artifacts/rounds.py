@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from playbook.artifacts.artifact import Figure, Part
+from playbook.artifacts.artifact import Artifact, Figure, Part
 from playbook.artifacts.operate import Trigger
 
 Ship = Literal["candidate", "baseline", "nothing", "incumbent"]  # incumbent: what serves goes on serving
+
+
+class IncumbentAnswers(Artifact):
+    """What the model that serves answers on validation. Files: `answers` (Parquet: p_0, p_1, ..., the task's order)."""
+
+    kind: ClassVar[str] = "incumbent_answers"
+    version: str = ""
 
 
 class Fix(Part):

@@ -2,8 +2,8 @@
 
 Whoever has seen a result can always find a margin, a confidence or a limit under which it passes. So an opening records
 the terms that it was judged by, and the same rows are judged by no other terms afterwards: target, limits, margin,
-confidence, power, and what the classes mean. This is pre-registration (Nosek et al., The preregistration revolution,
-PNAS 2018) for one split.
+confidence, power, what a round asks for, and what the classes mean. This is pre-registration (Nosek et al., The
+preregistration revolution, PNAS 2018) for one split.
 
 Which rows are the same: a split counts as opened where more than `REUSED` of its rows were read by openings under other
 terms. A row is recognised by its id and by the hash of its text, whichever is known, so neither a dropped row nor a
@@ -37,7 +37,8 @@ def terms_of(spec: TaskSpec) -> dict[str, Any]:
     """What a verdict is decided by, flat: name of the field in the task file -> value."""
     target = {f"target.{name}": value for name, value in spec.target.model_dump(mode="json").items()}
     rules = {f"evaluation.{name}": getattr(spec.evaluation, name) for name in ("confidence", "power")}
-    return {**target, **rules, CLASSES: dict(sorted(spec.data.classes.items()))}
+    rounds = {f"retraining.{name}": getattr(spec.retraining, name) for name in ("margin", "tolerance")}
+    return {**target, **rules, **rounds, CLASSES: dict(sorted(spec.data.classes.items()))}
 
 
 def locked_by(

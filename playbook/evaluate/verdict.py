@@ -181,7 +181,7 @@ def decide(
     else:
         verdict = _two_models(spec, baseline, candidate, difference)
     shown = candidate if candidate is not None and verdict.ship != "baseline" else baseline
-    text = " ".join(part for part in (verdict.text, _failing_text(failing_classes(shown.per_class))) if part)
+    text = name_failing(verdict.text, shown)
     steps = verdict.next_steps
     if verdict.ship == "nothing":
         steps = (*steps, *_advice(diagnosis, shown, train_rows or {}))
@@ -280,6 +280,11 @@ def failing_classes(figures: tuple[ClassFigures, ...]) -> tuple[ClassFigures, ..
 def is_rare(figure: ClassFigures, figures: tuple[ClassFigures, ...]) -> bool:
     """Whether a class has less than half of the rows that it would have if all classes were alike."""
     return figure.support < RARE_SHARE * sum(f.support for f in figures) / len(figures)
+
+
+def name_failing(text: str, shown: Side) -> str:
+    """A verdict with the failing classes of the model that it shows as its last sentence, where there are any."""
+    return " ".join(part for part in (text, _failing_text(failing_classes(shown.per_class))) if part)
 
 
 def _failing_text(failing: tuple[ClassFigures, ...]) -> str:

@@ -1,0 +1,155 @@
+"""Play 5 in a retraining round: the model that serves, beside what would take its place (6.6)."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assets.candidate import asset_of
+from assets.factory import version_of
+from assets.incumbent import DATASET_TAG, base_out
+from assets.play import Made, Play, remembered
+from assets.steps import Steps
+from assets.test_answers import CHAMPION, Answered, champion_beside, champion_model
+from playbook.artifacts import Evaluation, IncumbentAnswers, Trigger
+from playbook.data.tables import LABEL, ROW_ID, TEXT
+from playbook.operate.rounds import asked_by
+from playbook.plays import DATASET
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    from playbook.evaluate.verdict import Resolution
+    from resources.registry import Registered
+
+INCUMBENT_ANSWERS = "incumbent_answers"  # where the store keeps them
+ANSWERS = "answers"  # role of the table
+
+
+@dataclass(frozen=True)
+class Round:
+    """The version that serves while a dataset version is judged, and what its rounds were asked for."""
+
+    incumbent: Registered
+    asked_by: tuple[Trigger, ...]
+    base_out: str  # why the task no longer uses the base of the incumbent; empty where it does
+
+
+def round_of(play: Play, steps: Steps) -> Round | None:
+    """The round that this evaluation decides; None where nothing serves that it would replace."""
+    own = [model for model in (steps.model, steps.frozen) if model.files]  # none where plays before were skipped
+    at = champion_beside(play, steps.dataset, own)
+    if at is None:
+        return None
+    spec = play.task.spec
+    entries = play.world.decision_log(spec.task).entries()
+    return Round(at, asked_by(entries, at.version, spec.package.alias), base_out(play, steps.base, at))
+
+
+def round_inputs(play: Play, current: Round) -> dict[str, Any]:
+    """What a round's verdict depends on beside the answers of the task's own models."""
+    from playbook.evaluate.round_verdict import FIXABLE, round_margin, round_tolerance
+
+    spec = play.task.spec
+    return {
+        "incumbent": current.incumbent.bundle_sha256,
+        "asked_by": [trigger for trigger in current.asked_by if trigger in FIXABLE],
+        "base_out": bool(current.base_out),  # the reason carries measured times
+        "rules": [round_margin(spec), round_tolerance(spec)],
+    }
+
+
+def round_resolution(play: Play, steps: Steps, current: Round) -> Resolution:
+    """Whether the test split can decide the round, judged on validation; the split stays closed."""
+    import pandas as pd
+
+    from playbook.evaluate.round_verdict import rows_for_round
+
+    labels, store = play.task.spec.labels, play.world.store
+    validation = pd.read_parquet(store.path(steps.dataset, DATASET, "validation"))
+    table = pd.read_parquet(store.path(steps.model, asset_of(steps.model), "predictions"))
+    columns = [f"p_{place}" for place in range(len(labels))]
+    served = _on_validation(play, steps, current, validation)
+    number = {label: place for place, label in enumerate(labels)}
+    truth = validation[LABEL].map(number).to_numpy(np.int64)
+    contender = table[columns].to_numpy()
+    return rows_for_round(play.task.spec, truth, served, contender, steps.dataset.class_rows["test"])
+
+
+def judge_round(play: Play, steps: Steps, current: Round, answered: Answered, done: Evaluation) -> Evaluation:
+    """The evaluation with the verdict of the round: what serves stays, or what takes its place."""
+    from playbook.evaluate.compare import describe_side
+    from playbook.evaluate.round_verdict import Serving, decide_round
+    from playbook.evaluate.verdict import name_failing
+
+    spec, frame = play.task.spec, answered.frame
+    number = {label: place for place, label in enumerate(spec.labels)}
+    truth = frame[LABEL].map(number).to_numpy(np.int64)
+    served = answered.probabilities[CHAMPION]
+    serving = Serving(
+        version=current.incumbent.version,
+        answers=served,
+        side=describe_side(spec, truth, served),
+        known=answered.answers[CHAMPION].known,
+        old=old_rows(play, frame, current.incumbent.version),
+        asked_by=current.asked_by,
+        base_out=current.base_out,
+    )
+    sides = {name: side for name, side in (("baseline", done.baseline), ("candidate", done.candidate)) if side}
+    answers = {name: answered.probabilities[name] for name in sides}
+    verdict, found = decide_round(spec, serving, truth, answers, sides)
+    shown = sides["baseline" if found.ship == "baseline" or "candidate" not in sides else "candidate"]
+    said = {"verdict": name_failing(verdict.text, shown), "next_steps": verdict.next_steps}
+    return done.model_copy(update={"ship": verdict.ship, "round": found, **said})
+
+
+def refuse_round_of(play: Play, current: Round, resolution: Resolution, done: Evaluation) -> Evaluation:
+    """The evaluation of a round whose test split is too small: it stays closed, and what serves stays."""
+    from playbook.evaluate.round_verdict import refuse_round
+
+    verdict, found = refuse_round(play.task.spec, current.incumbent.version, resolution)
+    said = {"ship": verdict.ship, "verdict": verdict.text, "next_steps": verdict.next_steps}
+    return done.model_copy(update={**said, "round": found})
+
+
+def old_rows(play: Play, frame: pd.DataFrame, version: str) -> npt.NDArray[np.bool_] | None:
+    """Which test rows were in the own test split of a version, shape (rows,); None where that is not known."""
+    world, task = play.world, play.task
+    served = next((one for one in world.registry.versions(task.spec.task) if one.version == version), None)
+    data = served.tags.get(DATASET_TAG, "") if served else ""
+    ids = world.datasets.test_ids(task, data) if data else None
+    return frame[ROW_ID].isin(ids).to_numpy(bool) if ids is not None else None
+
+
+def _on_validation(play: Play, steps: Steps, current: Round, validation: pd.DataFrame) -> npt.NDArray[np.floating]:
+    """Probabilities of the incumbent on validation, (rows, classes) in the task's order; kept once computed."""
+    import pandas as pd
+
+    from playbook.evaluate.incumbent import answers_under
+
+    labels, at = play.task.spec.labels, current.incumbent
+    columns = [f"p_{place}" for place in range(len(labels))]
+    own = replace(play, asset=INCUMBENT_ANSWERS)
+
+    def make(key: str) -> Made:
+        play.report(f"validation: champion {at.version}")
+        with tempfile.TemporaryDirectory(prefix="incumbent-") as scratch:
+            loaded = champion_model(play, at).load(Path(scratch) / "bundle")
+            found = answers_under(loaded.predict_proba(validation[TEXT].tolist()), loaded.labels, labels)
+        path = own.work(key) / "answers.parquet"
+        pd.DataFrame(found, columns=columns).to_parquet(path, index=False)
+        return Made(IncumbentAnswers(task=play.task.spec.task, version=at.version), {ANSWERS: path})
+
+    inputs = {
+        "model": at.bundle_sha256,
+        "rows": steps.dataset.files["validation"].sha256,
+        "labels": labels,
+        "code": version_of("answers"),
+    }
+    kept = remembered(own, IncumbentAnswers, inputs, make)
+    return pd.read_parquet(play.world.store.path(kept, INCUMBENT_ANSWERS, ANSWERS))[columns].to_numpy()
