@@ -36,7 +36,7 @@ from playbook.evaluate import wording
 from playbook.evaluate.incumbent import LEAST_ROWS
 from playbook.evaluate.metrics import Labels
 from playbook.evaluate.verdict import Resolution, Verdict, earned, needed_rows, task_difference
-from playbook.spec import Limit, TaskSpec
+from playbook.spec import UNBOUNDED, Limit, TaskSpec
 from playbook.statistics.answers import Given, answers_of
 from playbook.statistics.metric import TOLERANCE, PairedDifference, bind, is_met
 from playbook.statistics.sample_size import least_gain, rows_to_label
@@ -225,7 +225,9 @@ def _replaced(spec: TaskSpec, found: RoundVerdict, taken: Contender, over: Paire
     name, version = NAMES[taken.name], found.incumbent
     text = f"Ship the {name} in place of version {version}: {_beside(spec, taken)}"
     if found.why == "better":
-        text += f", where {wording.margin(found.margin, spec.target.metric)} were asked of a round."
+        text += (
+            f", where {wording.margin(found.margin, spec.target.metric)} were asked of a round{_reach(spec, taken)}."
+        )
     else:
         text += (
             f", which is not worse by the tolerance of {wording.margin(found.tolerance, spec.target.metric)}, and it "
@@ -238,6 +240,15 @@ def _replaced(spec: TaskSpec, found: RoundVerdict, taken: Contender, over: Paire
             f"{wording.margin(spec.target.margin, spec.target.metric)}."
         )
     return Verdict(taken.name, text, ())
+
+
+def _reach(spec: TaskSpec, taken: Contender) -> str:
+    """Why a measured gain under the margin is one of the margin, where it is."""
+    if taken.over.value >= round_margin(spec) - TOLERANCE:
+        return ""
+    least = wording.points(taken.least) if spec.target.metric not in UNBOUNDED else f"{taken.least:.3g}"
+    cases = f"{100 * spec.evaluation.power:.0f} of 100"
+    return f"; from {least} on a gain counts here, so that a true gain of that margin is seen in {cases} cases"
 
 
 def _kept(spec: TaskSpec, found: RoundVerdict) -> Verdict:
