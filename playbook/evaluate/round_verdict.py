@@ -41,7 +41,8 @@ from playbook.statistics.answers import Given, answers_of
 from playbook.statistics.metric import TOLERANCE, PairedDifference, bind, is_met
 from playbook.statistics.sample_size import least_gain, rows_to_label
 
-ON_NEW: tuple[Trigger, ...] = ("metric", "drift", "new_labels")  # answered by a gain on rows that are new
+# Answered by a gain on rows that are new.
+ON_NEW: tuple[Trigger, ...] = ("metric", "metric_differs", "drift", "new_labels")
 FIXABLE: tuple[Trigger, ...] = (*ON_NEW, "new_class", "task_changed", "better_base")
 NAMES = {"candidate": "candidate", "baseline": "frozen baseline"}
 
