@@ -36,9 +36,11 @@ def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
             return result(play, skip(play, Candidate, frozen.reason))
         climbed = in_order(rungs)
         digests = [step.digest for step in (frozen, *climbed)]
-        inputs = {"steps": digests, "code": version_of("adapt")}
+        scratch_rate = maker.task.spec.adaptation.controls.scratch_learning_rate
+        inputs = {"steps": digests, "scratch_rate": scratch_rate, "code": version_of("adapt")}
         done = remembered(play, Candidate, inputs, lambda key: _choose(play, frozen, climbed))
-        play.decide("candidate", f"{done.source} is the candidate", {"model": done.model, "steps": digests})
+        found = {"rates": done.rates} if done.rates else {}
+        play.decide("candidate", f"{done.source} is the candidate", {"model": done.model, "steps": digests}, found)
         shown = {"source": done.source, "ledger": dg.MetadataValue.md(ledger_table(done.ledger))}
         return result(play, done, {**shown, "diagnosis": done.diagnosis, "staircase": _staircase(play, done)})
 
@@ -61,6 +63,7 @@ def in_order(rungs: dict[str, Rung]) -> list[Rung]:
 
 def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
     from playbook.adapt.diagnosis import diagnose_staircase, smoothing_floor
+    from playbook.adapt.rates import rate_finding
     from playbook.adapt.staircase import make_ledger
 
     climbed = [step for step in rungs if not isinstance(step, Refresh)]
@@ -74,6 +77,9 @@ def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
     floor = smoothing_floor(plan.label_smoothing, len(play.task.spec.labels))
     read = diagnose_staircase(climbed, plan.epochs, floor, plan.max_rungs)
     play.report(f"{model.step}: validation {model.validation.value if model.validation else 0:.4f}. {referee}".strip())
+    rates = rate_finding(plan, max((step.unfrozen for step in climbed if step.curve), default=0))
+    if rates:
+        play.report(rates)
     artifact = Candidate(
         task=play.task.spec.task,
         source=model.step,
@@ -83,6 +89,7 @@ def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
         diagnosis=read.diagnosis,
         diagnoses=read.diagnoses,
         next_thing=read.next_thing,
+        rates=rates,
     )
     return Made(artifact)
 

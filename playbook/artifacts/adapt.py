@@ -118,6 +118,7 @@ class Candidate(Artifact):
     diagnosis: str = ""
     diagnoses: dict[str, str] = Field(default_factory=dict)  # step -> what its curve says (4.7)
     next_thing: str = ""  # the next thing to do, from the last curve
+    rates: str = ""  # finding: learning rates above that of training from scratch, with the remedy (4.3)
 
 
 class ControlRun(Part):
