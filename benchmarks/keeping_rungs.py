@@ -42,8 +42,8 @@ often the first rung was kept all the same. The best epoch is chosen on the same
 **`chance` keeps its promise in {held} of {cells} cells**, two standard errors of the simulation allowed.
 
 The chance is that of one rung. It is also that of keeping any rung without a true gain on the whole staircase, however
-many are allowed: the first such rung either is reverted, and the climb ends, or is the one kept by chance. That a second
-one follows is rarer still (last column).
+many are allowed: the first such rung either is reverted, and the climb ends, or is the one kept by chance. That a
+second one follows is rarer still (last column).
 """
 HEAD = (
     "| metric | rows | tell models apart | epochs | `chance` 31 % | 16 % | 5 % | `standard_errors` 0.5 | 0.99 | 1.64 | "

@@ -73,6 +73,7 @@ def test_class_weights_by_hand() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1])
     assert class_weights(labels, 2, "none").tolist() == [1.0, 1.0]
     assert class_weights(labels, 2, "balanced").tolist() == [0.75, 1.5]
+    assert np.array_equal(class_weights(labels, 2, "resample"), class_weights(labels, 2, "balanced"))
     balanced = class_weights(labels, 2, "balanced")
     assert balanced[labels].mean() == pytest.approx(1)
     assert np.isfinite(class_weights(labels, 3, "balanced")).all(), "a class without rows is no division by zero"

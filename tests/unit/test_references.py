@@ -140,14 +140,16 @@ def test_few_rows_take_the_middle_of_each() -> None:
 def test_class_weighting_is_honoured() -> None:
     train = pd.concat([rows(400, 7, 0.45, ORDINARY[:1]), rows(400, 8, 0.45, ORDINARY[:2]), rows(40, 9, 0.45)])
     plain = spec_for(ORDINARY)
-    weighted = plain.model_copy(
-        update={"adaptation": plain.adaptation.model_copy(update={"class_weighting": "balanced"})}
+    weighted, resampled = (
+        plain.model_copy(update={"adaptation": plain.adaptation.model_copy(update={"class_weighting": weighting})})
+        for weighting in ("balanced", "resample")
     )
     share = [
         fit_references(spec, train, rows(200, 10)).predictors["tfidf"].probabilities(["please number"])[0, 4]
-        for spec in (plain, weighted)
+        for spec in (plain, weighted, resampled)
     ]
     assert share[1] > 2 * share[0]
+    assert share[2] == share[1], "drawn until classes are even, all rows at once, is weighed"
 
 
 def test_a_class_that_training_lacks_is_never_said() -> None:
