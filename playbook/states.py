@@ -32,6 +32,7 @@ from playbook.artifacts import (
     Evaluation,
     PackagedModel,
     ReferenceBaselines,
+    Ship,
     SignOff,
 )
 from playbook.plays import DATASET, DECISION, EVALUATION, PACKAGED, REFERENCES, SIGN_OFF
@@ -68,7 +69,12 @@ HEADLINES: dict[State, str] = {
 SERVED: frozenset[State] = frozenset(
     {"shipped", "baseline_shipped", "incumbent_stays"}
 )  # the registry has today's model
-SHIPPED: dict[str, State] = {"candidate": "shipped", "baseline": "baseline_shipped", "incumbent": "incumbent_stays"}
+SHIPPED: dict[Ship, State] = {
+    "candidate": "shipped",
+    "baseline": "baseline_shipped",
+    "incumbent": "incumbent_stays",
+    "nothing": "nothing_shipped",
+}
 
 
 A = TypeVar("A", bound=Artifact)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from adapt_samples import pairs
 from click.testing import CliRunner
 from play_runs import Ended, Place
 from retraining_samples import DAY, NEW_CLASS, growing_place, production, serve_rows
 
-from playbook.artifacts import Drift, RetrainDecision
+from playbook.artifacts import BaseTrial, Drift, RetrainDecision
 from playbook.operate.rounds import last_round, pending_triggers
 from playbook.taskfile import load_task
 from resources.world import World
@@ -100,6 +102,11 @@ def test_the_round_extends_the_label_set_and_reports_the_old_classes(first: tupl
         assert served.recall[label].before > 0.8
         assert served.recall[label].after > 0.8
     assert served.delta.low > 0
+    judged = evaluation.round
+    assert (judged.incumbent, judged.asked_by, judged.ship) == ("1.0.0", ("new_class",), evaluation.ship)
+    assert judged.winner is not None
+    assert judged.winner.fixes_all and judged.winner.not_worse
+    assert evaluation.verdict.startswith("Ship the candidate in place of version 1.0.0: ")
     assert ended.status["model"]["version"] == "2.0.0"  # another label set
     registry = World(place.places).registry
     assert {name: registry.at_alias("pairs", name).version for name in ("champion", "previous")} == {
@@ -149,6 +156,123 @@ def test_a_round_by_hand_without_news_comes_to_the_same_model(first: tuple[Place
     assert place.current()["accumulated_rows"].added == 0
     assert ended.status["model"]["version"] == "2.0.0"
     assert load_task(place.file).spec.labels == (NEW_CLASS, "mixed", "same")
+
+
+def kept(place: Place, ended: Ended, version: str = "2.0.0") -> Any:
+    """The evaluation of a round after which the same version serves; nothing was packaged."""
+    assert ended.code == 0, ended.err
+    evaluation = place.current()["evaluation"]
+    assert (evaluation.ship, ended.status["state"]) == ("incumbent", "incumbent_stays"), evaluation.verdict
+    assert ended.status["ship"] == "incumbent"
+    assert ended.status["model"]["version"] == version
+    assert place.current()["sign_off"].skipped and place.current()["packaged_model"].skipped
+    registry = World(place.places).registry
+    assert registry.at_alias("pairs", "champion").version == version
+    assert [one.version for one in registry.versions("pairs")][-1] == version
+    page = Path(ended.status["report"]).read_text("utf-8")
+    assert "Keep the version that serves" in page
+    return evaluation
+
+
+def test_a_round_that_ties_changes_nothing(first: tuple[Place, Ended]) -> None:
+    """More rows of what is known: the refreshed model is as good as the one that serves."""
+    place, _ = first
+    serve_rows(place, pairs(120, 78), DAY + timedelta(1))
+    command(place, "retrain", str(place.file), "--as", "team:a", "--reason", "120 more rows")
+    evaluation = kept(place, place.run())
+    assert place.current()["accumulated_rows"].added == 120
+    (first_one, *_) = evaluation.round.contenders
+    assert abs(first_one.over.value) < 0.05 and first_one.not_worse and not first_one.better
+    assert evaluation.verdict.startswith("Keep version 2.0.0, which serves: the candidate is ")
+    shipped = next(e for e in reversed(World(place.places).decision_log("pairs").entries()) if e.kind == "ship")
+    assert shipped.title.startswith("recommended: ship incumbent. Keep version 2.0.0")
+
+
+def test_a_round_that_loses_changes_nothing_and_has_its_report(first: tuple[Place, Ended]) -> None:
+    """Training that goes wrong: every contender is worse than the version that serves, beyond chance."""
+    place, _ = first
+    plan = {"learning_rate": 0.5, "head_learning_rate": 0.9, "epochs": 1}
+    place.task(adaptation=plan)
+    command(place, "retrain", str(place.file), "--as", "team:a", "--reason", "a bad idea")
+    evaluation = kept(place, place.run())
+    assert all(one.over.high < 0 for one in evaluation.round.contenders)
+    assert evaluation.incumbent.delta.high < 0
+    assert evaluation.blockers == ()
+
+
+def test_a_round_that_the_split_cannot_decide_opens_nothing(first: tuple[Place, Ended]) -> None:
+    place, _ = first
+    opened = place.ledger
+    place.task(retraining={"margin": 0.001})
+    until = (datetime.now(UTC).date() + timedelta(30)).isoformat()
+    waived = command(
+        place, "waive", str(place.file), "locked_terms", "--as", "team:c", "--reason", "to see it refused",
+        "--until", until,
+    )  # fmt: skip
+    assert waived.exit_code == 0, waived.output
+    ended = place.run()
+    assert ended.code == 0, ended.err
+    evaluation = place.current()["evaluation"]
+    assert evaluation.refused and evaluation.rows_needed > evaluation.rows
+    assert evaluation.verdict.startswith("Version 2.0.0 stays: ")
+    assert "The test split stays closed." in evaluation.verdict
+    assert place.ledger == opened
+    assert ended.status["model"]["version"] == "2.0.0"
+    place.task()
+
+
+def test_a_base_that_is_out_is_found_by_the_monitor_and_replaced_once(first: tuple[Place, Ended]) -> None:
+    """The list gets a base within the budget; the scheduled trial prefers it, the policy asks, the round trains on it."""
+    place, _ = first
+    half = {**place.document["base"], "layers": 1}
+    whole = sum(path.stat().st_size for path in (place.folder / "base").glob("model.safetensors")) / 2**20
+    place.document["bake_off"] = {"alternatives": [half], "budget": {"disk_mb": round(0.9 * whole, 3)}}
+    place.task()
+    before = {name: one.digest for name, one in place.current().items()}
+    trial = try_bases(place)
+    assert trial.preferred is not None and trial.preferred.layers == 1
+    assert "which is out: disk" in trial.why
+    assert {name: one.digest for name, one in place.current().items()} == before, "no model was touched"
+    day = (DAY + timedelta(40)).date().isoformat()
+    looked = command(place, "monitor", str(place.file), "--day", day)
+    assert looked.exit_code == 0, looked.output
+    decision = place.store.current("pairs", "retrain_decision", RetrainDecision, day)
+    assert decision is not None and decision.fired
+    assert decision.triggers["better_base"].startswith(trial.why)
+    ended = place.run()
+    assert ended.code == 0, ended.err
+    found = place.current()
+    assert "is out (disk" in found["refresh"].reason
+    assert "so this round trains on the chosen base" in found["refresh"].reason
+    evaluation = found["evaluation"]
+    assert evaluation.round.asked_by == ("better_base",)
+    assert [fix.trigger for fix in evaluation.round.contenders[0].fixes] == ["better_base"]
+    assert "is no longer the one that the task uses" not in ended.said
+    assert ended.status["state"] in ("shipped", "baseline_shipped", "incumbent_stays")
+    again = place.run()
+    assert again.code == 0, again.err
+    assert place.current()["evaluation"].digest == evaluation.digest, "it ends: nothing trains a second time"
+    later = (DAY + timedelta(80)).date().isoformat()
+    assert command(place, "monitor", str(place.file), "--day", later).exit_code == 0
+    decision = place.store.current("pairs", "retrain_decision", RetrainDecision, later)
+    assert decision is not None and "better_base" not in decision.triggers
+
+
+def try_bases(place: Place) -> BaseTrial:
+    """Run the job of the trial's schedule in this process."""
+    import dagster as dg
+
+    from pipelines.factory import resources_of, task_definitions
+
+    places = place.places
+    defined = task_definitions(load_task(place.file), places, resources_of(places))
+    schedule = defined.resolve_schedule_def("pairs_try_bases_schedule")
+    assert schedule.cron_schedule == "0 4 1 * *"
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert defined.resolve_job_def(schedule.job_name).execute_in_process(instance=instance).success
+    found = place.store.current("pairs", "base_trial", BaseTrial)
+    assert found is not None
+    return found
 
 
 def test_monitoring_without_a_log_says_what_to_do(tmp_path: Path, database: Path) -> None:
