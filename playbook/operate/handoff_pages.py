@@ -170,6 +170,7 @@ def _watched(given: HandoffInputs) -> str:
 
 
 def _triggers(given: HandoffInputs) -> str:
+    from playbook.evaluate.round_verdict import round_margin, round_tolerance
     from playbook.operate.policy import sure_enough
 
     spec = given.task.spec
@@ -187,6 +188,11 @@ def _triggers(given: HandoffInputs) -> str:
         ("new class", f"{plan.new_class_rows} outcomes of a class that the task does not know"),
         ("task changed", "fires" if plan.task_changed else "never"),
         ("better base", "fires" if plan.better_base else "never"),
+        ("bases tried", f"{plan.try_bases} (UTC)" if plan.try_bases and len(spec.bases) > 1 else "never"),
+        (
+            "replaced by",
+            f"a gain of {round_margin(spec):g}; {round_tolerance(spec):g} may be lost where it fixes what fired",
+        ),
         ("schedule", f"{plan.schedule} (UTC)" if plan.schedule else "none"),
         ("without cause", f"metric, difference and drift each hold in 60 days in at most {plan.false_alarm_rate:.0%}"),
         ("held back by", f"{plan.cool_down_days} days after a round; fewer than {plan.min_new_labels} new labels"),

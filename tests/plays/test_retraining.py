@@ -222,7 +222,7 @@ def test_a_round_that_the_split_cannot_decide_opens_nothing(first: tuple[Place, 
 
 
 def test_a_base_that_is_out_is_found_by_the_monitor_and_replaced_once(first: tuple[Place, Ended]) -> None:
-    """The list gets a base within the budget; the scheduled trial prefers it, the policy asks, the round trains on it."""
+    """The list gets a base within the budget: the scheduled trial prefers it, the policy asks, a round trains on it."""
     place, _ = first
     half = {**place.document["base"], "layers": 1}
     whole = sum(path.stat().st_size for path in (place.folder / "base").glob("model.safetensors")) / 2**20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from report_samples import ORDINARY, spec_for
 from playbook.artifacts import RoundVerdict, Trigger
 from playbook.evaluate.compare import describe_side
 from playbook.evaluate.round_verdict import (
+    FIXABLE,
+    ON_NEW,
     Serving,
     decide_round,
     refuse_round,
@@ -104,7 +106,8 @@ def test_a_gain_under_the_margin_replaces_only_what_needed_mending() -> None:
     incumbent, candidate = wrong(40, start=1200), wrong(20, start=1200)  # 1.3 points in all, 4 on the new rows
     for asked_by in ((), ("button",), ("schedule",)):
         assert decided(incumbent, candidate, None, *asked_by)[0].ship == "incumbent"
-    for trigger in ("metric", "drift", "new_labels"):
+    assert {*FIXABLE, "schedule", "button"} == set(get_args(Trigger)), "every trigger is thought of"
+    for trigger in ON_NEW:
         verdict, found = decided(incumbent, candidate, None, trigger)
         assert (verdict.ship, found.why) == ("candidate", "fixes"), trigger
         assert "not worse by the tolerance of 3 points, and it fixes what asked for the round" in verdict.text

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from report_samples import ORDINARY
-from suite_samples import full_inputs
+from report_samples import ORDINARY, score
+from suite_samples import figure, full_inputs
 
 import playbook
 from playbook import artifacts
-from playbook.artifacts import Blocker, BlockerName, Part
+from playbook.artifacts import Blocker, BlockerName, Contender, Fix, Incumbent, Part, RoundVerdict
 from playbook.evaluate.report import render_report
 
 CODE = Path(playbook.__file__).resolve().parent
@@ -74,6 +74,25 @@ def test_no_page_lacks_a_word_for_what_an_artefact_may_say() -> None:
                 missing += [f"{path.name}: {sorted(keys)} lacks {sorted(lacks)}"] if lacks else []
     assert not missing
     assert checked >= 5, "the tables are found at all"
+
+
+def test_the_report_of_a_round_says_who_was_asked_and_who_stays(tmp_path: Path) -> None:
+    inputs = full_inputs(tmp_path, ORDINARY)
+    assert inputs.evaluation is not None
+    fix = Fix(trigger="new_class", fixed=False, text="new classes: <b>lost</b>: recall 0.0 % of 9 rows")
+    one = Contender(
+        name="candidate", over=figure(-0.03), least=0.01, on_old=figure(-0.05), fixes=(fix,), not_worse=True
+    )
+    kept = RoundVerdict(incumbent="1.4.0", asked_by=("new_class",), margin=0.01, tolerance=0.01, contenders=(one,))
+    served = Incumbent(version="1.4.0", score=score(0.9), delta=figure(-0.03), text="Against version 1.4.0.")
+    done = inputs.evaluation.model_copy(
+        update={"incumbent": served, "round": kept, "ship": "incumbent", "verdict": "Keep version 1.4.0: it is worse."}
+    )
+    page = render_report(inputs.__class__(**{**vars(inputs), "evaluation": done}))
+    assert "Keep the version that serves" in page
+    assert "gain over 1.4.0" in page and "−3.0 points (−5.0 to −1.0)" in page and "too few rows" in page
+    assert "new class: new classes: &lt;b&gt;lost" in page and "<b>lost" not in page
+    assert "a gain of at least 1 point, told from zero" in page
 
 
 @pytest.mark.parametrize("what", get_args(BlockerName))
