@@ -123,12 +123,11 @@ def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
 
 def _judge(play: Play, steps: Steps) -> Evaluation:
     """Answers first, then figures and verdict: each is found again where what it depends on is as it was."""
-    terms = terms_now(play, steps.dataset)
-    if terms.lock is not None and terms.refused:
-        lock, stands_on = terms.lock, {**_inputs(play, steps), "locked": terms.lock.key}
-        return remembered(play, Evaluation, stands_on, lambda key: _refuse_terms(play, steps, lock))
-    current = round_of(play, steps)
+    terms, current = terms_now(play, steps.dataset), round_of(play, steps)
     beside = {"round": round_inputs(play, current)} if current else {}
+    if terms.lock is not None and terms.refused:
+        lock, stands_on = terms.lock, {**_inputs(play, steps), "locked": terms.lock.key, **beside}
+        return remembered(play, Evaluation, stands_on, lambda key: _refuse_terms(play, steps, lock, current))
     resolution = round_resolution(play, steps, current) if current else _resolution(play, steps)
     if resolution is not None and not resolution.enough:
         return _refused(play, steps, resolution)
@@ -201,11 +200,12 @@ def _refuse(play: Play, steps: Steps, resolution: Any, current: Round | None) ->
     return _recorded(play, steps, done, {})
 
 
-def _refuse_terms(play: Play, steps: Steps, lock: LockedTerms) -> Made:
+def _refuse_terms(play: Play, steps: Steps, lock: LockedTerms, current: Round | None) -> Made:
     from playbook.evaluate.compare import refused_terms
     from playbook.evaluate.terms_waiver import locked_text
 
     done = refused_terms(play.task.spec, lock, *locked_text(lock, play.task))
+    done = done.model_copy(update={"ship": "incumbent"}) if current is not None else done
     play.report(done.verdict)
     return _recorded(play, steps, done, {})
 
