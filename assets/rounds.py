@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from assets.steps import Steps
 from assets.test_answers import CHAMPION, Answered, champion_beside, champion_model
 from playbook.artifacts import Evaluation, IncumbentAnswers, Trigger
 from playbook.data.tables import LABEL, ROW_ID, TEXT
+from playbook.operate.definition import asked_by_change, define, read_definition
 from playbook.operate.rounds import asked_by
 from playbook.plays import DATASET
+from resources.release import TAGS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -47,8 +49,10 @@ def round_of(play: Play, steps: Steps) -> Round | None:
     if at is None:
         return None
     spec = play.task.spec
-    entries = play.world.decision_log(spec.task).entries()
-    return Round(at, asked_by(entries, at.version, spec.package.alias), base_out(play, steps.base, at))
+    fired = asked_by(play.world.decision_log(spec.task).entries(), at.version, spec.package.alias)
+    changed = asked_by_change(read_definition(at.tags.get(TAGS["definition"], "")), define(play.task))
+    asked = tuple(trigger for trigger in get_args(Trigger) if trigger in {*fired, *changed})
+    return Round(at, asked, base_out(play, steps.base, at))
 
 
 def round_inputs(play: Play, current: Round) -> dict[str, Any]:

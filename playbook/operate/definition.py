@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playbook.artifacts import canonical_hash
+from playbook.artifacts import Trigger, canonical_hash
 from playbook.evaluate import wording
 from playbook.operate.versions import Identity
 from playbook.taskfile import Task
@@ -96,6 +96,20 @@ def differences(before: Definition, now: Definition) -> tuple[str, ...]:
     if before.metric != now.metric:
         found.append(f"another metric ({now.metric} instead of {before.metric})")
     return tuple(found)
+
+
+def asked_by_change(before: Definition | None, now: Definition) -> tuple[Trigger, ...]:
+    """What a changed task asks of a model, whether or not a trigger fired: new classes found, other changes learned.
+
+    Nothing where `before` is None: of versions that were registered without a definition it is not known.
+    """
+    if before is None:
+        return ()
+    added = now.classes.keys() - before.classes.keys()
+    older = Definition(now.question, {label: now.classes[label] for label in now.classes if label not in added},
+                       now.guideline, now.metric)  # fmt: skip
+    changed: tuple[Trigger, ...] = ("task_changed",) if differences(before, older) else ()
+    return (*(("new_class",) if added else ()), *changed)
 
 
 def label_differences(before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,7 +13,14 @@ from report_samples import ORDINARY, spec_for
 
 from assets.retrain import _task_changed
 from playbook.decide.log import DecisionLog
-from playbook.operate.definition import define, differences, earlier_sha256, identity_of, read_definition
+from playbook.operate.definition import (
+    asked_by_change,
+    define,
+    differences,
+    earlier_sha256,
+    identity_of,
+    read_definition,
+)
 from playbook.operate.versions import Identity, what_changed
 from playbook.taskfile import Task
 
@@ -80,6 +87,16 @@ def test_a_changed_meaning_is_another_task(place: Place, change: Change, said: s
     assert before.sha256 != now.sha256
     assert differences(now, before)
     assert what_changed(identity_of(place.task(), "d", "b"), identity_of(place.task(change), "d", "b")) == "task"
+
+
+def test_what_a_changed_task_asks_of_a_model_without_any_trigger(place: Place) -> None:
+    before = define(place.task())
+    assert asked_by_change(before, before) == asked_by_change(None, before) == ()
+    assert asked_by_change(before, define(place.task(new_class))) == ("new_class",)
+    for change in (meaning, question, metric):
+        assert asked_by_change(before, define(place.task(change))) == ("task_changed",)
+    assert asked_by_change(define(place.task(new_class)), before) == ("task_changed",), "a class is gone"
+    assert asked_by_change(before, define(place.task(numbers))) == ()
 
 
 def test_a_guideline_counts_by_its_words(place: Place) -> None:
