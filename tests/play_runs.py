@@ -173,10 +173,14 @@ def copy_database(database: Path, home: Path) -> None:
 
 
 def make_place(
-    folder: Path, database: Path, rows: Mapping[str, list[dict[str, str]]] | None = None, **adaptation: Any
+    folder: Path, database: Path | None, rows: Mapping[str, list[dict[str, str]]] | None = None, **adaptation: Any
 ) -> Place:
-    """An installation with a tiny base and either one file of rows or the team's own files."""
-    copy_database(database, folder / "home")
+    """An installation with a tiny base and either one file of rows or the team's own files; without controls.
+
+    `database` is an empty one of MLflow, or None where its state lies elsewhere.
+    """
+    if database is not None:
+        copy_database(database, folder / "home")
     write_tiny_base(folder / "base")
     tables = rows or {"path": pairs(900, 1)}
     source = {}
@@ -184,6 +188,7 @@ def make_place(
         write_csv(folder / f"{role}.csv", table)
         source[role] = f"{role}.csv"
     gate = {"min_rows": 50, "min_rows_per_class": 10, "warn_rows_per_class": 20, "split_tolerance": 0.1}
+    no_controls = {"controls": {"scratch": False, "other_base": False}}
     plan = {name: getattr(FAST, name) for name in FAST.model_fields_set}
     document = {
         "task": "pairs",
@@ -198,7 +203,14 @@ def make_place(
             "gate": gate,
         },
         "base": {**tiny_spec(folder / "base").model_dump(exclude_none=True), "folder": "base"},
-        "adaptation": {**plan, "label_smoothing": 0.0, "max_rungs": 2, "epochs": 8, **adaptation},
+        "adaptation": {
+            **plan,
+            "label_smoothing": 0.0,
+            "max_rungs": 2,
+            "epochs": 8,
+            **no_controls,
+            **adaptation,
+        },
         "sign_off": {"mode": "automatic"},
         "package": {"parity_rows": 20},
     }

@@ -10,8 +10,6 @@ from typing import Any
 from adapt_samples import pairs
 from play_runs import Place, make_place
 
-NO_CONTROLS = {"controls": {"scratch": False, "other_base": False}}
-
 
 def spelling(count: int, seed: int) -> list[dict[str, str]]:
     """Words that never come twice, so that counting them says nothing; their letters give the class away."""
@@ -127,9 +125,7 @@ def test_a_shifted_test_split_is_in_the_headline_by_how_much(tmp_path: Path, dat
     train, validation, rest = rows[:700], rows[700:1000], rows[1000:]
     mixed = [row for row in rest if row["label"] == "mixed"]
     shifted = [row for row in rest if row["label"] == "same"] + mixed[: len(mixed) // 5]
-    place = make_place(
-        tmp_path, database, {"train": train, "validation": validation, "test": shifted}, max_rungs=1, **NO_CONTROLS
-    )
+    place = make_place(tmp_path, database, {"train": train, "validation": validation, "test": shifted}, max_rungs=1)
     ended = place.run()
     current: dict[str, Any] = dict(place.current())
     evaluation, page = current["evaluation"], report(place)
@@ -146,7 +142,7 @@ def test_a_shifted_test_split_is_in_the_headline_by_how_much(tmp_path: Path, dat
 def test_an_unshifted_test_split_is_not_accused(tmp_path: Path, database: Path) -> None:
     rows = pairs(1400, 1)
     tables = {"train": rows[:700], "validation": rows[700:1000], "test": rows[1000:]}
-    place = make_place(tmp_path, database, tables, max_rungs=1, **NO_CONTROLS)
+    place = make_place(tmp_path, database, tables, max_rungs=1)
     ended = place.run()
     current: dict[str, Any] = dict(place.current())
     assert [one.differs for one in current["evaluation"].shifts] == [False]

@@ -30,7 +30,7 @@ CONTRACT: dict[str, tuple[str, ...]] = {
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, database: Path) -> tuple[Place, Ended]:
     """A run that ships its candidate; shared, so no test may leave it with other results."""
-    place = make_place(tmp_path_factory.mktemp("finished"), database)
+    place = make_place(tmp_path_factory.mktemp("finished"), database, controls={"other_base": False})
     return place, place.run()
 
 

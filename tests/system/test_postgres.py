@@ -1,4 +1,4 @@
-"""One PostgreSQL holds everything: the tickets task on it end to end, from the command line, by one variable.
+"""One PostgreSQL holds everything: a task on it end to end, from the command line, by one variable.
 
 Dagster's storage, MLflow's runs and registry, and the decisions with the approval lie in its tables; nothing is in
 SQLite or in files of the state folder, and the password of the URL is nowhere.
@@ -6,7 +6,6 @@ SQLite or in files of the state folder, and the password of the URL is nowhere.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -16,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from play_runs import make_place
 from postgres import PostgresServer, postgres_server
-from services import MINILM
 
-from playbook.settings import child_environment, settings
+from playbook.settings import child_environment
 
-ROOT = settings().root
 SECRET = "s3cret-p@ss"  # noqa: S105 - the test's own server lets everybody in
 WRITTEN = "s3cret-p%40ss"  # as the URL has it
-TASK, OWNER = "tickets_small", "desk@example.org"
+TASK, OWNER = "pairs", "team:c"
 OWN = ("PLAYBOOK_STORE", "PLAYBOOK_TASKS", "PLAYBOOK_DVC_REMOTE", "MLFLOW_TRACKING_URI", "DAGSTER_HOME")
 # Another process that writes into the same log all the while.
 CLERK = """
@@ -54,7 +51,7 @@ class Office:
     def environment(self) -> dict[str, str]:
         url = self.server.url("office").replace("playbook@", f"playbook:{WRITTEN}@")
         clean = {name: value for name, value in child_environment().items() if name not in OWN}
-        return {**clean, "PLAYBOOK_DATABASE": url, "PLAYBOOK_HOME": str(self.folder / "home"), "PLAYBOOK_THREADS": "2"}
+        return {**clean, "PLAYBOOK_DATABASE": url, "PLAYBOOK_HOME": str(self.folder / "home"), "PLAYBOOK_THREADS": "1"}
 
     def command(self, *arguments: str, status: int = 0) -> str:
         """A command of the command line in a process of its own; what it printed."""
@@ -65,6 +62,22 @@ class Office:
         self.said += [done.stdout, done.stderr]
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout
+
+    def read(self, *arguments: str, status: int = 0) -> str:
+        """A command that only reads, in this process; what it printed."""
+        from click.testing import CliRunner
+
+        from playbook.cli import main
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name in OWN:
+                patch.delenv(name, raising=False)
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            done = CliRunner().invoke(main, arguments)
+        self.said += [done.stdout, done.stderr]
+        assert done.exit_code == status, (done.output, done.exception)
+        return str(done.stdout)
 
     def run(self, status: int) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(
@@ -81,37 +94,12 @@ class Office:
         return self.server.query(sql, "office").splitlines()
 
 
-def small_task(folder: Path) -> None:
-    """The tickets and their task, made cheaper: three layers, one rung, no controls, no bake-off; a person signs."""
-    if importlib.util.find_spec(MINILM["package"]) is None:
-        pytest.skip(f"the package {MINILM['package']} is not installed (extra `embedded`)")
-    generate = [sys.executable, str(ROOT / "data" / "tickets" / "generate.py"), "--out", str(folder), "--rows", "2000"]
-    truth = ["--truth", str(folder / "truth.json"), "--planted", str(folder / "planted.csv")]
-    subprocess.run([*generate, *truth], check=True, capture_output=True)
-    document = yaml.safe_load((ROOT / "pipelines" / "tasks" / "tickets.yaml").read_text("utf-8"))
-    document["task"] = TASK
-    document["owners"]["sign_off"] = OWNER
-    document["data"]["source"]["path"] = "tickets.csv"
-    document["data"]["labels"] = {
-        "second_annotator": "second_annotator.csv",
-        "guideline": str(ROOT / "data" / "tickets" / "GUIDELINE.md"),
-    }
-    document["base"] = document["bake_off"]["alternatives"][0]
-    document["base"].pop("relevance", None)
-    del document["bake_off"]
-    document["adaptation"] |= {"max_rungs": 1, "epochs": 1, "controls": {"scratch": False, "other_base": False}}
-    document["target"] = {"metric": "accuracy", "at_least": 0.74, "margin": 0.3}
-    del document["evaluation"]
-    document["sign_off"] = {"mode": "recorded"}
-    (folder / f"{TASK}.yaml").write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
-
-
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """A finished task: run, approved in between, run again; a clerk writes into its log all the while."""
     with postgres_server() as server:
         made = Office(tmp_path_factory.mktemp("office"), server)
-        small_task(made.folder)
+        make_place(made.folder, None, max_rungs=1).task(sign_off={"mode": "recorded"})
         clerk = subprocess.Popen(
             [sys.executable, "-c", CLERK, TASK],
             env=made.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -119,7 +107,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         try:
             waits = made.run(4)
             assert waits["sign_off"]["state"] == "awaiting", waits
-            answers = [part for short in ("gain", "failures", "production") for part in (f"--answer-{short}", "Yes.")]
+            answers = [part for short in ("gain", "failures", "production") for part in (f"--answer-{short}", "Yes, it is.")]
             made.command("approve", str(made.file), "--as", OWNER, *answers)
             done = made.run(0)
             assert done["state"] in ("shipped", "baseline_shipped", "target_already_met"), done
@@ -133,7 +121,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
 
 def test_dagsters_runs_lie_there(office: Office) -> None:
     assert office.rows("SELECT status FROM dagster.runs") == ["SUCCESS", "SUCCESS"]
-    (assets,) = office.rows("SELECT count(DISTINCT asset_key) FROM dagster.event_logs WHERE asset_key LIKE '%tickets%'")
+    (assets,) = office.rows("SELECT count(DISTINCT asset_key) FROM dagster.event_logs WHERE asset_key LIKE '%pairs%'")
     assert int(assets) >= 13
 
 
@@ -141,13 +129,13 @@ def test_mlflows_runs_and_models_lie_there(office: Office) -> None:
     names = set(office.rows("SELECT name FROM mlflow.runs"))
     assert {"frozen_baseline", "packaged_model"} <= names, names
     assert office.rows("SELECT name, version FROM mlflow.model_versions") == [f"{TASK}|1"]
-    (place,) = office.rows("SELECT artifact_location FROM mlflow.experiments WHERE name LIKE 'tickets%'")
+    (place,) = office.rows("SELECT artifact_location FROM mlflow.experiments WHERE name = 'pairs'")
     assert place == (office.folder / "home" / "mlflow" / "artifacts" / TASK).as_uri()
 
 
 def test_decisions_and_the_approval_lie_there_in_one_chain(office: Office) -> None:
     (count,) = office.rows("SELECT count FROM playbook.decision_heads")
-    entries = json.loads(office.command("log", str(office.file), "--json"))
+    entries = json.loads(office.read("log", str(office.file), "--json"))
     assert len(entries) == int(count)
     notes = [entry for entry in entries if entry["by"] == "clerk@example.org"]
     assert len(notes) == office.notes > 10
@@ -155,7 +143,7 @@ def test_decisions_and_the_approval_lie_there_in_one_chain(office: Office) -> No
     assert [entry["by"] for entry in approvals] == [OWNER]
     kinds = {entry["kind"] for entry in entries}
     assert {"scope", "decision", "base", "candidate", "evaluation", "ship", "sign_off"} <= kinds
-    assert office.command("log", str(office.file), "--verify").startswith(f"{count} entries, unbroken")
+    assert office.read("log", str(office.file), "--verify").startswith(f"{count} entries, unbroken")
 
 
 def test_nothing_lies_in_sqlite_or_in_a_log_file(office: Office) -> None:
@@ -188,9 +176,9 @@ def test_an_approval_changed_by_sql_is_found(office: Office) -> None:
     keep = f"UPDATE playbook.decision_entries SET line = {changed}"  # noqa: S608
     office.server.query(keep.format(OWNER, "eve@example.org"), "office")
     try:
-        office.command("log", str(office.file), "--verify", status=1)
+        office.read("log", str(office.file), "--verify", status=1)
         assert "its content was edited" in office.said[-1] and "restore the tables" in office.said[-1]
-        office.command("show", str(office.file), status=1)
+        office.read("show", str(office.file), status=1)
     finally:
         office.server.query(keep.format("eve@example.org", OWNER), "office")
-    assert "unbroken" in office.command("log", str(office.file), "--verify")
+    assert "unbroken" in office.read("log", str(office.file), "--verify")
