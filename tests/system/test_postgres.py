@@ -107,7 +107,8 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         try:
             waits = made.run(4)
             assert waits["sign_off"]["state"] == "awaiting", waits
-            answers = [part for short in ("gain", "failures", "production") for part in (f"--answer-{short}", "Yes, it is.")]
+            asked = ("gain", "failures", "production")
+            answers = [part for short in asked for part in (f"--answer-{short}", "Yes, it is.")]
             made.command("approve", str(made.file), "--as", OWNER, *answers)
             done = made.run(0)
             assert done["state"] in ("shipped", "baseline_shipped", "target_already_met"), done
