@@ -60,7 +60,7 @@ def test_a_reference_that_fails_on_test_ends_nothing_and_is_the_first_finding(tm
         "validation": words_of("V", 200, 2, True),
         "test": words_of("X", 200, 3, False),  # inputs alike, labels of another kind
     }
-    place = make_place(tmp_path, database, tables, max_rungs=1, **NO_CONTROLS)
+    place = make_place(tmp_path, database, tables, max_rungs=1)
     status = place.run().status
     current: dict[str, Any] = dict(place.current())
     assert status["reference_baselines"]["tfidf"] > 0.95
@@ -86,7 +86,7 @@ def test_a_test_split_of_other_texts_is_in_the_headline_of_an_early_end_too(tmp_
         "validation": words_of("V", 200, 2, True),
         "test": [row | {"text": f"{row['text']} sent from my telephone"} for row in words_of("X", 200, 3, True)],
     }
-    place = make_place(tmp_path, database, tables, max_rungs=1, **NO_CONTROLS)
+    place = make_place(tmp_path, database, tables, max_rungs=1)
     ended = place.run()
     status, dataset = ended.status, place.current()["dataset_version"]
     check = next(one for one in dataset.gate.checks if one.name == "test split like the others")  # type: ignore[attr-defined]

@@ -15,12 +15,9 @@ from playbook.artifacts import PackagedModel, SignOff
 pytestmark = [pytest.mark.story, needs_ssh_keygen, pytest.mark.filterwarnings("ignore::dagster.BetaWarning")]
 OWNER, MODEL_OWNER = "team:c", "team:a"  # as `make_place` names them
 ANSWERS = (
-    "--answer-gain",
-    "yes, half the errors",
-    "--answer-failures",
-    "only mixed words",
-    "--answer-production",
-    "no slice yet",
+    *("--answer-gain", "yes, half the errors"),
+    *("--answer-failures", "only mixed words"),
+    *("--answer-production", "no slice yet"),
 )
 
 
