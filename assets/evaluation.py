@@ -221,7 +221,7 @@ class _Terms:
 
 def _evaluate(play: Play, steps: Steps, answered: Answered, terms: _Terms, key: str) -> Made:
     from assets.budgets import measured_budgets
-    from assets.examination import examine
+    from assets.examination import examine, validation_confusion
     from assets.reference import write_reference
     from assets.silence import judge_silence_of
     from playbook.evaluate.compare import evaluate
@@ -239,6 +239,7 @@ def _evaluate(play: Play, steps: Steps, answered: Answered, terms: _Terms, key: 
         diagnosis=steps.choice.diagnosis,
         resolution=terms.resolution,
         measured=measured_budgets(play, steps, work),
+        confused={name: validation_confusion(play, steps, name) for name in sides},
     )
     done = judge_round(play, steps, terms.current, answered, done) if terms.current is not None else done
     done = examine(play, steps, done.model_copy(update={"waived": terms.waived}), answered, work)

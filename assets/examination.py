@@ -144,6 +144,15 @@ def validation_answers(play: Play, steps: Steps, shown: str) -> tuple[np.ndarray
     return truth, table[[f"p_{place}" for place in range(len(labels))]].to_numpy()
 
 
+def validation_confusion(play: Play, steps: Steps, name: str) -> list[list[int]]:
+    """Confusion of `baseline` or `candidate` on validation, (classes, classes), rows: true class."""
+    from playbook.evaluate.metrics import confusion
+
+    truth, probabilities = validation_answers(play, steps, name)
+    counts: list[list[int]] = confusion(truth, probabilities.argmax(axis=1), len(play.task.spec.labels)).tolist()
+    return counts
+
+
 def _calibration(play: Play, steps: Steps, truth: np.ndarray, answers: Answered, shown: str) -> Calibration:
     from playbook.evaluate.calibration import calibrate
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from playbook.artifacts import Comparison, DatasetVersion, Evaluation, Figure, LockedTerms, Score, Side
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.evaluate.metrics import Labels, confusion, per_class
-from playbook.evaluate.verdict import Resolution, Verdict, decide, missed, refuse, task_difference
+from playbook.evaluate.verdict import Confused, Resolution, Verdict, decide, missed, refuse, task_difference
 from playbook.spec import TaskSpec
 from playbook.statistics.answers import Given, answers_of
 from playbook.statistics.metric import metrics_of
@@ -37,6 +37,7 @@ def evaluate(
     diagnosis: str = "",
     resolution: Resolution | None = None,
     measured: Mapping[str, Mapping[str, Score]] | None = None,
+    confused: Mapping[str, Confused] | None = None,
 ) -> Evaluation:
     """Score the models on the test split, compare them, and say what to ship.
 
@@ -53,6 +54,7 @@ def evaluate(
         resolution: what `needed_rows` found before the split was opened.
         measured: what the limits on the model itself come to, by model and `Limit.label`
             (`playbook.evaluate.budgets`); required where the task file has such limits.
+        confused: confusion on validation by model, for advice on what to read.
 
     Raises:
         ValueError: no baseline, or probabilities that do not fit the rows.
@@ -66,7 +68,13 @@ def evaluate(
         difference = task_difference(spec, truth, answers[BASELINE], answers[CANDIDATE])
     train_rows = dataset.class_rows.get("train", {})
     verdict = decide(
-        spec, sides[BASELINE], sides.get(CANDIDATE), difference, diagnosis=diagnosis, train_rows=train_rows
+        spec,
+        sides[BASELINE],
+        sides.get(CANDIDATE),
+        difference,
+        diagnosis=diagnosis,
+        train_rows=train_rows,
+        confused=confused,
     )
     _write_predictions(spec, test_frame, probabilities, folder / PREDICTIONS_FILE)
     return Evaluation(

@@ -11,7 +11,7 @@ The rule, in this order:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -38,6 +38,7 @@ from playbook.statistics.sample_size import (
     two_sided_z,
 )
 
+Confused = Sequence[Sequence[int]]
 FAILING_RECALL = 0.5  # a class below it fails ...
 FAILING_GAP = 0.3  # ... and so does one this far below the mean recall of all classes
 FAILING = "Failing classes:"  # begins the last sentence of a verdict that has to name some
@@ -165,6 +166,7 @@ def decide(
     *,
     diagnosis: str = "",
     train_rows: Mapping[str, int] | None = None,
+    confused: Mapping[str, Confused] | None = None,
 ) -> Verdict:
     """What to ship.
 
@@ -175,6 +177,8 @@ def decide(
         difference: candidate minus baseline in the target's metric; goes with `candidate`.
         diagnosis: what the training curves say.
         train_rows: training rows by class, for advice on data.
+        confused: confusion on validation of `baseline` and `candidate`, shape (classes, classes), rows: true class. The
+            advice is to read rows there: whoever reads rows of the test split has none to judge the next model on.
     """
     if candidate is None or difference is None:
         verdict = _only_baseline(spec, baseline)
@@ -184,7 +188,8 @@ def decide(
     text = name_failing(verdict.text, shown)
     steps = verdict.next_steps
     if verdict.ship == "nothing":
-        steps = (*steps, *_advice(diagnosis, shown, train_rows or {}))
+        name = "baseline" if shown is baseline else "candidate"
+        steps = (*steps, *_advice(diagnosis, shown, train_rows or {}, (confused or {}).get(name, ())))
     return Verdict(verdict.ship, text, steps)
 
 
@@ -292,8 +297,8 @@ def _failing_text(failing: tuple[ClassFigures, ...]) -> str:
     return f"{FAILING} {wording.listing(named)}." if named else ""
 
 
-def _advice(diagnosis: str, side: Side, train_rows: Mapping[str, int]) -> tuple[str, ...]:
-    """Next steps from the curves' diagnosis and from the data."""
+def _advice(diagnosis: str, side: Side, train_rows: Mapping[str, int], confused: Confused) -> tuple[str, ...]:
+    """Next steps from the curves' diagnosis, from the data, and from what is confused on validation."""
     steps = [f"Training curves: {diagnosis.rstrip('.')}."] if diagnosis else []
     few = [
         f"{f.label} ({wording.size(train_rows[f.label])})"
@@ -302,12 +307,14 @@ def _advice(diagnosis: str, side: Side, train_rows: Mapping[str, int]) -> tuple[
     ]
     if few:
         steps.append(f"Label more rows of the failing classes, now in training: {wording.listing(few)}.")
-    counts, labels = np.array(side.confusion), [f.label for f in side.per_class]
-    np.fill_diagonal(counts, 0)
+    counts, labels = np.array(confused), [f.label for f in side.per_class]
+    if counts.size:
+        np.fill_diagonal(counts, 0)
     if counts.size and counts.max():
         true, told = np.unravel_index(int(counts.argmax()), counts.shape)
         steps.append(
-            f"Read the {wording.size(int(counts.max()))} of {labels[true]} that were taken for {labels[told]}: is the "
-            "labelling guideline clear about the two?"
+            f"Read the {wording.size(int(counts.max()))} of the validation split that are {labels[true]} and were "
+            f"taken for {labels[told]}: is the labelling guideline clear about the two? Rows of the test split stay "
+            "unread."
         )
     return tuple(steps)

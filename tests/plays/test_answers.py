@@ -94,3 +94,31 @@ def test_other_weights_answer_in_an_opening_of_their_own(place: Place) -> None:
     place.task()
     assert ended.code == 0 and len(place.ledger) == 2
     assert len(stored_answers(place)) == before + 1, "references and frozen baseline have answered already"
+
+
+def test_terms_that_change_after_the_opening_are_refused_until_somebody_answers_for_them(
+    place: Place,
+) -> None:
+    before, ledger = place.attempts(), place.ledger
+    place.task(target={"margin": 0.2})
+    ended = place.run()
+    assert ended.code == 0 and ended.status["state"] == "refused", ended.said
+    assert "target.margin (locked: 0.25, now: 0.2)" in ended.status["verdict"]
+    assert place.attempts() == sorted([*before, "evaluation"]) and "epoch" not in ended.err, "nothing was trained"
+    assert place.ledger == ledger and place.current()["packaged_model"].skipped
+    page = place.places.report("pairs").read_text("utf-8")
+    assert "the terms changed after the test split was opened" in page[page.index("<h1") : page.index("What was asked")]
+    waive = ("waive", str(place.file), "locked_terms", "--reason", "the price fell", "--until", "2099-01-01")
+    assert "nobody else may decide this" in place.command(*waive, "--as", "team:b").said
+    assert place.command(*waive, "--as", "team:c").code == 0
+    ended = place.run()
+    assert ended.code == 0 and ended.status["state"] == "shipped", ended.said
+    assert place.ledger == ledger, "the stored answers are judged"
+    said = "team:c let that pass until 2099-01-01: the price fell"
+    page = place.places.report("pairs").read_text("utf-8")
+    assert said in page[page.index("<h1") : page.index("What was asked")]
+    assert said in place.places.report("pairs").with_name("pairs-model-card.md").read_text("utf-8")
+    assert said in ended.status["waived_terms"] and said in " ".join(place.command("show", str(place.file)).out.split())
+    place.task()
+    ended = place.run()
+    assert ended.status["state"] == "shipped" and ended.status["waived_terms"] is None

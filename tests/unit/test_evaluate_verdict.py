@@ -77,13 +77,21 @@ def test_a_candidate_that_misses_a_side_limit_does_not_ship() -> None:
 def test_ships_nothing_where_both_miss_and_says_what_to_do(spec: TaskSpec) -> None:
     lame = (figure("access", 0.4, 100), figure("billing", 0.95, 100))
     verdict = decide(
-        spec, side(0.70), side(0.80, *lame), CLEAR, diagnosis="overfitting", train_rows={"access": 30, "billing": 90}
+        spec,
+        side(0.70),
+        side(0.80, *lame),
+        CLEAR,
+        diagnosis="overfitting",
+        train_rows={"access": 30, "billing": 90},
+        confused={"baseline": [[9, 40], [0, 9]], "candidate": [[9, 17], [2, 9]]},
     )
     assert verdict.ship == "nothing"
     assert "the candidate, misses accuracy 80.0 % against 85 % asked, 5.0 points short" in verdict.text
     assert verdict.next_steps[0] == "Training curves: overfitting."
     assert "access (30 rows)" in verdict.next_steps[1]
-    assert "10 rows of access that were taken for billing" in verdict.next_steps[2]
+    read = verdict.next_steps[2]
+    assert "17 rows of the validation split that are access and were taken for billing" in read
+    assert "Rows of the test split stay unread" in read and len(verdict.next_steps) == 3
     worse = decide(spec, side(0.8), side(0.7), PairedDifference(-0.1, -0.12, -0.08, 0.01))
     assert "the better model, the frozen baseline, misses accuracy 80.0 %" in worse.text
 

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from report_samples import ORDINARY, dataset_for, spec_for
+
+from playbook.artifacts import DatasetVersion, LockedTerms
+from playbook.errors import ArtifactError
+from playbook.evaluate.locked_terms import changed_terms, locked_by, refusal, terms_of
+from playbook.evaluate.terms_waiver import lock_of, waive_terms
+from playbook.evaluate.test_split import closed_marks, open_test_split, read_ledger
+from playbook.spec import TaskSpec
+from playbook.store import Store
+
+ASSET = "dataset_version"
+Opened = Callable[..., DatasetVersion]
+
+
+def table(rows: range, prefix: str = "r", text: str = "ticket number") -> pd.DataFrame:
+    return pd.DataFrame({
+        "row_id": [f"{prefix}{row}" for row in rows], "text": [f"{text} {row}" for row in rows], "label": "access",
+    })  # fmt: skip
+
+
+class Splits:
+    """Test splits of one task in a store, with its ledger."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.ledger = folder, folder / "ledgers" / "demo" / "test_openings.jsonl"
+        self.store = Store(str(folder / "store"), folder / "cache")
+
+    def put(self, frame: pd.DataFrame) -> DatasetVersion:
+        source = self.folder / "test.parquet"
+        frame.to_parquet(source)
+        dataset = dataset_for(spec_for(ORDINARY), files={}, rows={"train": 9, "validation": 9, "test": len(frame)})
+        key = f"k{len(list((self.folder / 'store').rglob('manifest.json')))}"
+        return self.store.put(ASSET, dataset.model_copy(update={"play_key": key}), {"test": source})
+
+    def open(self, dataset: DatasetVersion, spec: TaskSpec, waived: str = "") -> None:
+        terms = terms_of(spec)
+        open_test_split(self.store, dataset, ASSET, "model", self.ledger, terms=terms, waived=waived)
+
+    def lock(self, dataset: DatasetVersion, spec: TaskSpec) -> LockedTerms | None:
+        marks = lambda: closed_marks(self.store, dataset, ASSET)  # noqa: E731
+        return locked_by(self.ledger, dataset.files["test"].sha256, terms_of(spec), marks)
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Splits:
+    return Splits(tmp_path)
+
+
+def changed(spec: TaskSpec, path: str, value: Any) -> TaskSpec:
+    content = spec.model_dump()
+    *sections, name = path.split(".")
+    part = content
+    for section in sections:
+        part = part[section]
+    part[name] = value
+    return TaskSpec.model_validate(content)
+
+
+BEFORE = spec_for(ORDINARY)
+CLASSES = dict(BEFORE.data.classes)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        ("target.at_least", 0.8, "target.at_least"),
+        ("target.margin", 0.01, "target.margin"),
+        ("target.metric", "macro_f1", "target.metric"),
+        ("target.limits", [{"metric": "macro_f1", "at_least": 0.5}], "target.limits"),
+        ("evaluation.confidence", 0.9, "evaluation.confidence"),
+        ("evaluation.power", 0.5, "evaluation.power"),
+        ("data.classes", {**CLASSES, "access": "another meaning"}, "data.classes.access"),
+        ("data.classes", {name: CLASSES[name] for name in list(CLASSES)[1:]}, f"data.classes.{next(iter(CLASSES))}"),
+    ],
+)
+def test_every_term_is_locked_by_the_opening(splits: Splits, path: str, value: Any, field: str) -> None:
+    dataset, after = splits.put(table(range(50))), changed(BEFORE, path, value)
+    assert splits.lock(dataset, after) is None, "nothing is locked before the split is opened"
+    splits.open(dataset, BEFORE)
+    assert splits.lock(dataset, BEFORE) is None
+    lock = splits.lock(dataset, after)
+    assert lock is not None and [one.field for one in lock.changed] == [field]
+    assert lock.opening == 1 and lock.opened_for == "model" and lock.fresh_rows == 200
+    text, steps = refusal(lock, "demo", "anna@example.org")
+    assert field in text and lock.opened_at in text
+    assert "200 test rows that no opening has read" in steps[1]
+    assert "playbook waive demo locked_terms --as anna@example.org" in steps[2]
+    assert not any("margin" in step for step in steps), "nobody is told to lower it"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("question", "Which team should answer this ticket at all?"),
+        ("owners.sign_off", "eve@example.org"),
+        ("prices.device_hour", 3.0),
+        ("evaluation.resamples", 500),
+        ("adaptation.epochs", 3),
+        ("data.classes", {**CLASSES, "brand new": "a class that production brought"}),
+    ],
+)
+def test_nothing_else_is(splits: Splits, path: str, value: Any) -> None:
+    dataset = splits.put(table(range(50)))
+    splits.open(dataset, BEFORE)
+    assert splits.lock(dataset, changed(BEFORE, path, value)) is None
+
+
+def test_a_row_more_or_less_or_other_ids_do_not_unlock(splits: Splits) -> None:
+    splits.open(splits.put(table(range(50))), BEFORE)
+    after = changed(BEFORE, "target.margin", 0.01)
+    tricks = {
+        "one row dropped": table(range(49)),
+        "one row added": table(range(51)),
+        "half of it": table(range(25)),
+        "other ids": table(range(50), prefix="new"),
+        "other labels": table(range(50)).assign(label="fault"),
+        "blanks in the texts": table(range(50), prefix="new", text="ticket   number"),
+        "twice as many rows": table(range(100)),
+    }
+    for name, frame in tricks.items():
+        dataset = splits.put(frame)
+        assert splits.lock(dataset, after) is not None, name
+        assert splits.lock(dataset, BEFORE) is None, name
+    lock = splits.lock(splits.put(table(range(100))), after)
+    assert lock is not None and lock.fresh_rows == 150, "50 opened rows are a fifth of 250"
+    assert splits.lock(splits.put(table(range(250))), after) is None
+    assert splits.lock(splits.put(table(range(50, 100))), after) is None, "fresh rows only"
+    assert len(read_ledger(splits.ledger)) == 1, "asking opens nothing"
+
+
+def test_openings_add_up_and_one_under_a_waiver_locks_nothing(splits: Splits) -> None:
+    for first in (0, 15, 30):  # each alone has under a fifth of the split that follows
+        splits.open(splits.put(table(range(first, first + 15))), BEFORE)
+    whole = splits.put(table(range(100)))
+    after = changed(BEFORE, "target.margin", 0.01)
+    lock = splits.lock(whole, after)
+    assert lock is not None and lock.opening == 1 and lock.fresh_rows == 125
+    splits.open(whole, after, waived="e" * 64)
+    assert splits.lock(whole, BEFORE) is None, "the first terms are still the ones that count"
+    assert splits.lock(whole, after) is not None, "and the waiver has to hold each time"
+    third = splits.lock(whole, changed(BEFORE, "target.margin", 0.005))
+    assert third is not None and third.key != lock.key, "a waiver of one change is none of another"
+
+
+def test_a_record_that_is_gone_is_no_way_around(splits: Splits) -> None:
+    splits.open(splits.put(table(range(50))), BEFORE)
+    next(splits.ledger.parent.glob("opened_rows/*.json")).unlink()
+    dataset, after = splits.put(table(range(49))), changed(BEFORE, "target.margin", 0.01)
+    with pytest.raises(ArtifactError, match="restore the file"):
+        splits.lock(dataset, after)
+    assert splits.lock(dataset, BEFORE) is None
+
+
+def test_a_field_that_a_later_release_adds_is_no_change() -> None:
+    before = terms_of(BEFORE)
+    assert changed_terms(before, {**before, "target.new_field": None}) == ()
+    assert changed_terms({**before, "target.limits": []}, before) == ()
+
+
+def test_the_sign_off_owner_alone_waives_with_reason_and_day(tmp_path: Path) -> None:
+    from sign_off_samples import ANNA, OWNER, waiting
+
+    from playbook.errors import ApprovalRefused
+
+    place, today = waiting(tmp_path), date(2026, 11, 21)
+    dataset = place.case().bound.dataset
+    ledger = place.places.ledgers / "demo" / "test_openings.jsonl"
+    path = place.file("dataset_version", "test")
+    table(range(50)).to_parquet(path)
+    dataset = place.put("dataset_version", dataset, test=path.read_bytes())
+    open_test_split(place.store, dataset, ASSET, "model", ledger, terms=terms_of(place.task.spec))
+    with pytest.raises(ApprovalRefused, match="are those that the test split was opened under"):
+        waive_terms(place.task, place.places, ANNA, "why not", "2026-12-31", today)
+    place.document["target"] = {**place.document["target"], "margin": 0.01}
+    place.write_task()
+    for by, reason, until, said in (
+        (OWNER, "it pays", "2026-12-31", "nobody else may decide this"),
+        (ANNA, " ", "2026-12-31", "expected a reason"),
+        (ANNA, "it pays", "2026-11-21", "expected a day after"),
+    ):
+        with pytest.raises(ApprovalRefused, match=said):
+            waive_terms(place.task, place.places, by, reason, until, today)
+    assert place.log.entries() == ()
+    entry = waive_terms(place.task, place.places, ANNA, "the price fell", "2026-12-31", today)
+    assert entry.kind == "waiver" and "the price fell" in entry.title
+    lock = lock_of(place.task, place.store, dataset, ledger)
+    assert lock is not None and entry.inputs["lock"] == lock.key
