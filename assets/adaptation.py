@@ -7,16 +7,14 @@ from typing import Any
 import dagster as dg
 
 from assets.base import base_folder
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.play import Made, Play, png, remembered, require_green, result, skip
-from assets.scope import SCORED_BY
 from assets.tracked import log_attempt
+from assets.training import IN_A_HEAD, NOT_IN_A_TRAINING, train, train_head
 from playbook.artifacts import Adapted, BaseSelection, DatasetVersion, EarlyEnd, FrozenBaseline, Rung
 from playbook.plays import BASE, DATASET, EARLY_END, FROZEN, rung_name
 from playbook.spec import TaskSpec
-from resources.launcher import TrainLauncher
-
-NOT_IN_A_RUNG = {"max_rungs", "keep", "controls"}  # fields of the section that do not change how one rung trains
 
 
 def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -25,7 +23,7 @@ def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
         FROZEN,
         play=4,
         owner=maker.task.spec.owners.model,
-        part="adapt",
+        part=("frozen", "head"),
         kinds={"pytorch"},
         upstream={"dataset": DATASET, "base": BASE},
     )
@@ -38,7 +36,12 @@ def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
         require_green(dataset)
         if base.skipped:
             return result(play, skip(play, FrozenBaseline, base.reason))
-        inputs = training_inputs(play, dataset, base)
+        inputs = {
+            **training_inputs(play, dataset, base),
+            "ends": [limit.model_dump(mode="json") for limit in play.task.spec.target.all_limits],
+            "spare": play.task.spec.evaluation.early_end_standard_errors,
+            "code": version_of("frozen", "head"),
+        }
         done = remembered(play, FrozenBaseline, inputs, lambda key: _train_frozen(play, dataset, base, key))
         figures = {"validation": done.validation.value if done.validation else None}
         play.decide("rung", "frozen baseline: the number to beat", {"model": done.digest}, figures)
@@ -54,22 +57,21 @@ def activations(play: Play) -> Path:
 
 
 def training_inputs(play: Play, dataset: DatasetVersion, base: BaseSelection) -> dict[str, Any]:
-    """What the frozen baseline and every rung depend on."""
+    """What the models of the staircase and their figures on validation depend on; no margin, no limit, no power."""
     spec = play.task.spec
     settings = spec.adaptation.model_dump(mode="json")
-    head = ("class_weighting", "seed", "accelerator", "precision")
     return {
         "data": dataset.dataset_hash,
+        "labels": spec.labels,
         "base": base.pin.model_dump() if base.pin else None,
-        "target": spec.target.model_dump(mode="json"),
-        "head": {name: settings[name] for name in head},
-        "evaluation": spec.evaluation.model_dump(mode="json", include=set(SCORED_BY)),
-        "code": version_of("adapt"),
+        "metric": [spec.target.metric, spec.target.of_class],
+        "head": {name: settings[name] for name in sorted(IN_A_HEAD)},
+        "evaluation": spec.evaluation.model_dump(mode="json", include={"confidence", "resamples"}),
     }
 
 
 def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key: str) -> Made:
-    from playbook.adapt.frozen import FrozenJob, boundaries_of, train_frozen
+    from playbook.adapt.frozen import FrozenJob, boundaries_of
     from playbook.adapt.job import DatasetRef
     from playbook.evaluate.compare import describe_side
 
@@ -90,7 +92,8 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
         out=play.work(key),
         dataset=DatasetRef(version=dataset.number, hash=dataset.dataset_hash),
     )
-    done = train_frozen(job, play.report)
+    trained = train_head(play, job)
+    done = trained.result
     scores = describe_side(spec, done.truth, done.answers).scores
     score = scores[spec.target.label]
     play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
@@ -104,6 +107,7 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
         validation=score,
         l2=done.l2,
         l2_grid=done.grid,
+        seconds=trained.spared,
         hardware=done.hardware,
         mlflow_run_id=run_id,
     )
@@ -120,7 +124,7 @@ def rung(maker: AssetMaker, index: int) -> dg.AssetsDefinition:
         rung_name(index),
         play=4,
         owner=maker.task.spec.owners.model,
-        part="adapt",
+        part=("rung", "training"),
         kinds={"pytorch", "lightning"},
         upstream=upstream,
     )
@@ -192,8 +196,9 @@ def _remembered_rung(
     settings = spec.adaptation.model_dump(mode="json")
     inputs = {
         **training_inputs(play, dataset, base),
-        "adaptation": {name: value for name, value in settings.items() if name not in NOT_IN_A_RUNG},
+        "adaptation": {name: value for name, value in settings.items() if name not in NOT_IN_A_TRAINING},
         "keep": settings["keep"],
+        "code": version_of("rung", "training"),
         "start": start.files["weights"].sha256,
         "index": index,
     }
@@ -233,7 +238,8 @@ def _climb(
         out=play.work(key),
     )
     play.report(f"{index} of {base.pin.blocks} blocks unfrozen, starting from {started_from}")
-    trained = TrainLauncher().run(play.context, job, play.report)
+    found = train(play, job)
+    trained = found.result
     before = pd.read_parquet(store.path(start, started_from, "predictions"))
     after = pd.read_parquet(job.out / "predictions.parquet")
     decision = decide_rung(spec, before, after, read_epochs(job.out, len(trained.curve)))
@@ -269,6 +275,7 @@ def _climb(
         reason=decision.reason,
         stopped=trained.stopped,
         resumed=trained.resumed_epochs,
+        seconds=found.spared,
         hardware=trained.hardware,
         mlflow_run_id=run_id,
     )

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import dagster as dg
 
 from assets.base import base_folder
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.play import Made, Play, png, remembered, require_green, result, skip
 from playbook.artifacts import BasePin, Candidate, DatasetVersion, FrozenBaseline, LedgerRow, Refresh, Rung
 from playbook.plays import CANDIDATE, DATASET, FROZEN, REFRESH, rung_name
@@ -20,7 +21,7 @@ def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
         CANDIDATE,
         play=5,
         owner=maker.task.spec.owners.model,
-        part="adapt",
+        part="candidate",
         kinds={"pytorch"},
         upstream={"dataset": DATASET, "frozen": FROZEN},
     )
@@ -37,7 +38,7 @@ def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
         climbed = in_order(rungs)
         digests = [step.digest for step in (frozen, *climbed)]
         scratch_rate = maker.task.spec.adaptation.controls.scratch_learning_rate
-        inputs = {"steps": digests, "scratch_rate": scratch_rate, "code": version_of("adapt")}
+        inputs = {"steps": digests, "scratch_rate": scratch_rate, "code": version_of("candidate")}
         done = remembered(play, Candidate, inputs, lambda key: _choose(play, frozen, climbed))
         found = {"rates": done.rates} if done.rates else {}
         play.decide("candidate", f"{done.source} is the candidate", {"model": done.model, "steps": digests}, found)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.adaptation import NOT_IN_A_RUNG, activations, training_inputs
+from assets.adaptation import activations, training_inputs
 from assets.base import base_folder, bases_folder
 from assets.candidate import asset_of, chosen_model, in_order, rung_inputs
-from assets.factory import AssetMaker, version_of
-from assets.play import Made, Play, code_version, remembered, require_green, result, skip
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
+from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.tracked import log_attempt
+from assets.training import NOT_IN_A_TRAINING, train
 from playbook.artifacts import (
     BasePin,
     BaseSelection,
@@ -28,13 +30,11 @@ from playbook.artifacts import (
 )
 from playbook.evaluate import wording
 from playbook.plays import BASE, CANDIDATE, CONTROLS, DATASET, EARLY_END, FROZEN
-from resources.launcher import TrainLauncher
 
 if TYPE_CHECKING:
     from playbook.adapt.control_figures import Staircase
     from playbook.adapt.controls import Setting, Trained
-
-BESIDES = ("playbook.bases.derive", "playbook.evaluate.verdict", "playbook.evaluate.wording")  # code besides `adapt`
+    from playbook.adapt.job import Job, JobResult
 
 
 def controls(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -43,7 +43,7 @@ def controls(maker: AssetMaker) -> dg.AssetsDefinition:
         CONTROLS,
         play=4,
         owner=maker.task.spec.owners.model,
-        part="adapt",
+        part=("controls", "training", "head"),
         kinds={"pytorch", "lightning"},
         upstream={"dataset": DATASET, "base": BASE, "frozen": FROZEN, "early": EARLY_END, "choice": CANDIDATE},
     )
@@ -96,13 +96,13 @@ def _inputs(play: Play, before: Before) -> dict[str, Any]:
     settings = play.task.spec.adaptation.model_dump(mode="json")
     return {
         **training_inputs(play, before.dataset, before.base),
-        "adaptation": {name: value for name, value in settings.items() if name not in NOT_IN_A_RUNG},
+        "adaptation": {name: value for name, value in settings.items() if name not in NOT_IN_A_TRAINING},
         "controls": settings["controls"],
         "runner_up": before.base.runner_up_pin.model_dump() if before.base.runner_up_pin else None,
         "steps": [step.digest for step in (before.frozen, *before.rungs)],
         "epochs": [len(step.curve) for step in before.rungs],
         "candidate": before.model.digest,
-        "code": [version_of("adapt"), code_version(*BESIDES)],
+        "code": version_of("controls", "training", "head"),
     }
 
 
@@ -171,8 +171,9 @@ def _seeds(play: Play, before: Before, setting: "Setting") -> Iterator["Trained"
         yield train_seed(setting, before.pin, folder, before.model, start, seed, lambda job: _launch(play, job))
 
 
-def _launch(play: Play, job: Any) -> Any:
-    return TrainLauncher().run(play.context, job, play.report)
+def _launch(play: Play, job: "Job") -> "JobResult":
+    result: JobResult = train(play, job).result
+    return result
 
 
 def _staircase(play: Play, before: Before) -> "Staircase":

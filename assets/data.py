@@ -8,7 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.play import PROGRESS, Made, Play, remembered, result, skipped_result
 from playbook.artifacts import (
     Accumulation,

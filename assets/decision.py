@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.code_versions import version_of
 from assets.early_end import asked_of, reference_claim
-from assets.factory import AssetMaker, version_of
+from assets.factory import AssetMaker
 from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.scope import FirstBase, first_base
 from playbook.artifacts import (

@@ -10,7 +10,8 @@ from typing import Any
 import dagster as dg
 
 from assets.candidate import asset_of, in_order, rung_inputs
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.play import Made, Play, png, remembered, require_green, result, skip
 from assets.publish import publish_early_end
 from assets.report import Published, publish_pages, report_inputs

@@ -7,82 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from assets.play import PLAY_TAG, Play, code_version
+from assets.code_versions import version_of
+from assets.play import PLAY_TAG, Play
 from playbook.taskfile import Task, grown
 from resources.world import World
-
-# What each play's result depends on besides its inputs.
-_FEATURES = ("playbook.adapt.features", "playbook.adapt.encoder", "playbook.adapt.cache", "playbook.adapt.tokens")
-_SCORES = ("playbook.evaluate.metrics", "playbook.evaluate.paired", "playbook.statistics")
-_REFERENCES = ("playbook.decide.references", "playbook.decide.tfidf", "playbook.data.text_features")
-_ANSWERS = ("playbook.adapt.classifier", *_FEATURES)
-CODE = {
-    "scope": ("playbook.spec",),
-    "data": ("playbook.data", "resources.gate"),
-    "references": (*_REFERENCES, "playbook.decide.zero_shot", *_FEATURES, *_SCORES),
-    "decision": ("playbook.decide", "playbook.bases", *_FEATURES),
-    "base": ("playbook.bases", "playbook.adapt.head", *_FEATURES, *_SCORES),
-    "adapt": ("playbook.adapt", *_SCORES),
-    "early_end": ("playbook.evaluate.early_end", *_ANSWERS, *_SCORES),
-    "audit": ("playbook.data", "playbook.adapt.head", *_FEATURES, *_SCORES),
-    "answers": ("playbook.evaluate.answers", "playbook.evaluate.incumbent", *_ANSWERS),
-    "evaluate": (
-        "playbook.evaluate",
-        "playbook.statistics",
-        "playbook.adapt.transfer",
-        "playbook.bases.latency",
-        "assets.examination",
-        "assets.reference",
-        "assets.rounds",
-        "assets.silence",
-        "assets.test_answers",
-        "playbook.operate.figures",
-        "playbook.operate.reference",
-        *_ANSWERS,
-    ),
-    "report": ("playbook.evaluate",),
-    "sign_off": ("playbook.evaluate.approval", "playbook.evaluate.binding", "playbook.evaluate.sign_off_state"),
-    "package": (
-        "assets.silence",
-        "playbook.evaluate.calibration",
-        "playbook.operate.answering",
-        "playbook.statistics.strangers",
-        "playbook.operate.bundle",
-        "playbook.evaluate.budgets",
-        "playbook.bases.latency",
-        "playbook.operate.parity",
-        "playbook.operate.parity_child",
-        "playbook.operate.recipe",
-        *_ANSWERS,
-    ),
-    "handoff": (
-        "playbook.operate.handoff",
-        "playbook.operate.handoff_pages",
-        "playbook.operate.handoff_limits",
-        "playbook.decide.log_page",
-    ),
-    "watch": (
-        "playbook.operate.drift",
-        "playbook.operate.figures",
-        "playbook.operate.reference",
-        "playbook.operate.thresholds",
-        "playbook.operate.two_sample",
-        "playbook.operate.policy",
-        "playbook.operate.detectable",
-        "playbook.operate.estimate",
-        "playbook.operate.live",
-        "playbook.operate.watch",
-        "playbook.evaluate.metrics",
-        "playbook.evaluate.paired",
-        "playbook.statistics",
-    ),
-    "accumulate": ("playbook.operate.accumulate", "playbook.operate.rounds"),
-}
-
-
-def version_of(part: str) -> str:
-    """Code version of one part of the plays."""
-    return code_version(*CODE[part])
 
 
 class AssetMaker:
@@ -101,9 +29,16 @@ class AssetMaker:
         return Play(context, self.world, grown(self.task), asset)
 
     def options(
-        self, asset: str, *, play: int, owner: str, part: str, kinds: set[str], upstream: Mapping[str, str]
+        self,
+        asset: str,
+        *,
+        play: int,
+        owner: str,
+        part: str | tuple[str, ...],
+        kinds: set[str],
+        upstream: Mapping[str, str],
     ) -> dict[str, Any]:
-        """Arguments of `dagster.asset`; `upstream` maps argument names to assets."""
+        """Arguments of `dagster.asset`; `upstream` maps argument names to assets, `part` names its code (`assets.code_versions`)."""
         return {
             "key": self.key(asset),
             "ins": {argument: dg.AssetIn(key=self.key(source)) for argument, source in upstream.items()},
@@ -111,6 +46,6 @@ class AssetMaker:
             "owners": [owner],
             "kinds": {"python", *kinds},
             "tags": {PLAY_TAG: str(play)},
-            "code_version": version_of(part),
+            "code_version": version_of(*((part,) if isinstance(part, str) else part)),
             "io_manager_key": "artifacts",
         }

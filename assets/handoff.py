@@ -10,8 +10,9 @@ from typing import Any
 import dagster as dg
 
 from assets.candidate import in_order, rung_inputs
-from assets.factory import AssetMaker, version_of
-from assets.play import Made, Play, code_version, remembered, require_green, result, skip
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
+from assets.play import Made, Play, remembered, require_green, result, skip
 from playbook.artifacts import (
     Adapted,
     DatasetVersion,
@@ -141,7 +142,7 @@ def _hand_over(
             card=store.path(pages_of(play), REPORT, "card").read_text(encoding="utf-8"),
             remote=remote,
             bases=bases,
-            code={"playbook": __version__, "adapt": code_version("playbook.adapt")},
+            code={"playbook": __version__, "adapt": version_of("training", "head")},
         )
         documents = handoff_documents(given)
     package = write_zip(play.work(key) / f"{given.name}.zip", documents)

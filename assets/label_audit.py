@@ -8,7 +8,8 @@ import dagster as dg
 
 from assets.adaptation import activations, training_inputs
 from assets.base import base_folder
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.play import Made, Play, png, remembered, require_green, result, skip
 from playbook.artifacts import BaseSelection, DatasetVersion, FrozenBaseline, LabelAudit
 from playbook.data.annotations import label_file, read_second_annotator

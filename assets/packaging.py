@@ -10,7 +10,8 @@ import dagster as dg
 
 from assets.budgets import require_budgets
 from assets.candidate import asset_of, chosen_model, in_order, rung_inputs, write_bundle
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.incumbent import INCUMBENT_TAG
 from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.publish import publish_changelog

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +16,7 @@ from filelock import FileLock
 
 from playbook.artifacts import Artifact, DatasetVersion, canonical_hash
 from playbook.decide.log import Kind
-from playbook.errors import ArtifactError, GateRed, PlaybookError
+from playbook.errors import ArtifactError, GateRed
 from playbook.store import SEALED
 from playbook.taskfile import Task
 from resources.world import World
@@ -27,22 +24,6 @@ from resources.world import World
 A = TypeVar("A", bound=Artifact)
 PROGRESS = logging.getLogger("playbook.progress")  # the command line listens here
 PLAY_TAG = "play"
-SOURCES = {".py", ".j2", ".css"}
-
-
-@cache
-def code_version(*packages: str) -> str:
-    """Hash of the sources that a play's result depends on, so that a changed play runs again and no other does."""
-    digest = hashlib.sha256()
-    for package in packages:
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            raise PlaybookError(f"{package} is not importable; install the project (`make install`)")
-        origin = Path(spec.origin)
-        sources = (path for path in origin.parent.rglob("*") if path.suffix in SOURCES)
-        for path in sorted(sources) if origin.name == "__init__.py" else [origin]:
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -78,7 +59,10 @@ class Play:
 
 @dataclass(frozen=True)
 class Made:
-    """What a play's function returns: the artefact, and its files by role."""
+    """What a play's function returns: the artefact, and its files by role.
+
+    `artifact.seconds` are those of work that was found rather than done; the time that making it took is added.
+    """
 
     artifact: Any
     files: Mapping[str, Path] = field(default_factory=dict)
@@ -109,7 +93,7 @@ def remembered(
         began = time.perf_counter()
         made = make(key)
         stamp = {"play_key": key, "made_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        seconds = {"seconds": round(time.perf_counter() - began, 3)}
+        seconds = {"seconds": round(made.artifact.seconds + time.perf_counter() - began, 3)}
         artifact: A = made.artifact.model_copy(update={**stamp, **seconds})
         stored = play.world.store.put(play.asset, artifact, dict(made.files))
         shutil.rmtree(play.work(key), ignore_errors=True)  # an emptied store then means that everything is made anew

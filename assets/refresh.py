@@ -6,16 +6,17 @@ from typing import Any
 
 import dagster as dg
 
-from assets.adaptation import NOT_IN_A_RUNG, activations, training_inputs
+from assets.adaptation import activations, training_inputs
 from assets.base import base_folder
+from assets.code_versions import version_of
 from assets.factory import AssetMaker
 from assets.incumbent import base_out, fetch_incumbent, incumbent_of
 from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.tracked import log_attempt
+from assets.training import NOT_IN_A_TRAINING, train
 from playbook.artifacts import BasePin, BaseSelection, DatasetVersion, FrozenBaseline, Refresh
 from playbook.errors import PinMismatch
 from playbook.plays import BASE, DATASET, FROZEN, REFRESH
-from resources.launcher import TrainLauncher
 from resources.registry import Registered
 
 
@@ -25,7 +26,7 @@ def refresh(maker: AssetMaker) -> dg.AssetsDefinition:
         REFRESH,
         play=4,
         owner=maker.task.spec.owners.model,
-        part="adapt",
+        part=("refresh", "training"),
         kinds={"pytorch", "lightning"},
         upstream={"dataset": DATASET, "base": BASE, "frozen": FROZEN},
     )
@@ -47,10 +48,11 @@ def refresh(maker: AssetMaker) -> dg.AssetsDefinition:
             return result(play, skip(play, Refresh, why))
         inputs = {
             **training_inputs(play, dataset, base),
-            "adaptation": play.task.spec.adaptation.model_dump(mode="json", exclude=NOT_IN_A_RUNG),
+            "adaptation": play.task.spec.adaptation.model_dump(mode="json", exclude=NOT_IN_A_TRAINING),
             "refresh": play.task.spec.retraining.refresh.model_dump(mode="json"),
             "labels": play.task.spec.labels,
             "incumbent": incumbent.bundle_sha256,
+            "code": version_of("refresh", "training"),
         }
         done = remembered(play, Refresh, inputs, lambda key: _refresh(play, dataset, incumbent, key))
         if not done.skipped:
@@ -120,7 +122,8 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
         cache=activations(play),
         out=work / "training",
     )
-    trained = TrainLauncher().run(play.context, job, play.report)
+    found = train(play, job)
+    trained = found.result
     answers = pd.read_parquet(job.out / "predictions.parquet")
     score = describe_side(spec, *read_answers(answers, spec.labels)).scores[spec.target.label]
     play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
@@ -148,6 +151,7 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
         reason=f"champion {incumbent.version} trained further",
         stopped=trained.stopped,
         resumed=trained.resumed_epochs,
+        seconds=found.spared,
         hardware=trained.hardware,
         mlflow_run_id=run_id,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from assets.factory import version_of
+from assets.code_versions import version_of
 from assets.play import Made, Play, remembered
 from assets.publish import publish_card, publish_report
 from assets.steps import Steps

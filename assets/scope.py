@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.tracked import log_attempt
 from playbook.artifacts import (

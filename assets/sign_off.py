@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 
 from assets.candidate import in_order, rung_inputs
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.play import Made, Play, remembered, require_green, result, skip
 from playbook.artifacts import (
     BaseSelection,

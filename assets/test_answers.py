@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock
 
 from assets.candidate import asset_of, bundle_with
-from assets.factory import version_of
+from assets.code_versions import version_of
 from assets.incumbent import WEIGHTS_TAG, incumbent_of
 from assets.play import Play
 from assets.terms import Terms, require_terms
@@ -350,7 +350,7 @@ def reference_models(play: Play, dataset: DatasetVersion, names: Sequence[str]) 
                 base=based.weights_sha256 if based else "",
                 pin=canonical_hash(based.model_dump(mode="json")) if based else "",
                 arithmetic=spec.adaptation.precision if based else "",
-                code=version_of("references"),
+                code=version_of("reference_answers"),
             )
         )
     return models

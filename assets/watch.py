@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.play import Made, Play, png, remembered, result
 from assets.retrain import evaluate_policy
 from assets.watching import answering, arrived_in, flat, window_of

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from assets.play import code_version
+from assets.code_versions import version_of
 from pipelines.tags import ROLLBACK_TAG
 from playbook.errors import NotReproduced, PinMismatch, TaskBusy
 from playbook.operate.handoff_package import Package, read_package
@@ -152,7 +152,7 @@ def _alone(work: Path) -> Iterator[None]:
 
 
 def _note_code(found: Package, report: Callable[[str], None]) -> None:
-    then, now = found.manifest.get("code", {}).get("adapt"), code_version("playbook.adapt")
+    then, now = found.manifest.get("code", {}).get("adapt"), version_of("training", "head")
     if then != now:
         report(f"note: the training code is another one than that of the package: expected {then}, found {now}")
 

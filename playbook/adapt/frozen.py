@@ -127,7 +127,7 @@ def _configuration(job: FrozenJob, l2: float, hardware: str) -> dict[str, Any]:
         "class_weighting": job.adaptation.class_weighting,
         "seed": job.adaptation.seed,
         "labels": list(job.labels),
-        "metric": job.metric.model_dump(),
+        "metric": {"metric": job.metric.metric, "of_class": job.metric.of_class},  # no limit: none is trained to
         "versions": versions(),
         "hardware": hardware,
         "threads": torch.get_num_threads(),

@@ -297,7 +297,7 @@ def run_configuration(job: Job, result: JobResult) -> dict[str, Any]:
         "dataset": job.dataset.model_dump(),
         "unfrozen_blocks": job.unfrozen,
         "adaptation": job.adaptation.model_dump(),
-        "metric": job.metric.model_dump(),
+        "metric": {"metric": job.metric.metric, "of_class": job.metric.of_class},  # no limit: none is trained to
         "labels": list(job.labels),
         "optimizer": "AdamW",
         "schedule": "linear warm-up, cosine decay",

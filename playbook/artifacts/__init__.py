@@ -16,6 +16,7 @@ from playbook.artifacts.adapt import (
     Refresh,
     Rung,
     SeedSpread,
+    Training,
     Transfer,
 )
 from playbook.artifacts.answers import OpenedRows, Report, TestAnswers
@@ -170,6 +171,7 @@ __all__ = [
     "TermChange",
     "TestAnswers",
     "TfidfChoice",
+    "Training",
     "Transfer",
     "TransferVerdict",
     "Trigger",

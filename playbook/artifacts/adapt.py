@@ -42,6 +42,15 @@ class Adapted(Artifact):
     curve: tuple[Epoch, ...] = ()
 
 
+class Training(Artifact):
+    """A finished training, before anybody judges it. Files: as `Adapted` has them, and `result` (JSON).
+
+    Stored under what the weights depend on, so that another limit or confidence finds it again.
+    """
+
+    kind: ClassVar[str] = "training"
+
+
 class FrozenBaseline(Adapted):
     """Whole base frozen, a fresh head trained until it settled (4.1)."""
 

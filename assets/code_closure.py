@@ -1,0 +1,300 @@
+"""Which of the project's code a result depends on: followed from a few functions through everything that they call.
+
+A definition (function, class, constant of a module) depends on every definition whose name its source uses, across
+modules, through re-exports, and through imports inside of functions. A module that is named in a string, as in
+`python -m playbook.adapt.worker`, and a folder of templates that is named in one, count too. The sources are read and
+never run. Docstrings and comments are no part of a version: a better word trains nothing again.
+
+Methods are not told apart: who uses a class depends on the whole class. What is called on an object that is only passed
+in (`play.world.gate`) cannot be seen, so such code is named as a root of its own. Tests hold the closure against what
+the plays really call while they run.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TypeGuard
+
+PACKAGES = ("playbook", "assets", "resources", "pipelines")
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATES = {".j2", ".css"}
+LONGEST = 80  # characters of a string that may name a module or a template
+Name = tuple[str, str]  # module, definition; "" is what the module runs when it is imported
+
+# Never followed into. Each either carries results without computing any, or its content is in every key already.
+OUTSIDE = {
+    "playbook.spec": "fields of the task file: their values are in the keys of what depends on them",
+    "playbook.artifacts": "shapes of results: their content is in the digests that keys hold",
+    "playbook.errors": "words of failures, which are no results",
+    "playbook.settings": "places of this installation",
+    "playbook.store": "keeps results by hash",
+    "playbook.files": "writes files whole",
+    "playbook.database": "keeps logs",
+    "playbook.taskfile": "reads the task file, whose values are in the keys",
+    "playbook.plays": "names of assets",
+    "playbook.decide.log": "keeps decisions on record",
+    "playbook.decide.log_storage": "keeps decisions on record",
+    "playbook.decide.log_files": "keeps decisions on record",
+    "playbook.decide.log_database": "keeps decisions on record",
+    "assets.play": "remembers results",
+    "assets.factory": "makes Dagster's options",
+    "assets.code_versions": "names roots",
+    "assets.code_closure": "reads sources",
+    "assets.tracked": "tells MLflow",
+    "assets.publish": "copies pages to where people read them",
+    "resources": "the world outside; what of it makes results is a root of its own",
+}
+
+
+@dataclass
+class _Module:
+    """One source file: its definitions, its imports, and what it runs when it is imported."""
+
+    name: str
+    path: Path
+    lines: list[str]
+    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imports: dict[str, Name] = field(default_factory=dict)  # local name -> module and attribute ("" for a module)
+    body: list[ast.stmt] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Closure:
+    """Everything that some roots depend on."""
+
+    names: frozenset[Name]
+    files: frozenset[Path]  # templates and stylesheets
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """Modules of which anything counts."""
+        return frozenset(module for module, _ in self.names)
+
+    @property
+    def version(self) -> str:
+        """Hash of the sources, 12 hex digits."""
+        digest = hashlib.sha256()
+        for module, name in sorted(self.names):
+            digest.update(f"{module}:{name}\0{_source(module, name)}\0".encode())
+        for path in sorted(self.files):
+            digest.update(path.name.encode() + path.read_bytes())
+        return digest.hexdigest()[:12]
+
+
+def closure(roots: Iterable[str], left_out: Iterable[str] = ()) -> Closure:
+    """What roots depend on.
+
+    Args:
+        roots: `package.module:definition`, or `package.module` for all of a module.
+        left_out: modules that are not followed into, beside those of `OUTSIDE`.
+
+    Raises:
+        LookupError: there is no such module or definition.
+    """
+    closed = {*OUTSIDE, *left_out}
+    waiting, names, files = [], set[Name](), set[Path]()
+    for root in roots:
+        module, _, name = root.partition(":")
+        found = _module(module)
+        if found is None or (name and name not in found.definitions):
+            raise LookupError(f"{root}: expected a definition of the project, found none")
+        waiting += [(module, name)] if name else [(module, one) for one in found.definitions]
+    while waiting:
+        module, name = waiting.pop()
+        if (module, name) in names:
+            continue
+        names.add((module, name))
+        if name:
+            waiting.append((module, ""))
+        used, templates = _uses(module, name)
+        files |= templates
+        waiting += [one for one in used if one not in names and not outside(one[0], closed)]
+    return Closure(frozenset(names), frozenset(files))
+
+
+def outside(module: str, closed: Iterable[str] = tuple(OUTSIDE)) -> bool:
+    """Whether a module, or a package above it, is none of those that are followed."""
+    return any(module == name or module.startswith(f"{name}.") for name in closed)
+
+
+@cache
+def _module(name: str) -> _Module | None:
+    """A module of the project, parsed; None where there is none of that name."""
+    if name.split(".", maxsplit=1)[0] not in PACKAGES:
+        return None
+    base = ROOT.joinpath(*name.split("."))
+    path = next((one for one in (base.with_suffix(".py"), base / "__init__.py") if one.is_file()), None)
+    if path is None:
+        return None
+    text = path.read_text(encoding="utf-8")
+    found = _Module(name, path, text.splitlines())
+    for statement in ast.parse(text).body:
+        _read(found, statement)
+    return found
+
+
+def _read(module: _Module, statement: ast.stmt) -> None:
+    """Sort one statement of a module's top level."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        module.definitions.setdefault(statement.name, []).append(statement)
+    elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        named = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        for name in named:
+            module.definitions.setdefault(name, []).append(statement)
+        if not named:
+            module.body.append(statement)
+    elif isinstance(statement, ast.Import | ast.ImportFrom):
+        module.imports |= _imported(module, statement)
+    elif isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
+        pass  # for readers and mypy alone
+    elif not _is_docstring(statement):
+        module.body.append(statement)
+
+
+def _imported(module: _Module, statement: ast.Import | ast.ImportFrom) -> dict[str, Name]:
+    found: dict[str, Name] = {}
+    if isinstance(statement, ast.Import):
+        for alias in statement.names:  # `import a.b` binds a, `import a.b as c` binds a.b
+            bound = alias.name if alias.asname else alias.name.split(".", maxsplit=1)[0]
+            found[alias.asname or bound] = (bound, "")
+        return found
+    source = statement.module or ""
+    if statement.level:
+        package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
+        above = package.split(".")[: len(package.split(".")) - statement.level + 1]
+        source = ".".join([*above, *([source] if source else [])])
+    for alias in statement.names:
+        whole = f"{source}.{alias.name}"
+        found[alias.asname or alias.name] = (whole, "") if _module(whole) is not None else (source, alias.name)
+    return found
+
+
+@cache
+def _uses(module: str, name: str) -> tuple[frozenset[Name], frozenset[Path]]:
+    """Definitions and files that one definition's source names; for the name "", what the module runs by itself."""
+    found = _module(module)
+    if found is None:
+        return frozenset(), frozenset()
+    seen = _Seen(found)
+    for statement in found.definitions.get(name, []) if name else found.body:
+        seen.visit(statement)
+    used = {one for chain in seen.chains for one in _resolve(found, seen.imports, chain)}
+    used |= {(text, one) for text in seen.strings for one in _definitions_of(text)}
+    return frozenset(used), frozenset(path for text in seen.strings for path in _templates(found, text))
+
+
+class _Seen(ast.NodeVisitor):
+    """Dotted names (`a.b.c` once, not `a` and `a.b` too), short strings, and imports in a piece of source."""
+
+    def __init__(self, module: _Module) -> None:
+        self.module = module
+        self.chains: list[list[str]] = []
+        self.strings: set[str] = set()
+        self.imports: dict[str, Name] = {}
+
+    def visit(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Attribute | ast.Name):
+            chain: list[str] = []
+            while isinstance(node, ast.Attribute):
+                chain.append(node.attr)
+                node = node.value
+            if isinstance(node, ast.Name):
+                self.chains.append([node.id, *reversed(chain)])
+            else:
+                self.visit(node)
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and len(node.value) < LONGEST:
+                self.strings.add(node.value)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            self.imports |= _imported(self.module, node)
+        else:
+            self.generic_visit(node)
+
+
+def _resolve(module: _Module, local: dict[str, Name], chain: list[str]) -> Iterator[Name]:
+    """What a dotted name stands for in a module, if it is of the project."""
+    first, *rest = chain
+    if first in local:
+        yield from _target(*local[first], rest)
+    elif first in module.definitions:
+        yield module.name, first
+    elif first in module.imports:
+        yield from _target(*module.imports[first], rest)
+
+
+def _target(module: str, name: str, rest: list[str]) -> Iterator[Name]:
+    """The definition behind an import, through re-exports; all of a module that is used as an object."""
+    found = _module(module)
+    if found is None:
+        return
+    if not name and rest:
+        inner = f"{module}.{rest[0]}"
+        if _module(inner) is not None and rest[0] not in found.definitions:
+            yield from _target(inner, "", rest[1:])
+        else:
+            yield from _target(module, rest[0], [])
+    elif not name:
+        yield from ((module, one) for one in found.definitions)
+    elif name in found.definitions:
+        yield module, name
+    elif name in found.imports:
+        yield from _target(*found.imports[name], rest)
+
+
+def _definitions_of(text: str) -> Iterable[str]:
+    """All of a module that a string names in full, as `python -m` does."""
+    named = "." in text and all(part.isidentifier() for part in text.split("."))
+    found = _module(text) if named else None
+    return found.definitions if found is not None else ()
+
+
+def _templates(module: _Module, text: str) -> Iterator[Path]:
+    """Templates that a string names, one or a folder of them, beside the module or under its package."""
+    if not text or any(char in text for char in " \n*?\\:{"):
+        return
+    for place in (module.path.parent / text, ROOT / module.name.split(".", maxsplit=1)[0] / text):
+        if place.suffix in TEMPLATES and place.is_file():
+            yield place
+        elif text.rstrip("/").endswith("templates") and place.is_dir():
+            yield from (path for path in place.iterdir() if path.suffix in TEMPLATES)
+
+
+@cache
+def _source(module: str, name: str) -> str:
+    """A definition as it is written, without docstrings and lines that only comment."""
+    found = _module(module)
+    if found is None:
+        return ""
+    kept = []
+    for statement in found.definitions.get(name, []) if name else found.body:
+        first = min([statement.lineno, *(one.lineno for one in getattr(statement, "decorator_list", ()))])
+        said = {line for node in ast.walk(statement) if _has_docstring(node) for line in _lines_of(node.body[0])}
+        for number in range(first, (statement.end_lineno or first) + 1):
+            line = found.lines[number - 1]
+            if number not in said and line.strip() and not line.lstrip().startswith("#"):
+                kept.append(line)
+    return "\n".join(kept)
+
+
+def _has_docstring(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    return _is_docstring(node.body[0])
+
+
+def _lines_of(node: ast.stmt) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
