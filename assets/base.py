@@ -84,7 +84,7 @@ def bake_off_inputs(play: Play, dataset: DatasetVersion, found: Sequence[Found])
         "pins": [one.pin.model_dump() if one.pin else one.out for one in found],
         "configs": [file_sha256(one.folder / CONFIG) if one.folder else "" for one in found],
         "bake_off": spec.bake_off.model_dump(mode="json"),
-        "target": spec.target.all_limits[0].model_dump(mode="json"),
+        "metric": [spec.target.metric, spec.target.of_class],
         "labels": spec.labels,
         "data": dataset.dataset_hash,
         "adaptation": {name: getattr(spec.adaptation, name) for name in training},

@@ -99,11 +99,18 @@ def _inputs(play: Play, before: Before) -> dict[str, Any]:
         "adaptation": {name: value for name, value in settings.items() if name not in NOT_IN_A_TRAINING},
         "controls": settings["controls"],
         "runner_up": before.base.runner_up_pin.model_dump() if before.base.runner_up_pin else None,
-        "steps": [step.digest for step in (before.frozen, *before.rungs)],
+        "steps": [_figures_of(step) for step in (before.frozen, *before.rungs)],
         "epochs": [len(step.curve) for step in before.rungs],
-        "candidate": before.model.digest,
+        "candidate": before.model.files["weights"].sha256,
         "code": version_of("controls", "training", "head"),
     }
+
+
+def _figures_of(step: FrozenBaseline | Rung) -> list[Any]:
+    """What controls are compared with of one step: its weights, its score, and whether it was kept."""
+    weights, score = step.files.get("weights"), step.validation
+    kept = step.kept if isinstance(step, Rung) else True
+    return [step.step, weights.sha256 if weights else "", score.model_dump(mode="json") if score else None, kept]
 
 
 def _measure(play: Play, before: Before, key: str) -> Made:

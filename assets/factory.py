@@ -38,7 +38,10 @@ class AssetMaker:
         kinds: set[str],
         upstream: Mapping[str, str],
     ) -> dict[str, Any]:
-        """Arguments of `dagster.asset`; `upstream` maps argument names to assets, `part` names its code (`assets.code_versions`)."""
+        """Arguments of `dagster.asset`.
+
+        `upstream` maps argument names to assets; `part` names the asset's code, by `assets.code_versions`.
+        """
         return {
             "key": self.key(asset),
             "ins": {argument: dg.AssetIn(key=self.key(source)) for argument, source in upstream.items()},

@@ -59,7 +59,7 @@ def _inputs(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fr
     files = {part: label_file(play.task, part) for part in (*RESTS_ON, "known_errors")}
     return {
         "training": training_inputs(play, dataset, base),
-        "frozen": frozen.digest,
+        "frozen": [frozen.files["weights"].sha256, frozen.l2],
         "labels": data.labels.model_dump(mode="json"),
         "fold_draws": _draws(play, dataset),
         "learning_curve": data.learning_curve.model_dump(mode="json"),

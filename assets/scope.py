@@ -161,7 +161,7 @@ def reference_inputs(task: Task, dataset: DatasetVersion, base: FirstBase) -> di
     return {
         "data": dataset.dataset_hash,
         "classes": spec.data.classes,
-        "target": spec.target.model_dump(mode="json"),
+        "limits": [limit.model_dump(mode="json") for limit in spec.target.all_limits],  # the first one is the target
         "evaluation": spec.evaluation.model_dump(mode="json", include=set(SCORED_BY)),
         "weighting": [spec.adaptation.class_weighting, spec.adaptation.seed],
         "arithmetic": [spec.adaptation.accelerator, spec.adaptation.precision],
