@@ -18,6 +18,7 @@ from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.tracked import log_attempt
 from assets.training import NOT_IN_A_TRAINING, train
 from playbook.artifacts import (
+    Adapted,
     BasePin,
     BaseSelection,
     Candidate,
@@ -106,11 +107,17 @@ def _inputs(play: Play, before: Before) -> dict[str, Any]:
     }
 
 
-def _figures_of(step: FrozenBaseline | Rung) -> list[Any]:
+def _figures_of(step: Adapted) -> list[Any]:
     """What controls are compared with of one step: its weights, its score, and whether it was kept."""
     weights, score = step.files.get("weights"), step.validation
     kept = step.kept if isinstance(step, Rung) else True
-    return [step.step, weights.sha256 if weights else "", score.model_dump(mode="json") if score else None, kept]
+    return [
+        step.kind,
+        step.unfrozen,
+        weights.sha256 if weights else "",
+        score.model_dump(mode="json") if score else None,
+        kept,
+    ]
 
 
 def _measure(play: Play, before: Before, key: str) -> Made:

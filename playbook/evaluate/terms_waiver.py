@@ -9,11 +9,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from playbook.artifacts import DatasetVersion, LockedTerms, Waiver
+from playbook.authority import no_reason, not_allowed, plain_text, same_name
 from playbook.decide.log import Entry, open_decision_log
 from playbook.errors import ApprovalRefused
-from playbook.evaluate.approval import not_a_day, plain_text
+from playbook.evaluate.approval import not_a_day
 from playbook.evaluate.locked_terms import locked_by, refusal, terms_of
-from playbook.evaluate.sign_off_state import holds, same_name
+from playbook.evaluate.sign_off_state import holds
 from playbook.evaluate.test_split import closed_marks
 from playbook.plays import DATASET
 from playbook.settings import Settings
@@ -70,10 +71,7 @@ def waive_terms(task: Task, places: Settings, by: str, reason: str, until: str, 
     ledger = places.ledgers / name / "test_openings.jsonl"
     lock = lock_of(task, store, dataset, ledger) if dataset is not None else None
     owner, said = task.spec.owners.sign_off, plain_text(reason)
-    reasons = [] if same_name(by, owner) else [
-        f"expected the sign-off owner {owner}, found {plain_text(by)!r}; nobody else may decide this"
-    ]  # fmt: skip
-    reasons += [] if said else ["expected a reason, found none (--reason)"]
+    reasons = [*not_allowed(task.spec.owners, "waive", by), *no_reason(said, "--reason")]
     reasons += not_a_day(until, today)
     if lock is None:
         reasons.append("the terms of the task file are those that the test split was opened under, if it was opened")

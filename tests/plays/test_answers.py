@@ -108,13 +108,13 @@ def test_terms_that_change_after_the_opening_are_refused_until_somebody_answers_
     assert place.ledger == ledger and place.current()["packaged_model"].skipped
     page = place.places.report("pairs").read_text("utf-8")
     assert "the terms changed after the test split was opened" in page[page.index("<h1") : page.index("What was asked")]
-    waive = ("waive", str(place.file), "locked_terms", "--reason", "the price fell", "--until", "2099-01-01")
+    waive = ("waive", str(place.file), "locked_terms", "--reason", "the price fell since", "--until", "2099-01-01")
     assert "nobody else may decide this" in place.command(*waive, "--as", "team:b").said
     assert place.command(*waive, "--as", "team:c").code == 0
     ended = place.run()
     assert ended.code == 0 and ended.status["state"] == "shipped", ended.said
     assert place.ledger == ledger, "the stored answers are judged"
-    said = "team:c let that pass until 2099-01-01: the price fell"
+    said = "team:c let that pass until 2099-01-01: the price fell since"
     page = place.places.report("pairs").read_text("utf-8")
     assert said in page[page.index("<h1") : page.index("What was asked")]
     assert said in place.places.report("pairs").with_name("pairs-model-card.md").read_text("utf-8")

@@ -179,18 +179,18 @@ def test_the_sign_off_owner_alone_waives_with_reason_and_day(tmp_path: Path) -> 
     dataset = place.put("dataset_version", dataset, test=path.read_bytes())
     open_test_split(place.store, dataset, ASSET, "model", ledger, terms=terms_of(place.task.spec))
     with pytest.raises(ApprovalRefused, match="are those that the test split was opened under"):
-        waive_terms(place.task, place.places, ANNA, "why not", "2026-12-31", today)
+        waive_terms(place.task, place.places, ANNA, "why not do it", "2026-12-31", today)
     place.document["target"] = {**place.document["target"], "margin": 0.01}
     place.write_task()
     for by, reason, until, said in (
-        (OWNER, "it pays", "2026-12-31", "nobody else may decide this"),
+        (OWNER, "it pays for itself", "2026-12-31", "nobody else may decide this"),
         (ANNA, " ", "2026-12-31", "expected a reason"),
-        (ANNA, "it pays", "2026-11-21", "expected a day after"),
+        (ANNA, "it pays for itself", "2026-11-21", "expected a day after"),
     ):
         with pytest.raises(ApprovalRefused, match=said):
             waive_terms(place.task, place.places, by, reason, until, today)
     assert place.log.entries() == ()
-    entry = waive_terms(place.task, place.places, ANNA, "the price fell", "2026-12-31", today)
-    assert entry.kind == "waiver" and "the price fell" in entry.title
+    entry = waive_terms(place.task, place.places, ANNA, "the price fell since", "2026-12-31", today)
+    assert entry.kind == "waiver" and "the price fell since" in entry.title
     lock = lock_of(place.task, place.store, dataset, ledger)
     assert lock is not None and entry.inputs["lock"] == lock.key
