@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +24,7 @@ from typing import TypeGuard
 PACKAGES = ("playbook", "assets", "resources", "pipelines")
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = {".j2", ".css"}
-LONGEST = 80  # characters of a string that may name a module or a template
+NAMED = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+")  # a module, named in a string
 Name = tuple[str, str]  # module, definition; "" is what the module runs when it is imported
 
 # Never followed into. Each either carries results without computing any, or its content is in every key already.
@@ -33,7 +34,6 @@ OUTSIDE = {
     "playbook.errors": "words of failures, which are no results",
     "playbook.settings": "places of this installation",
     "playbook.store": "keeps results by hash",
-    "playbook.files": "writes files whole",
     "playbook.database": "keeps logs",
     "playbook.taskfile": "reads the task file, whose values are in the keys",
     "playbook.plays": "names of assets",
@@ -185,7 +185,7 @@ def _uses(module: str, name: str) -> tuple[frozenset[Name], frozenset[Path]]:
     for statement in found.definitions.get(name, []) if name else found.body:
         seen.visit(statement)
     used = {one for chain in seen.chains for one in _resolve(found, seen.imports, chain)}
-    used |= {(text, one) for text in seen.strings for one in _definitions_of(text)}
+    used |= {one for text in seen.strings for one in _run_by_name(text)}
     return frozenset(used), frozenset(path for text in seen.strings for path in _templates(found, text))
 
 
@@ -209,11 +209,11 @@ class _Seen(ast.NodeVisitor):
             else:
                 self.visit(node)
         elif isinstance(node, ast.Constant):
-            if isinstance(node.value, str) and len(node.value) < LONGEST:
+            if isinstance(node.value, str):
                 self.strings.add(node.value)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             self.imports |= _imported(self.module, node)
-        else:
+        elif not (isinstance(node, ast.stmt) and _is_docstring(node)):
             self.generic_visit(node)
 
 
@@ -247,16 +247,17 @@ def _target(module: str, name: str, rest: list[str]) -> Iterator[Name]:
         yield from _target(*found.imports[name], rest)
 
 
-def _definitions_of(text: str) -> Iterable[str]:
-    """All of a module that a string names in full, as `python -m` does."""
-    named = "." in text and all(part.isidentifier() for part in text.split("."))
-    found = _module(text) if named else None
-    return found.definitions if found is not None else ()
+def _run_by_name(text: str) -> Iterator[Name]:
+    """All of each module that a string names in full, as `python -m` and code for another process do."""
+    for name in NAMED.findall(text):
+        found = _module(name) or _module(name.rpartition(".")[0])
+        if found is not None:
+            yield from ((found.name, one) for one in found.definitions)
 
 
 def _templates(module: _Module, text: str) -> Iterator[Path]:
     """Templates that a string names, one or a folder of them, beside the module or under its package."""
-    if not text or any(char in text for char in " \n*?\\:{"):
+    if not 0 < len(text) < 80 or any(char in text for char in " \n*?\\:{"):
         return
     for place in (module.path.parent / text, ROOT / module.name.split(".", maxsplit=1)[0] / text):
         if place.suffix in TEMPLATES and place.is_file():

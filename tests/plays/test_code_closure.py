@@ -1,0 +1,75 @@
+"""Code versions held against a real run: every function of ours that a play called is in its closure."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import defaultdict
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+from play_runs import make_place
+
+from assets.code_closure import PACKAGES, ROOT, outside
+from assets.code_versions import PICTURES, ROOTS, closure_of
+
+HERE = tuple(f"{ROOT / package}/" for package in PACKAGES)
+
+
+def module_of(code: CodeType) -> str:
+    return ".".join(Path(code.co_filename).relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+class Called:
+    """What each part called while it ran: calls go to the part whose root was entered last."""
+
+    def __init__(self) -> None:
+        self.roots = {
+            tuple(root.split(":")): part for part, roots in ROOTS.items() for root in roots if ":" in root
+        }  # fmt: skip
+        self.found: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self.names: dict[CodeType, tuple[str, str] | None] = {}
+        self.running: list[tuple[FrameType, str]] = []
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if code not in self.names:
+            ours = code.co_filename.startswith(HERE) and not code.co_qualname.startswith("<")
+            self.names[code] = (module_of(code), code.co_qualname.split(".")[0]) if ours else None
+        name = self.names[code]
+        if event == "return" and self.running and self.running[-1][0] is frame:
+            self.running.pop()
+        if event != "call" or name is None:
+            return
+        if name in self.roots:
+            self.running.append((frame, self.roots[name]))
+        if self.running:
+            self.found[self.running[-1][1]].add(name)
+
+
+def test_a_run_calls_nothing_that_its_parts_do_not_count(tmp_path: Path, database: Path) -> None:
+    still: dict[str, Any] = {"learning_rate": 1e-9, "head_learning_rate": 1e-9, "epochs": 1, "max_rungs": 1}
+    place = make_place(tmp_path, database, **still, controls={"other_base": False})
+    place.task(target={"at_least": 0.3}, evaluation={"early_end_standard_errors": 30.0})
+    called = Called()
+    threading.setprofile(called)
+    sys.setprofile(called)
+    try:
+        ended = place.run()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    assert ended.code == 0 and ended.status["ship"] == "baseline", ended.said
+    ran = {"data", "references", "decision", "base", "head", "frozen", "training", "rung", "candidate", "audit"}
+    ran |= {"controls", "answers", "reference_answers", "evaluate", "report", "sign_off", "package", "handoff"}
+    assert ran <= set(called.found), f"parts that were not seen at work: {sorted(ran - set(called.found))}"
+    missed = {
+        part: sorted(f"{module}:{name}" for module, name in names - closure_of(part).names if not left_out(module))
+        for part, names in called.found.items()
+    }
+    assert not {part: names for part, names in missed.items() if names}
+
+
+def left_out(module: str) -> bool:
+    return outside(module) or outside(module, PICTURES)
