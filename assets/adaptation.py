@@ -38,8 +38,6 @@ def frozen_baseline(maker: AssetMaker) -> dg.AssetsDefinition:
             return result(play, skip(play, FrozenBaseline, base.reason))
         inputs = {
             **training_inputs(play, dataset, base),
-            "ends": [limit.model_dump(mode="json") for limit in play.task.spec.target.all_limits],
-            "spare": play.task.spec.evaluation.early_end_standard_errors,
             "code": version_of("frozen", "head"),
         }
         done = remembered(play, FrozenBaseline, inputs, lambda key: _train_frozen(play, dataset, base, key))

@@ -21,6 +21,7 @@ ROOTS = {
     "base": ("assets.base:_bake_off",),
     "head": ("playbook.adapt.frozen:train_frozen",),
     "frozen": ("assets.adaptation:_train_frozen",),
+    "early_end": ("assets.early_end:_asked",),
     "training": ("playbook.adapt.rung:run_rung", "playbook.adapt.worker"),
     "rung": ("assets.adaptation:_climb",),
     "refresh": ("assets.refresh:_refresh",),

@@ -26,6 +26,9 @@ from playbook.artifacts import (
 from playbook.errors import PinMismatch
 from playbook.plays import DATASET, DECISION, PROBLEM, REFERENCES
 
+# Parts of the task file that answers, costs and paths follow from; limits are met or not by the references.
+DECIDED_BY = {"task", "modality", "decision", "prices", "base", "bake_off", "adaptation", "data"}
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -101,7 +104,7 @@ def _inputs(
         "data": dataset.digest,
         "references": references.digest,
         "claim": [claim.model_dump(mode="json", exclude={"openings"}), asked_of(play)] if claim else None,
-        "task": spec.model_dump(mode="json", exclude={"package", "sign_off", "owners", "evaluation"}),
+        "task": spec.model_dump(mode="json", include=DECIDED_BY),
         "base": base.pin.model_dump(mode="json") if base.pin else base.problem,
         "weeks_left": (deadline - _today()).days // 7 if deadline else None,
         "code": version_of("decision"),

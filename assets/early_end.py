@@ -5,9 +5,11 @@ import dagster as dg
 import numpy as np
 
 from assets.candidate import asset_of
-from assets.factory import AssetMaker, version_of
+from assets.code_versions import version_of
+from assets.factory import AssetMaker
 from assets.incumbent import incumbent_of
 from assets.play import Made, Play, remembered, require_green, result, skip
+from assets.terms import require_terms, terms_now
 from assets.test_answers import answer, reference_model, trained_model
 from playbook.artifacts import DatasetVersion, EarlyEnd, EarlyEndClaim, FrozenBaseline, ReferenceBaselines, Score
 from playbook.evaluate.answers import AskedModel
@@ -57,6 +59,7 @@ def _asked(play: Play, dataset: DatasetVersion, frozen: FrozenBaseline) -> Early
         "in_round": in_round,
         "data": dataset.dataset_hash,
         "asked": asked_of(play),
+        "terms": terms_now(play, dataset).key,
         "code": version_of("early_end"),
     }
 
@@ -105,6 +108,7 @@ def confirm(play: Play, dataset: DatasetVersion, model: AskedModel, name: str, v
     from playbook.data.tables import LABEL
     from playbook.evaluate.compare import describe_side
     from playbook.evaluate.early_end import judge_claim
+    from playbook.evaluate.suite import waived_text
 
     spec = play.task.spec
     play.report(f"{name} meets the target on validation; the test split is asked")
@@ -115,6 +119,9 @@ def confirm(play: Play, dataset: DatasetVersion, model: AskedModel, name: str, v
     alike = dataset.gate.resemblance if dataset.gate else None
     unlike = alike.text if alike is not None and alike.differs else ""
     claim = judge_claim(spec, name, validation, test, openings=answered.openings, unlike=unlike)
+    waiver = require_terms(play, dataset).waiver
+    if waiver is not None:
+        claim = claim.model_copy(update={"text": f"{claim.text} {waived_text(waiver)}"})
     play.report(claim.text)
     outcome = "confirmed on test" if claim.confirmed else "not confirmed on test"
     figures = {"value": test[spec.target.label].value, "openings": claim.openings}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from assets.candidate import asset_of
-from assets.factory import version_of
+from assets.code_versions import version_of
 from assets.incumbent import DATASET_TAG, base_out
 from assets.play import Made, Play, remembered
 from assets.steps import Steps

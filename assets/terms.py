@@ -20,6 +20,11 @@ class Terms:
     entry: str = ""  # hash of the waiver's entry in the decision log
 
     @property
+    def key(self) -> list[str]:
+        """What a result that is judged by these terms depends on."""
+        return [self.lock.key if self.lock is not None else "", self.entry]
+
+    @property
     def refused(self) -> bool:
         """Whether no answer may be used."""
         return self.lock is not None and self.waiver is None
