@@ -67,7 +67,7 @@ FIGURES_FROM: Any = {
     "target": True,
     "evaluation": {
         "confidence", "resamples", "power", "slices", "min_slice_rows", "calibration_bins", "regression",
-        "shift_p_value",
+        "capability_tolerance", "shift_p_value",
     },
     "data": {"classes": True, "columns": True, "production": True, "labels": {"min_kappa"}},
     "adaptation": {"seed", "accelerator", "precision"},
@@ -182,6 +182,7 @@ def _inputs(play: Play, steps: Steps) -> dict[str, Any]:
         "agreement": dataset.agreement.model_dump(mode="json") if dataset.agreement else None,
         "task": play.task.spec.model_dump(mode="json", include=FIGURES_FROM),
         "behaviour": behaviour_hash(play),
+        "capabilities": capabilities_hash(play),
         "code": version_of("evaluate"),
     }
 
@@ -190,6 +191,17 @@ def behaviour_hash(play: Play) -> str:
     """Hash of the file with behavioural tests, which the task file only names."""
     named = play.task.spec.evaluation.behaviour
     return file_sha256(Path(play.task.resolve(named))) if named else ""
+
+
+def capabilities_hash(play: Play) -> str:
+    """Hash of the capability set, which the task file only names; its faults are found before the split is opened."""
+    from playbook.evaluate.capabilities import capability_file, load_capabilities
+
+    path = capability_file(play.task)
+    if path is None:
+        return ""
+    load_capabilities(play.task)
+    return file_sha256(path)
 
 
 def _refuse(play: Play, steps: Steps, resolution: Any, current: Round | None) -> Made:

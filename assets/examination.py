@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from assets.test_answers import CHAMPION, Answered
 from playbook.artifacts import (
     BehaviourTest,
     Calibration,
+    Capability,
     CostActual,
     Evaluation,
     Regression,
@@ -57,6 +58,7 @@ def examine(play: Play, steps: Steps, done: Evaluation, answers: Answered, work:
         "slices": slices(spec, frame, truth, known[shown], known["baseline"] if shown == "candidate" else None),
         "behaviour": _behaviour(play, steps, models, shown),
         "regressions": _regressions(play, truth, answers, shown),
+        "capabilities": _capabilities(play, models, answers, shown),
         "incumbent": _incumbent(play, frame, truth, answers, shown),
         "speed": _speed(play, frame, models),
         **_shifts(play, steps, frame, known[shown], shown),
@@ -74,7 +76,7 @@ class _Models:
         from playbook.adapt.precision import set_threads
 
         set_threads(play.world.places.threads, 1)
-        self._answers, self._work = answers, work
+        self._answers, self._work, self._labels = answers, work, play.task.spec.labels
         self._loaded: dict[str, Any] = {}
 
     @property
@@ -83,7 +85,17 @@ class _Models:
         for name in ("baseline", "candidate"):
             if name in self._answers.asked and name not in self._loaded:
                 self._loaded[name] = self._answers.asked[name].load(self._work / name)
-        return {name: model.predict_proba for name, model in self._loaded.items()}
+        return {name: model.predict_proba for name, model in self._loaded.items() if name != CHAMPION}
+
+    def classes(self, name: str, texts: Sequence[str]) -> np.ndarray:
+        """What a model answers, as numbers of the task's classes, shape (texts,); the champion is asked, too."""
+        from playbook.evaluate.incumbent import answers_under
+
+        model = self._loaded.get(name)
+        if model is None:
+            model = self._loaded[name] = self._answers.asked[name].load(self._work / name)
+        answers = answers_under(model.predict_proba(list(texts)), model.labels, self._labels)
+        return answers.argmax(axis=1)
 
     @property
     def hardware(self) -> str:
@@ -183,6 +195,24 @@ def _regressions(play: Play, truth: np.ndarray, answers: Answered, shown: Any) -
         new = classes[shown]
         version = answers.champion_version
         found.append(regression(spec, truth, classes[CHAMPION], new, against="champion", version=version, model=shown))
+    return tuple(found)
+
+
+def _capabilities(play: Play, models: _Models, answers: Answered, shown: str) -> tuple[Capability, ...]:
+    """The shown model on the capability set, against the frozen baseline and against the champion."""
+    from playbook.evaluate.capabilities import judge_capability, load_capabilities
+
+    rows = load_capabilities(play.task)
+    if rows is None:
+        return ()
+    spec, now = play.task.spec, models.classes(shown, rows.texts)
+    found = []
+    if shown == "candidate":
+        before = models.classes("baseline", rows.texts)
+        found.append(judge_capability(spec, rows.truth, before, now, against="frozen baseline"))
+    if CHAMPION in answers.asked:
+        before, version = models.classes(CHAMPION, rows.texts), answers.champion_version
+        found.append(judge_capability(spec, rows.truth, before, now, against="champion", version=version))
     return tuple(found)
 
 

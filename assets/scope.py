@@ -22,6 +22,7 @@ from playbook.artifacts import (
     canonical_hash,
 )
 from playbook.errors import PinMismatch
+from playbook.evaluate.capabilities import load_capabilities
 from playbook.evaluate.verdict import least_resolution
 from playbook.plays import ACCUMULATED, DATASET, PROBLEM, REFERENCES
 from playbook.settings import settings
@@ -44,6 +45,7 @@ def problem_statement(maker: AssetMaker) -> dg.AssetsDefinition:
     @dg.asset(**options, description=f"{spec.question} Success: {spec.target.label} of {_asked(spec.target)}.")
     def statement(context: dg.AssetExecutionContext, accumulated: Accumulation) -> dg.Output[ProblemStatement]:
         play = maker.play(context, PROBLEM)
+        load_capabilities(play.task)  # its faults are found before anything is trained
         content = play.task.spec.model_dump(mode="json")
 
         def make(key: str) -> Made:

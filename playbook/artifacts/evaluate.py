@@ -131,6 +131,9 @@ class ClassRegression(Part):
     rows: int
     broken: int
     mended: int
+    net: Figure | None = None  # mended minus broken, as a share of the rows; None without rows
+    p_value: float | None = None  # of a net loss beyond the budget, corrected for the number of classes (Holm)
+    over: bool = False  # such a loss is shown
 
 
 class Regression(Part):
@@ -141,8 +144,25 @@ class Regression(Part):
     broken: int
     mended: int
     share: float  # broken of all rows
-    allowed: float
+    allowed: float  # net loss, as a share of all rows
+    net: Figure | None = None  # mended minus broken, as a share of all rows
     per_class: tuple[ClassRegression, ...]
+    passed: bool
+    text: str
+
+
+class Capability(Part):
+    """What a set of rows with known answers says: could another model do more of it (5.4)?"""
+
+    against: Literal["frozen baseline", "champion"]
+    version: str  # of the champion; empty for the baseline
+    rows: int
+    before: float  # share right of the other model
+    now: float  # share right of the shown model
+    broken: int
+    mended: int
+    net: Figure  # mended minus broken, as a share of the rows
+    allowed: float  # net loss
     passed: bool
     text: str
 
@@ -196,6 +216,7 @@ class Shift(Part):
 
 BlockerName = Literal[
     "regression_budget",
+    "capability",
     "behavioural_tests",
     "production_slice",
     "shifted_test",
@@ -314,6 +335,7 @@ class Evaluation(Artifact):
     slices: Slices = Slices()
     behaviour: tuple[BehaviourTest, ...] = ()
     regressions: tuple[Regression, ...] = ()
+    capabilities: tuple[Capability, ...] = ()  # of evaluation.capabilities, where the task file names them
     incumbent: Incumbent | None = None  # where another version serves
     round: RoundVerdict | None = None  # likewise: what the decision to replace it, or not, stands on
     speed: tuple[Speed, ...] = ()

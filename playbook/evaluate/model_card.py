@@ -28,6 +28,7 @@ from playbook.evaluate.report_content import (
 )
 from playbook.evaluate.report_headline import headline
 from playbook.evaluate.report_sections import model_comparison, speed_rows, transfer_view
+from playbook.evaluate.suite import NO_BEHAVIOUR
 from playbook.evaluate.verdict import failing_classes
 
 WORST_SLICES = 8
@@ -207,7 +208,10 @@ def _failures(evaluation: Evaluation) -> str:
         parts.append(markdown_table(("slice", markdown_text(evaluation.metric), "all other rows", "rows"), rows))
     if evaluation.behaviour:
         parts.append(markdown_table(("behavioural test", "cases", "failed", "may fail", ""), _tests(evaluation)))
+    else:
+        parts.append(markdown_text(NO_BEHAVIOUR))
     parts += [markdown_text(found.text) for found in evaluation.regressions]
+    parts += [markdown_text(able.text) for able in evaluation.capabilities]
     parts += [markdown_text(evaluation.incumbent.text)] if evaluation.incumbent else []
     return "\n\n".join(parts)
 

@@ -62,7 +62,9 @@ def _details(context: ReportInputs, evaluation: Evaluation) -> dict[PageSection,
         PageSection("slices", "Where it fails: slices of the data", note): bool(evaluation.slices.figures),
         PageSection("behaviour", "Where it fails: behavioural tests"): bool(evaluation.behaviour),
         PageSection("incumbent", "Against the model that serves"): evaluation.incumbent is not None,
-        PageSection("regressions", "What it could do before and no longer can"): bool(evaluation.regressions),
+        PageSection("regressions", "What it could do before and no longer can"): bool(
+            evaluation.regressions or evaluation.capabilities
+        ),
         PageSection("examples", "Where it fails: the most confident wrong answers", note): bool(wrong_answers(context)),
         PageSection("calibration", "Can its confidence be trusted?", note): evaluation.calibration is not None,
         PageSection("silence", "When does it ask a person?", note): evaluation.silence is not None,

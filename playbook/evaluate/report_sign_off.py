@@ -14,8 +14,10 @@ from playbook.evaluate.verdict import failing_classes
 
 NOBODY = "No person looked at this: the task file asks for automatic sign-off, by rule."
 LIFTS: dict[BlockerName, str] = {
-    "regression_budget": "Train again so that fewer answers break, or write a larger budget with a reason "
-    "(evaluation.regression).",
+    "regression_budget": "Train again so that less is lost, net, than is gained; the section on what it no longer can "
+    "names the rows and classes.",
+    "capability": "Add training rows like those of the capability set and train again, or correct an answer in the "
+    "file that is wrong.",
     "behavioural_tests": "Add training rows of the kind that fails and train again, or correct a test that asks for "
     "the wrong thing.",
     "production_slice": "Label rows like those of production and train on them, or show that the slice is not typical.",
@@ -139,11 +141,15 @@ def _failures(evaluation: Evaluation) -> tuple[str, ...]:
     if evaluation.behaviour:
         failed = sum(not test.passed for test in evaluation.behaviour)
         lines.append(f"Behavioural tests: {failed} of {len(evaluation.behaviour)} failed.")
+    else:
+        lines.append("No behavioural tests were written.")
     lines += [
-        f"Against the {found.against}: {wording.size(found.broken, 'answer')} broken, {found.mended:,} mended."
+        f"Against the {found.against}: {wording.size(found.broken, 'answer')} broken, {found.mended:,} fixed"
+        f"{f', net {wording.difference(found.net)}' if found.net else ''}."
         for found in evaluation.regressions
         if found.against == "champion" or evaluation.ship != "baseline"
     ]
+    lines += [able.text for able in evaluation.capabilities]
     return tuple(lines)
 
 

@@ -4,7 +4,8 @@ The rules, each on its own; a waiver with a reason, a name and an expiry may lif
 
 | blocker | stands when |
 | --- | --- |
-| regression_budget | more is broken than `evaluation.regression` allows; against the champion whatever ships |
+| regression_budget | a net loss beyond `evaluation.regression` is shown; against the champion whatever ships |
+| capability | a net loss beyond the tolerance is shown on `evaluation.capabilities`; likewise |
 | behavioural_tests | more cases of a test fail than it allows, or it has no case; unless it is only reported |
 | production_slice | on rows like those of production the whole interval of the score lies under the target |
 | shifted_test | validation and test differ by the rule of `playbook.evaluate.shift` |
@@ -24,6 +25,11 @@ from playbook.evaluate import wording
 from playbook.evaluate.runner_up import runner_up_text
 from playbook.spec import TaskSpec
 
+NO_BEHAVIOUR = (
+    "No behavioural tests were written: nothing says what must not change an answer, what must, and what must never be "
+    "answered (name a file under evaluation.behaviour)."
+)
+
 
 def blockers(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None = None) -> tuple[Blocker, ...]:
     """Everything that stands against shipping, in the order of the table above; nothing where nothing changes.
@@ -40,6 +46,9 @@ def _found(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None) 
     for one in evaluation.regressions:
         if not one.passed and (one.against == "champion" or evaluation.ship != "baseline"):
             yield Blocker(what="regression_budget", text=one.text)
+    for able in evaluation.capabilities:
+        if not able.passed and (able.against == "champion" or evaluation.ship != "baseline"):
+            yield Blocker(what="capability", text=able.text)
     failed = [test for test in evaluation.behaviour if not test.passed and test.blocks]
     if failed:
         yield Blocker(what="behavioural_tests", text=_failed(failed))
@@ -76,6 +85,8 @@ def headline_warnings(evaluation: Evaluation, base: BaseSelection | None = None)
         found.append(_under_target(evaluation, reach))
     other = runner_up_text(evaluation, base)
     found += [other] if other else []
+    if evaluation.baseline is not None and not evaluation.behaviour:
+        found.append(NO_BEHAVIOUR)
     failed = [test for test in evaluation.behaviour if not test.passed]
     return (*found, _failed(failed)) if failed else tuple(found)
 

@@ -92,13 +92,13 @@ def _test(test: BehaviourTest) -> str:
 
 
 def _regressions(evaluation: Evaluation) -> str:
-    lines = [found.text for found in evaluation.regressions]
+    lines = [found.text for found in evaluation.regressions] + [able.text for able in evaluation.capabilities]
     for found in evaluation.regressions:
         worst = sorted(found.per_class, key=lambda one: (one.mended - one.broken, one.label))[:WORST]
         against = f"{found.against} {found.version}".strip()
         lines += [
             f"{one.label}: {one.broken} of {wording.size(one.rows)} that the {against} had right are wrong, "
-            f"{one.mended} the other way round"
+            f"{one.mended} the other way round{f'; net {wording.difference(one.net)}' if one.net else ''}"
             for one in worst
             if one.broken
         ]

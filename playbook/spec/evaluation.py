@@ -8,10 +8,18 @@ from playbook.spec.section import Fraction, Section
 
 
 class RegressionBudget(Section):
-    """How many rows that the baseline or the champion had right the candidate may have wrong (5.4)."""
+    """How much may be lost, net, beside the baseline or the champion (5.4): rows broken minus rows fixed.
 
-    share: Fraction = Field(0.05, description="Of all test rows.")
-    share_of_class: Fraction = Field(0.15, description="Of the rows of any one class with at least 20 rows.")
+    It is exceeded where the whole confidence interval of the net loss lies beyond it; rows that change sides without a
+    net loss cost nothing.
+    """
+
+    share: Fraction = Field(0.01, description="Net loss allowed, as a share of all test rows.")
+    share_of_class: Fraction = Field(
+        0.05,
+        description="Net loss allowed, as a share of the rows of any one class with at least 20 rows; judged with a "
+        "correction for the number of classes.",
+    )
 
 
 class Evaluation(Section):
@@ -36,6 +44,16 @@ class Evaluation(Section):
     calibration_bins: int = Field(10, ge=2, le=50)
     behaviour: str | None = Field(None, description="YAML file with behavioural tests (5.4).")
     regression: RegressionBudget = RegressionBudget()
+    capabilities: str | None = Field(
+        None,
+        description="CSV file of texts with their right answers that must not get worse (5.4): columns text and label, "
+        "or those of data.columns.",
+    )
+    capability_tolerance: Fraction = Field(
+        0.01,
+        description="Net loss allowed on evaluation.capabilities, as a share of its rows: more blocks where the whole "
+        "interval of the net loss lies beyond it.",
+    )
     shift_p_value: float = Field(
         0.01,
         ge=0.0005,

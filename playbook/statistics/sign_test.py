@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+MOST_EXACT = 1000  # rows: from about 1,020 on the counts of arrangements are too large for a float
+
 
 def sign_test(better: int, worse: int) -> float:
     """Probability of `better` or more of the discordant rows going to the second model when neither is better.
@@ -23,5 +25,9 @@ def sign_test(better: int, worse: int) -> float:
     """
     if better < 0 or worse < 0:
         raise ValueError(f"expected counts of rows, found {better} and {worse}")
-    apart = better + worse
-    return math.fsum(math.comb(apart, rows) for rows in range(better, apart + 1)) / 2**apart
+    apart = int(better + worse)
+    if apart > MOST_EXACT:
+        from scipy.stats import binom
+
+        return float(binom.sf(better - 1, apart, 0.5))
+    return math.fsum(math.comb(apart, rows) for rows in range(int(better), apart + 1)) / 2**apart

@@ -147,9 +147,9 @@ def test_nothing_from_outside_becomes_markup(html: str, page: Sections) -> None:
                     "Holm"]),
         ("behaviour", ["typos must not change the answer 200 31 24 10 % ✕ failed", "says cancel", "✓ passed",
                        "Where is my ordr?"]),
-        ("regressions", ["candidate against frozen baseline 16 1.8 % 5.0 % 51 ✓ within budget",
-                         "candidate against champion 1.2.0 70 7.8 % 5.0 % 60 ✕ over",
-                         "billing 190 14 21"]),
+        ("regressions", ["candidate against frozen baseline 16 51 +3.9 points (+1.9 to +5.9) 5.0 % ✓ within budget",
+                         "candidate against champion 1.2.0 70 60 −7.8 points (−9.8 to −5.8) 5.0 % ✕ over",
+                         "billing 190 14 21 +3.7 points (+1.7 to +5.7) 1.000"]),
         ("calibration", ["too sure of itself", "9.4 points", "1.8 points", "1.62", "70 % to 80 % 83 75.0 % 66.0 %"]),
         ("silence", ["from 62.0 % confidence on", "400 3 75.0 % 3.0 %", "900 11 71.0 % (68.0 % to 74.0 %)",
                      "4.1 % (2.5 % to 5.7 %)", "keeps 1.2 MB"]),
@@ -338,7 +338,9 @@ def test_the_baseline_that_ships_is_the_model_shown(
     assert "recall of the candidate" in page["classes"]
     assert inputs.evaluation is not None
     broken = questions(shipped.evaluation or inputs.evaluation)[1].evidence
-    assert [line for line in broken if "broken" in line] == ["Against the champion: 70 answers broken, 60 mended."]
+    assert [line for line in broken if "broken" in line] == [
+        "Against the champion: 70 answers broken, 60 fixed, net −7.8 points (−9.8 to −5.8)."
+    ]
     assert "the model that ships, the frozen baseline, against champion 1.2.0" in page["regressions"]
     assert "candidate against frozen baseline" in page["regressions"]
     digest = "b" * 64

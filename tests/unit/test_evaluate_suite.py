@@ -10,6 +10,7 @@ from playbook.artifacts import (
     Agreement,
     BaseSelection,
     BehaviourTest,
+    Capability,
     Comparison,
     Evaluation,
     Figure,
@@ -20,6 +21,7 @@ from playbook.artifacts import (
     Side,
     TransferVerdict,
 )
+from playbook.evaluate.report_sign_off import LIFTS
 from playbook.evaluate.speed import BATCHES, measure_speed, measure_speeds
 from playbook.evaluate.suite import blockers, headline_warnings
 from playbook.spec import TaskSpec
@@ -118,6 +120,29 @@ def test_the_headline_says_what_is_shifted_failing_or_short() -> None:
     )
     assert headline_warnings(evaluation(shifts=(shift(differs=False),), production=score(0.9))) == ()
     assert headline_warnings(evaluation()) == ()
+
+
+def test_the_headline_says_that_no_behavioural_test_was_written() -> None:
+    opened = {"baseline": Side(scores={}, per_class=(), confusion=())}
+    (said,) = headline_warnings(evaluation(**opened))
+    assert said.startswith("No behavioural tests were written: ") and "evaluation.behaviour" in said
+    assert headline_warnings(evaluation(**opened, behaviour=(behaved(True),))) == ()
+
+
+def able(passed: bool, against: Any = "champion") -> Capability:
+    lost = Figure(value=-0.1, low=-0.2, high=-0.02)
+    return Capability(against=against, version="", rows=60, before=0.95, now=0.85, broken=8, mended=2, net=lost,
+                      allowed=0.01, passed=passed, text="It lost.")  # fmt: skip
+
+
+def test_a_capability_that_is_lost_blocks() -> None:
+    spec = spec_for(ORDINARY)
+    assert blockers(spec, evaluation(capabilities=(able(True),))) == ()
+    (found,) = blockers(spec, evaluation(capabilities=(able(False),)))
+    assert (found.what, found.text) == ("capability", "It lost.")
+    baseline = evaluation(ship="baseline", capabilities=(able(False, "frozen baseline"),))
+    assert blockers(spec, baseline) == (), "what ships is the frozen baseline itself"
+    assert LIFTS["capability"]
 
 
 def test_losing_to_the_runner_up_base_is_in_the_headline() -> None:
