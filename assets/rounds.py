@@ -72,7 +72,7 @@ def round_resolution(play: Play, steps: Steps, current: Round) -> Resolution:
     """Whether the test split can decide the round, judged on validation; the split stays closed."""
     import pandas as pd
 
-    from playbook.evaluate.round_verdict import rows_for_round
+    from playbook.evaluate.round_verdict import FIXABLE, rows_for_round
 
     labels, store = play.task.spec.labels, play.world.store
     validation = pd.read_parquet(store.path(steps.dataset, DATASET, "validation"))
@@ -82,7 +82,9 @@ def round_resolution(play: Play, steps: Steps, current: Round) -> Resolution:
     number = {label: place for place, label in enumerate(labels)}
     truth = validation[LABEL].map(number).to_numpy(np.int64)
     contender = table[columns].to_numpy()
-    return rows_for_round(play.task.spec, truth, served, contender, steps.dataset.class_rows["test"])
+    fixes = bool(current.base_out) or any(trigger in FIXABLE for trigger in current.asked_by)
+    rows = steps.dataset.class_rows["test"]
+    return rows_for_round(play.task.spec, truth, served, contender, rows, fixes=fixes)
 
 
 def judge_round(play: Play, steps: Steps, current: Round, answered: Answered, done: Evaluation) -> Evaluation:

@@ -18,15 +18,15 @@ der chemisch-pharmazeutischen Industrie 6). "Not worse" is a test of non-inferio
 et al., JAMA 308 (2012) 2594-2604); its tolerance is the round's margin, unless the task file says otherwise: what a
 better model would not be replaced for is not missed in an equal one.
 
-The size of the split is judged before it is opened (`rows_for_round`): a true gain of the margin must be seen with the
-power of the task file. Both questions ask for the same number of rows where margin and tolerance are equal.
+The size of the split is judged before it is opened (`rows_for_round`): a true gain of the margin, or that nothing of
+the tolerance is lost, must be seen with the power of the task file.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -75,13 +75,21 @@ def round_tolerance(spec: TaskSpec) -> float:
 
 
 def rows_for_round(
-    spec: TaskSpec, truth: Labels, incumbent: Given, contender: Given, test_rows: Mapping[str, int]
+    spec: TaskSpec,
+    truth: Labels,
+    incumbent: Given,
+    contender: Given,
+    test_rows: Mapping[str, int],
+    *,
+    fixes: bool = False,
 ) -> Resolution:
     """Rows that the test split needs to decide a round, judged on validation before it is opened (B2).
 
-    What has to be seen is a gain of the round's margin (or, at the same size, that nothing of the tolerance is lost),
-    and more only where validation shows more: there, the lower end of its interval takes the margin's place. A new
-    class makes two models differ in many rows and all in one direction, which fewer rows can tell.
+    What has to be seen is a gain of the round's margin. Where validation shows more, the lower end of its interval
+    takes the margin's place: a new class makes two models differ in many rows and all in one direction, which fewer
+    rows can tell. Where something that a model can fix asked for the round, it is enough to see that nothing of the
+    tolerance is lost, which the gain that validation measured makes easier: the distance between the two is planned
+    for.
 
     Args:
         spec: the task.
@@ -89,11 +97,28 @@ def rows_for_round(
         incumbent: answers of the model that serves there, as `Metric.value` takes them.
         contender: answers of what validation chose.
         test_rows: rows of the test split by class; the split stays closed.
+        fixes: whether something that a model can fix asked for the round.
     """
-    seen = task_difference(spec, truth, incumbent, contender)
-    least = min(round_margin(spec), round_tolerance(spec))
-    shown = math.floor(1000 * seen.low) / 1000  # a tenth of a point, for the sentence
-    return needed_rows(spec, truth, incumbent, contender, test_rows, margin=min(max(least, shown), 0.5))
+    seen, tolerance = task_difference(spec, truth, incumbent, contender), round_tolerance(spec)
+    shown = _tenths(seen.low)
+    gain = max(round_margin(spec), shown)
+    measured = max(0.0, _tenths(seen.delta))
+    planned = min(max(gain, tolerance + measured) if fixes else gain, 0.5)
+    found = needed_rows(spec, truth, incumbent, contender, test_rows, margin=planned)
+    if planned <= gain:
+        return found
+    metric = spec.target.metric
+    how = (
+        f"{wording.percent(spec.evaluation.power, 0)} chance to show that a model which gains the "
+        f"{wording.margin(measured, metric)} of validation does not lose {wording.margin(tolerance, metric)}, the "
+        f"models differing on {wording.percent(found.discordance)} of rows"
+    )
+    return replace(found, how=how)
+
+
+def _tenths(fraction: float) -> float:
+    """A difference cut to a tenth of a point, as the sentence says it."""
+    return math.floor(1000 * fraction + TOLERANCE) / 1000
 
 
 def refuse_round(spec: TaskSpec, version: str, resolution: Resolution) -> tuple[Verdict, RoundVerdict]:

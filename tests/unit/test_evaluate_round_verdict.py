@@ -195,6 +195,19 @@ def test_the_size_is_judged_for_the_round_before_anything_is_opened() -> None:
     assert clear.enough, "what validation shows by far needs fewer rows, however often the models differ"
 
 
+def test_a_round_that_fixes_something_is_sized_for_not_being_worse() -> None:
+    truth = np.tile(np.arange(CLASSES), 60)
+    incumbent, refreshed = wrong(40, truth=truth), wrong(28, start=20, truth=truth)  # +4 points
+    plain = rows_for_round(SPEC, truth, incumbent, refreshed, {"access": 300})
+    fixing = rows_for_round(SPEC, truth, incumbent, refreshed, {"access": 300}, fixes=True)
+    assert plain.discordance == fixing.discordance == pytest.approx(28 / 300)
+    assert plain.needed == pytest.approx(7.85 * plain.discordance / 0.03**2, rel=0.05)
+    assert fixing.needed == pytest.approx(7.85 * plain.discordance / 0.07**2, rel=0.1), "3 points of tolerance and 4"
+    assert "a model which gains the 4 points of validation does not lose 3 points" in fixing.how
+    alike = rows_for_round(SPEC, truth, incumbent, wrong(40, start=20, truth=truth), {"access": 300}, fixes=True)
+    assert alike.needed == pytest.approx(7.85 * alike.discordance / 0.03**2, rel=0.05)
+
+
 def drawn(rng: np.random.Generator, rows: int, gain: float, apart: float = 0.08) -> tuple[Labels, Labels, Labels]:
     """Truth and answers of two models that differ on a share of rows; the second is better by `gain` in truth."""
     truth = rng.integers(0, CLASSES, rows)
