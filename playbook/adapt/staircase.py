@@ -37,6 +37,7 @@ class Decision:
     error: float
     rule: str
     reason: str
+    chance: float = 1.0  # of a gain as large where no epoch has a true one; 1 where there is no gain
 
 
 def read_answers(predictions: pd.DataFrame, labels: Sequence[str]) -> tuple[np.ndarray, Answers]:
@@ -79,7 +80,7 @@ def decide_rung(
     if gained:
         chosen = f", as the best of {len(epochs)} epochs," if epochs else ""
         reason += f"; a gain as large{chosen} comes by chance in {chance:.1%} of cases"
-    return Decision(kept, found.delta, found.standard_error, describe_rule(spec.adaptation), reason)
+    return Decision(kept, found.delta, found.standard_error, describe_rule(spec.adaptation), reason, chance)
 
 
 def describe_rule(plan: Adaptation) -> str:

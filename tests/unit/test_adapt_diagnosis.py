@@ -12,6 +12,7 @@ from playbook.adapt.staircase import diagnose as diagnose_from_staircase
 from playbook.artifacts import Epoch, Rung
 
 Points = list[tuple[float, float]]
+Real = tuple[list[tuple[float, float, float]], int, int, int, float, str]
 
 
 def curve(points: Points, metric: tuple[float, ...] = ()) -> tuple[Epoch, ...]:
@@ -147,6 +148,127 @@ def test_healthy_curves_lead_up_the_staircase_only_where_the_rung_was_kept(
 ) -> None:
     found = diagnose_staircase([rung(1, BOTH_IMPROVE), last], 9, 0.0, max_rungs)
     assert said in found.next_thing
+
+
+# (train loss, validation loss, accuracy) by epoch, classes, validation rows, epochs allowed, accuracy before, the case.
+# Of real trainings: benchmarks/learning_rates.py at rates of 1e-3 and 1e-4, in the order of docs/learning_rates.md.
+REAL: dict[str, Real] = {
+    "sample tickets, rung_1 at 0.001, head 0.01": (
+        [(1.079, 0.707, 0.7577), (0.836, 0.540, 0.8282), (0.627, 0.522, 0.8451), (0.542, 0.521, 0.8366)],
+        5,
+        355,
+        4,
+        0.8226,
+        "improving",
+    ),
+    "sample tickets, rung_2 at 0.001, head 0.01": (
+        [(0.760, 0.565, 0.8282), (0.673, 0.579, 0.8282), (0.530, 0.487, 0.8704), (0.480, 0.489, 0.8704)],
+        5,
+        355,
+        4,
+        0.8450,
+        "improving",
+    ),
+    "Banking77, cards, rung_1 at 0.001, head 0.01": (
+        [
+            (0.870, 0.374, 0.9120),
+            (0.893, 0.401, 0.9180),
+            (0.825, 0.326, 0.9380),
+            (0.748, 0.318, 0.9433),
+            (0.705, 0.345, 0.9387),
+            (0.683, 0.336, 0.9433),
+            (0.664, 0.329, 0.9433),
+        ],
+        22,
+        1500,
+        10,
+        0.9460,
+        "stalled",
+    ),
+    "Banking77, cards, rung_2 at 0.0001, head 0.001": (
+        [
+            (0.751, 0.318, 0.9433),
+            (0.734, 0.287, 0.9420),
+            (0.714, 0.299, 0.9440),
+            (0.696, 0.309, 0.9460),
+            (0.684, 0.321, 0.9440),
+            (0.678, 0.318, 0.9413),
+            (0.670, 0.319, 0.9433),
+        ],
+        22,
+        1500,
+        10,
+        0.9487,
+        "stalled",
+    ),
+    "film reviews, rung_1 at 0.001, head 0.01": (
+        [
+            (0.560, 0.769, 0.6627),
+            (0.613, 0.657, 0.6893),
+            (0.508, 0.518, 0.7673),
+            (0.354, 0.543, 0.7627),
+            (0.268, 0.505, 0.7607),
+            (0.225, 0.522, 0.7727),
+            (0.212, 0.503, 0.7720),
+            (0.206, 0.496, 0.7747),
+            (0.204, 0.497, 0.7753),
+            (0.204, 0.497, 0.7760),
+        ],
+        2,
+        1500,
+        10,
+        0.7580,
+        "unfinished",
+    ),
+    "film reviews, rung_2 at 0.001, head 0.01": (
+        [
+            (0.243, 0.850, 0.6533),
+            (0.417, 0.598, 0.7660),
+            (0.287, 0.561, 0.7420),
+            (0.235, 0.624, 0.7720),
+            (0.220, 0.549, 0.7827),
+            (0.206, 0.556, 0.7840),
+            (0.201, 0.549, 0.7893),
+            (0.200, 0.540, 0.7947),
+            (0.200, 0.542, 0.7933),
+            (0.200, 0.540, 0.7933),
+        ],
+        2,
+        1500,
+        10,
+        0.7760,
+        "improving",
+    ),
+    "film reviews, rung_1 at 0.001, head 0.001": (
+        [
+            (0.561, 1.113, 0.6033),
+            (0.660, 0.482, 0.7653),
+            (0.428, 0.531, 0.7520),
+            (0.323, 0.561, 0.7560),
+            (0.264, 0.542, 0.7467),
+        ],
+        2,
+        1500,
+        10,
+        0.7580,
+        "overfitting",
+    ),
+    "film reviews, rung_1 at 0.0001, head 0.01": (
+        [(0.449, 0.531, 0.7513), (0.439, 0.543, 0.7380), (0.403, 0.538, 0.7373), (0.364, 0.560, 0.7440)],
+        2,
+        1500,
+        10,
+        0.7580,
+        "stalled",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_curves_of_real_trainings_are_read_as_they_look(name: str) -> None:
+    points, classes, rows, allowed, start, case = REAL[name]
+    read = curve([(train, loss) for train, loss, _ in points], tuple(accuracy for *_, accuracy in points))
+    assert read_curve(read, Reading(allowed, smoothing_floor(0.1, classes), rows, start)).case == case
 
 
 NOISY = 200  # curves per kind
