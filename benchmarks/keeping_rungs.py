@@ -180,14 +180,16 @@ def page(found: list[dict[str, Any]], trials: int) -> str:
     ]
     lines = [INTRODUCTION.format(trials=trials, held=sum(held), cells=len(held)), *HEAD]
     for row in found:
-        shares = [f"{row['kept'][f'{rule} {chance:g}']:.1%}" for rule in ("chance", "errors") for chance in CHANCES]
+        shares = [
+            f"{100 * row['kept'][f'{rule} {chance:g}']:.1f} %" for rule in ("chance", "errors") for chance in CHANCES
+        ]
         cells = [
             row["metric"].replace("_", " "),
             f"{row['rows']:,}",
             f"{row['apart'] * row['rows']:.0f} rows",
             row["epochs"],
             *shares,
-            f"{row['two kept']['chance 0.16']:.1%}",
+            f"{100 * row['two kept']['chance 0.16']:.1f} %",
         ]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", LIMITS]

@@ -79,13 +79,13 @@ def decide_rung(
     )
     if gained:
         chosen = f", as the best of {len(epochs)} epochs," if epochs else ""
-        reason += f"; a gain as large{chosen} comes by chance in {chance:.1%} of cases"
+        reason += f"; a gain as large{chosen} comes by chance in {100 * chance:.1f} % of cases"
     return Decision(kept, found.delta, found.standard_error, describe_rule(spec.adaptation), reason, chance)
 
 
 def describe_rule(plan: Adaptation) -> str:
     """The rule for keeping a rung, in words, with the chance that it goes wrong."""
-    keep, chance = plan.keep, f"{plan.keep.chance_without_gain:.0%}"
+    keep, chance = plan.keep, f"{100 * plan.keep.chance_without_gain:.2g} %"
     if keep.standard_errors is not None:
         return (
             f"gain > 0 and at least max({keep.min_gain:g}, {keep.standard_errors:g} x paired standard error). A rung "

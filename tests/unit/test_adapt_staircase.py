@@ -167,12 +167,12 @@ def test_the_chance_of_keeping_a_rung_without_a_gain_becomes_standard_errors() -
 def test_the_rule_says_its_chance_for_a_rung_and_for_the_staircase() -> None:
     found = decide_rung(spec_with(chance=0.05), *models(10, 2))
     assert found.kept, "a chance of 0.9 %"
-    assert "in at most 5% of cases, the choice of the best epoch counted (1.64 x paired standard error" in found.rule
-    assert "kept with a chance of at most 5%; so is any among up to 3" in found.rule
-    assert "(paired standard error 0.033" in found.reason and "as large comes by chance in 1.6% of" in found.reason
+    assert "in at most 5 % of cases, the choice of the best epoch counted (1.64 x paired standard error" in found.rule
+    assert "kept with a chance of at most 5 %; so is any among up to 3" in found.rule
+    assert "(paired standard error 0.033" in found.reason and "as large comes by chance in 1.6 % of" in found.reason
     assert not decide_rung(spec_with(chance=0.001), *models(10, 2)).kept
     older = decide_rung(spec_with(standard_errors=0.5), *models(10, 2)).rule
-    assert "a chance of 31% where one epoch is looked at, and more often where the best of several is" in older
+    assert "a chance of 31 % where one epoch is looked at, and more often where the best of several is" in older
 
 
 @pytest.mark.parametrize(
