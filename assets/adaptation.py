@@ -69,8 +69,11 @@ def training_inputs(play: Play, dataset: DatasetVersion, base: BaseSelection) ->
 
 
 def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key: str) -> Made:
+    import pandas as pd
+
     from playbook.adapt.frozen import FrozenJob, boundaries_of
     from playbook.adapt.job import DatasetRef
+    from playbook.adapt.staircase import served_answers
     from playbook.evaluate.compare import describe_side
 
     spec, store = play.task.spec, play.world.store
@@ -92,7 +95,8 @@ def _train_frozen(play: Play, dataset: DatasetVersion, base: BaseSelection, key:
     )
     trained = train_head(play, job)
     done = trained.result
-    scores = describe_side(spec, done.truth, done.answers).scores
+    truth, answers = served_answers(pd.read_parquet(done.files["predictions"]), spec)
+    scores = describe_side(spec, truth, answers).scores
     score = scores[spec.target.label]
     play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
     metrics = {"validation": score.value, "iterations": float(done.iterations)}
@@ -211,7 +215,7 @@ def _climb(
     from playbook.adapt.frozen import boundaries_of
     from playbook.adapt.job import DatasetRef, Job
     from playbook.adapt.rung import read_epochs
-    from playbook.adapt.staircase import decide_rung, read_answers
+    from playbook.adapt.staircase import decide_rung, served_answers
     from playbook.evaluate.compare import describe_side
 
     spec, store = play.task.spec, play.world.store
@@ -242,7 +246,7 @@ def _climb(
     after = pd.read_parquet(job.out / "predictions.parquet")
     decision = decide_rung(spec, before, after, read_epochs(job.out, len(trained.curve)))
     play.report(f"validation {trained.validation:.4f}; {decision.reason}")
-    score = describe_side(spec, *read_answers(after, spec.labels)).scores[spec.target.label]
+    score = describe_side(spec, *served_answers(after, spec)).scores[spec.target.label]
     files = {
         "weights": job.out / "weights.safetensors",
         "predictions": job.out / "predictions.parquet",

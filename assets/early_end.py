@@ -9,10 +9,12 @@ from assets.code_versions import version_of
 from assets.factory import AssetMaker
 from assets.incumbent import incumbent_of
 from assets.play import Made, Play, remembered, require_green, result, skip
+from assets.served import validation_table
 from assets.terms import require_terms, terms_now
 from assets.test_answers import answer, reference_model, trained_model
 from playbook.artifacts import DatasetVersion, EarlyEnd, EarlyEndClaim, FrozenBaseline, ReferenceBaselines, Score
 from playbook.evaluate.answers import AskedModel
+from playbook.evaluate.as_served import AsServed, as_served
 from playbook.plays import DATASET, EARLY_END, FROZEN
 from playbook.statistics.answers import Answers
 
@@ -68,7 +70,9 @@ def _asked(play: Play, dataset: DatasetVersion, frozen: FrozenBaseline) -> Early
         if in_round or not meets_target(spec, validation, answers):
             return Made(EarlyEnd(task=spec.task))
         model = trained_model(play, FROZEN, frozen)
-        claim = confirm(play, dataset, model, FROZEN, validation[spec.target.label])
+        table = play.world.store.path(frozen, asset_of(frozen), "predictions")
+        served = as_served(spec, *validation_table(play, table))
+        claim = confirm(play, dataset, model, FROZEN, validation[spec.target.label], served)
         return Made(EarlyEnd(task=spec.task, claim=claim, reason=claim.text))
 
     return remembered(play, EarlyEnd, inputs, make)
@@ -80,19 +84,20 @@ def asked_of(play: Play) -> dict[str, object]:
     fields = {"confidence", "resamples", "early_end_standard_errors"}
     return {
         "limits": [limit.model_dump(mode="json") for limit in spec.target.all_limits],
+        "operating_point": spec.target.operating_point,
         "evaluation": spec.evaluation.model_dump(mode="json", include=fields),
         "seed": spec.adaptation.seed,
     }
 
 
 def _validation(play: Play, frozen: FrozenBaseline) -> tuple[np.ndarray, Answers]:
-    """True classes of validation, shape (rows,), and the answers that the frozen baseline kept."""
+    """True classes of validation, shape (rows,), and the frozen baseline's answers as it would serve them."""
     import pandas as pd
 
-    from playbook.adapt.staircase import read_answers
+    from playbook.adapt.staircase import served_answers
 
     table = pd.read_parquet(play.world.store.path(frozen, asset_of(frozen), "predictions"))
-    return read_answers(table, play.task.spec.labels)
+    return served_answers(table, play.task.spec)
 
 
 def reference_claim(play: Play, dataset: DatasetVersion, references: ReferenceBaselines) -> EarlyEndClaim | None:
@@ -103,7 +108,14 @@ def reference_claim(play: Play, dataset: DatasetVersion, references: ReferenceBa
     return confirm(play, dataset, reference_model(play, dataset, name), name, references.validation[name])
 
 
-def confirm(play: Play, dataset: DatasetVersion, model: AskedModel, name: str, validation: Score) -> EarlyEndClaim:
+def confirm(
+    play: Play,
+    dataset: DatasetVersion,
+    model: AskedModel,
+    name: str,
+    validation: Score,
+    served: AsServed | None = None,
+) -> EarlyEndClaim:
     """Ask the test split whether a baseline meets the target; the opening goes on record first, once per model."""
     from playbook.data.tables import LABEL
     from playbook.evaluate.compare import describe_side
@@ -115,7 +127,8 @@ def confirm(play: Play, dataset: DatasetVersion, model: AskedModel, name: str, v
     answered = answer(play, dataset, model, purpose=PURPOSE)
     number = {label: at for at, label in enumerate(spec.labels)}
     truth = np.array([number[label] for label in answered.frame[LABEL]], dtype=np.int64)
-    test = describe_side(spec, truth, answered.probabilities[model.name]).scores
+    found = answered.probabilities[model.name]
+    test = describe_side(spec, truth, found if served is None else served.answers(found)).scores
     alike = dataset.gate.resemblance if dataset.gate else None
     unlike = alike.text if alike is not None and alike.differs else ""
     claim = judge_claim(spec, name, validation, test, openings=answered.openings, unlike=unlike)

@@ -16,6 +16,7 @@ from assets.play import Made, Play, png, remembered, require_green, result, skip
 from assets.publish import publish_early_end
 from assets.report import Published, publish_pages, report_inputs
 from assets.rounds import Round, judge_round, refuse_round_of, round_inputs, round_of, round_resolution
+from assets.served import served_by
 from assets.steps import Steps
 from assets.terms import terms_now
 from assets.test_answers import (
@@ -58,6 +59,7 @@ from playbook.plays import (
     FROZEN,
     REFERENCES,
 )
+from playbook.statistics.answers import answers_of
 from playbook.store import file_sha256
 
 # What figures and verdict depend on of the task file, beside the answers: sections whole, or these of their fields.
@@ -240,7 +242,8 @@ def _evaluate(play: Play, steps: Steps, answered: Answered, terms: _Terms, key: 
     from playbook.evaluate.compare import evaluate
 
     spec, work = play.task.spec, play.work(key)
-    sides = {name: answered.probabilities[name] for name in ("baseline", "candidate") if name in answered.answers}
+    answered = replace(answered, served=served_by(play, steps, answered, work))
+    sides = {name: answers_of(answered.given[name]) for name in ("baseline", "candidate") if name in answered.answers}
     done = evaluate(
         spec,
         steps.dataset,
@@ -269,15 +272,15 @@ def _resolution(play: Play, steps: Steps) -> Any:
     """Whether the test split can show the margin; None where there is nothing to compare."""
     import pandas as pd
 
-    from playbook.adapt.staircase import read_answers
+    from playbook.adapt.staircase import served_answers
     from playbook.evaluate.verdict import needed_rows
 
     if steps.choice.source == FROZEN:
         return None
-    store, labels = play.world.store, play.task.spec.labels
-    truth, first = read_answers(pd.read_parquet(store.path(steps.frozen, FROZEN, "predictions")), labels)
-    _, second = read_answers(pd.read_parquet(store.path(steps.model, asset_of(steps.model), "predictions")), labels)
-    return needed_rows(play.task.spec, truth, first, second, steps.dataset.class_rows["test"])
+    store, spec = play.world.store, play.task.spec
+    truth, first = served_answers(pd.read_parquet(store.path(steps.frozen, FROZEN, "predictions")), spec)
+    _, second = served_answers(pd.read_parquet(store.path(steps.model, asset_of(steps.model), "predictions")), spec)
+    return needed_rows(spec, truth, first, second, steps.dataset.class_rows["test"])
 
 
 def _recorded(play: Play, steps: Steps, done: Evaluation, files: dict[str, Path]) -> Made:

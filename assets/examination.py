@@ -12,6 +12,7 @@ from assets.base import base_folder
 from assets.candidate import asset_of
 from assets.play import Play
 from assets.rounds import old_rows
+from assets.served import point_of, validation_table
 from assets.steps import Steps
 from assets.test_answers import CHAMPION, Answered
 from playbook.artifacts import (
@@ -26,7 +27,9 @@ from playbook.artifacts import (
     TransferVerdict,
 )
 from playbook.data.tables import TEXT
+from playbook.evaluate.as_served import AsServed
 from playbook.plays import DATASET
+from playbook.statistics.answers import Given, answers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +47,7 @@ def examine(play: Play, steps: Steps, done: Evaluation, answers: Answered, work:
 
     spec, shown, frame = play.task.spec, shown_name(done), answers.frame
     models = _Models(play, answers, work)
-    truth, known = class_numbers(spec.labels, frame), answers.probabilities
+    truth, known = class_numbers(spec.labels, frame), answers.given
     named = {("frozen" if name == "baseline" else name): found for name, found in known.items()}
     seconds = _seconds(steps)
     over = reference_gain(spec, truth, known, steps.references.validation, shown)
@@ -61,7 +64,8 @@ def examine(play: Play, steps: Steps, done: Evaluation, answers: Answered, work:
         "capabilities": _capabilities(play, models, answers, shown),
         "incumbent": _incumbent(play, frame, truth, answers, shown),
         "speed": _speed(play, frame, models),
-        **_shifts(play, steps, frame, known[shown], shown),
+        "operating_point": point_of(play, steps, shown),
+        **_shifts(play, steps, answers, shown),
         "cost": _cost(play, steps),
         "hardware": models.hardware,
     }
@@ -123,7 +127,7 @@ def _seconds(steps: Steps) -> dict[str, float]:
 
 
 def _transfer(
-    play: Play, steps: Steps, truth: np.ndarray, named: Mapping[str, np.ndarray], seconds: Mapping[str, float]
+    play: Play, steps: Steps, truth: np.ndarray, named: Mapping[str, Given], seconds: Mapping[str, float]
 ) -> TransferVerdict:
     from playbook.adapt.transfer import transfer_verdict
 
@@ -144,16 +148,9 @@ def _validation(play: Play, steps: Steps) -> pd.DataFrame:
 
 
 def validation_answers(play: Play, steps: Steps, shown: str) -> tuple[np.ndarray, np.ndarray]:
-    """True classes (rows,) and probabilities (rows, classes) of the shown model on validation."""
-    import pandas as pd
-
-    from playbook.adapt.staircase import read_answers
-
+    """True classes (rows,) and probabilities as trained (rows, classes) of the shown model on validation."""
     model = steps.model if shown == "candidate" else steps.frozen
-    table = pd.read_parquet(play.world.store.path(model, asset_of(model), "predictions"))
-    labels = play.task.spec.labels
-    truth, _ = read_answers(table, labels)
-    return truth, table[[f"p_{place}" for place in range(len(labels))]].to_numpy()
+    return validation_table(play, play.world.store.path(model, asset_of(model), "predictions"))
 
 
 def validation_confusion(play: Play, steps: Steps, name: str) -> list[list[int]]:
@@ -222,7 +219,7 @@ def _incumbent(play: Play, frame: pd.DataFrame, truth: np.ndarray, answers: Answ
 
     if CHAMPION not in answers.classes:
         return None
-    version, known = answers.champion_version, answers.probabilities
+    version, known = answers.champion_version, answers.given
     old, classes = old_rows(play, frame, version), answers.answers[CHAMPION].known
     return compare_incumbent(play.task.spec, version, truth, known[CHAMPION], known[shown], old, classes)
 
@@ -233,7 +230,7 @@ def _speed(play: Play, frame: pd.DataFrame, models: _Models) -> tuple[Speed, ...
     return measure_speeds(play.task.spec, models.asked, frame[TEXT].tolist())
 
 
-def _shifts(play: Play, steps: Steps, frame: pd.DataFrame, predicted: np.ndarray, shown: str) -> dict[str, Any]:
+def _shifts(play: Play, steps: Steps, answers: Answered, shown: str) -> dict[str, Any]:
     """Validation against test, and test against rows like those of production, on features of the frozen base."""
     from playbook.adapt.features import FeatureExtractor
     from playbook.evaluate.shift import compare_inputs, sample_of
@@ -242,11 +239,13 @@ def _shifts(play: Play, steps: Steps, frame: pd.DataFrame, predicted: np.ndarray
     if pin is None:
         return {}
     features = FeatureExtractor(base_folder(play, pin), pin, spec.adaptation)
+    frame, predicted = answers.frame, answers_of(answers.given[shown])
+    served = answers.served.get(shown, AsServed())
     validation, (_, probabilities) = _validation(play, steps), validation_answers(play, steps, shown)
     known = features(frame[TEXT].tolist())
-    first = sample_of(spec, validation, features(validation[TEXT].tolist()), probabilities)
+    first = sample_of(spec, validation, features(validation[TEXT].tolist()), served.answers(probabilities))
     found: list[Shift] = [compare_inputs("validation and test", first, sample_of(spec, frame, known, predicted), spec)]
-    slice_ = _production(play, steps, frame, known, predicted, shown, features)
+    slice_ = _production(play, steps, answers, known, shown, features)
     if slice_ is None:
         return {"shifts": tuple(found)}
     rest, production = slice_
@@ -255,7 +254,7 @@ def _shifts(play: Play, steps: Steps, frame: pd.DataFrame, predicted: np.ndarray
 
 
 def _production(
-    play: Play, steps: Steps, frame: pd.DataFrame, known: np.ndarray, predicted: np.ndarray, shown: str, features: Any
+    play: Play, steps: Steps, answers: Answered, known: np.ndarray, shown: str, features: Any
 ) -> tuple[Sample, Sample] | None:
     """The test rows and the production-like rows; of a slice of the test split, the other test rows."""
     import pandas as pd
@@ -263,20 +262,21 @@ def _production(
     from playbook.evaluate.shift import latest_rows, sample_of
 
     spec, wanted = play.task.spec, play.task.spec.data.production
+    frame, predicted = answers.frame, answers_of(answers.given[shown])
     if wanted is None:
         return None
     if wanted.latest is not None:
         new = latest_rows(frame, wanted.latest)
         if new.all() or not new.any():
             return None
-        parts = [sample_of(spec, frame[part], known[part], predicted[part]) for part in (~new, new)]
+        parts = [sample_of(spec, frame[part], known[part], predicted.take(part)) for part in (~new, new)]
         return parts[0], parts[1]
     rows = pd.read_parquet(play.world.store.path(steps.dataset, DATASET, "production"))
     if rows.empty:
         return None
     model = steps.model if shown == "candidate" else steps.frozen
     texts = rows[TEXT].tolist()
-    answered = _answer_again(play, model, texts)
+    answered = answers.served.get(shown, AsServed()).answers(_answer_again(play, model, texts))
     return sample_of(spec, frame, known, predicted), sample_of(spec, rows, features(texts), answered)
 
 

@@ -59,6 +59,7 @@ def write_reference(play: Play, steps: Steps, done: Evaluation, answers: Answere
         base_name=pin.title,
         base_sha256=pin.weights_sha256,
         held_out=_on_test(play, done, shown),
+        threshold=answers.served[shown].threshold,
     )
     kept = _of_today(play, reference, pd.concat([validation, frame], ignore_index=True))
     return {"reference": save_reference(kept, work / REFERENCE)}

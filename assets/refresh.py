@@ -100,7 +100,7 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
     from playbook.adapt.frozen import boundaries_of
     from playbook.adapt.job import DatasetRef, Job
     from playbook.adapt.refresh import refresh_plan
-    from playbook.adapt.staircase import read_answers
+    from playbook.adapt.staircase import served_answers
     from playbook.evaluate.compare import describe_side
 
     spec, store = play.task.spec, play.world.store
@@ -125,7 +125,7 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
     found = train(play, job)
     trained = found.result
     answers = pd.read_parquet(job.out / "predictions.parquet")
-    score = describe_side(spec, *read_answers(answers, spec.labels)).scores[spec.target.label]
+    score = describe_side(spec, *served_answers(answers, spec)).scores[spec.target.label]
     play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
     names = {"weights": "weights.safetensors", "predictions": "predictions.parquet", "config": "config.json"}
     files = {role: job.out / name for role, name in names.items()}

@@ -96,7 +96,7 @@ def judge_round(play: Play, steps: Steps, current: Round, answered: Answered, do
     spec, frame = play.task.spec, answered.frame
     number = {label: place for place, label in enumerate(spec.labels)}
     truth = frame[LABEL].map(number).to_numpy(np.int64)
-    served = answered.probabilities[CHAMPION]
+    served = answered.given[CHAMPION]
     serving = Serving(
         version=current.incumbent.version,
         answers=served,
@@ -107,7 +107,7 @@ def judge_round(play: Play, steps: Steps, current: Round, answered: Answered, do
         base_out=current.base_out,
     )
     sides = {name: side for name, side in (("baseline", done.baseline), ("candidate", done.candidate)) if side}
-    answers = {name: answered.probabilities[name] for name in sides}
+    answers = {name: answered.given[name] for name in sides}
     verdict, found = decide_round(spec, serving, truth, answers, sides)
     shown = sides["baseline" if found.ship == "baseline" or "candidate" not in sides else "candidate"]
     said = {"verdict": name_failing(verdict.text, shown), "next_steps": verdict.next_steps}

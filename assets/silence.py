@@ -14,6 +14,7 @@ from assets.steps import Steps
 from playbook.artifacts import Evaluation, Silence
 from playbook.data.tables import TEXT
 from playbook.plays import DATASET, EVALUATION
+from playbook.statistics.operating_point import decide
 from playbook.statistics.strangers import STRANGERS
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def judge_silence_of(
         answers: of the models on the opened test split.
         work: folder for the file.
     """
-    from playbook.evaluate.calibration import fit_temperature, scaled
+    from playbook.evaluate.calibration import scaled
     from playbook.evaluate.report_content import shown_name
     from playbook.evaluate.silence import Rows, judge_silence
     from playbook.statistics.strangers import save_strangers
@@ -50,18 +51,18 @@ def judge_silence_of(
     if rules is None:
         return None, {}
     truth, trained = validation_answers(play, steps, shown)
-    temperature = done.calibration.temperature if done.calibration else fit_temperature(truth, trained)
-    known, asked = scaled(trained, temperature), scaled(answers.probabilities[shown], temperature)
+    served = answers.served[shown]
+    known, asked = (scaled(table, served.temperature) for table in (trained, answers.probabilities[shown]))
     strangers, files, scores = None, {}, None
     if rules.strangers > 0:
         extractor = _extractor(play, steps, shown)
-        strangers = _learned(play, steps, known, extractor)
-        scores = strangers.score(extractor(frame[TEXT].tolist()), asked.argmax(axis=1))
+        strangers = _learned(play, steps, decide(known, served.threshold), extractor)
+        scores = strangers.score(extractor(frame[TEXT].tolist()), decide(asked, served.threshold))
         files = {ROLE: save_strangers(strangers, work / STRANGERS)}
     found = judge_silence(
         rules,
-        Rows(truth, known, strangers.scores if strangers is not None else None),
-        Rows(class_numbers(spec.labels, frame), asked, scores),
+        Rows(truth, known, strangers.scores if strangers is not None else None, served.threshold),
+        Rows(class_numbers(spec.labels, frame), asked, scores, served.threshold),
         strangers,
         spec.evaluation.confidence,
     )
@@ -80,7 +81,7 @@ def _extractor(play: Play, steps: Steps, shown: str) -> Callable[[list[str]], An
 
 
 def _learned(play: Play, steps: Steps, known: np.ndarray, extractor: Callable[[list[str]], Any]) -> Strangers:
-    """Known rows from train, calibrated on validation, whose calibrated answers are `known`."""
+    """Known rows from train, calibrated on validation, which the model answers with the classes `known`."""
     from playbook.statistics.strangers import kept_rows, learn_strangers
 
     train, validation = (_rows(play, steps, split) for split in ("train", "validation"))
@@ -90,7 +91,7 @@ def _learned(play: Play, steps: Steps, known: np.ndarray, extractor: Callable[[l
         extractor(train[TEXT].tolist()),
         class_numbers(play.task.spec.labels, train),
         extractor(validation[TEXT].tolist()),
-        known.argmax(axis=1),
+        known,
     )
 
 
@@ -104,22 +105,22 @@ def answering_rules(done: Evaluation) -> AnsweringRules:
     """The rules of an evaluation as a bundle has them."""
     from playbook.operate.answering import AnsweringRules
 
-    found = done.silence
-    if found is None:
-        return AnsweringRules()
+    found, point = done.silence, done.operating_point
     parts = ("error", "failure", "threshold", "strangers")
-    return AnsweringRules(**{name: getattr(found, name) for name in parts})
+    silent = {name: getattr(found, name) for name in parts} if found is not None else {}
+    decided = {"of_class": point.of_class, "decide_from": point.threshold} if point is not None else {}
+    return AnsweringRules(**silent, **decided)
 
 
 def add_rules(play: Play, done: Evaluation, bundle: Path) -> Strangers | None:
     """Put the rules and the known rows of an evaluation into a bundle; the known rows, where there are any."""
     import shutil
 
-    from playbook.operate.answering import save_rules
+    from playbook.operate.answering import AnsweringRules, save_rules
     from playbook.statistics.strangers import load_strangers
 
     rules = answering_rules(done)
-    if rules.error is None:
+    if rules == AnsweringRules():
         return None
     save_rules(rules, bundle)
     if rules.strangers == 0:

@@ -37,8 +37,10 @@ from playbook.artifacts import (
 from playbook.data.tables import ROW_ID, TEXT
 from playbook.errors import ArtifactError
 from playbook.evaluate.answers import ANSWERS, Answerer, AskedModel, answers_key, read_answers, write_answers
+from playbook.evaluate.as_served import AsServed
 from playbook.evaluate.locked_terms import terms_of
 from playbook.plays import CONTROLS, DATASET
+from playbook.statistics.answers import Given, answers_of
 from playbook.store import SEALED
 
 if TYPE_CHECKING:
@@ -63,11 +65,18 @@ class Answered:
     opened_for: int  # models that it was opened for
     asked: Mapping[str, AskedModel] = field(default_factory=dict)
     champion_version: str = ""  # where one is among them
+    served: Mapping[str, AsServed] = field(default_factory=dict)  # temperature and threshold, where they are known
+
+    @cached_property
+    def given(self) -> dict[str, Given]:
+        """Answers as each model serves them."""
+        tables = self.probabilities.items()
+        return {name: self.served[name].answers(table) if name in self.served else table for name, table in tables}
 
     @property
     def classes(self) -> dict[str, np.ndarray]:
         """Answers as class numbers, each (rows,)."""
-        return {name: table.argmax(axis=1) for name, table in self.probabilities.items()}
+        return {name: np.asarray(answers_of(given).classes) for name, given in self.given.items()}
 
     @property
     def hardware_of_models(self) -> str:

@@ -29,7 +29,7 @@ LEFT_OUT, TRAINED, VALIDATED = 20, 3000, 1000
 CHOOSING, PROVING = 1, (2, 3, 4)  # draws of intents
 RESAMPLES, CALIBRATED = 200, 1000
 ERRORS, FAILURE, LEVEL = (0.02, 0.05, 0.1), 0.05, 0.01
-REFITS, REFIT_ROWS = 40, 1000
+REFITS, REFIT_ROWS = 20, 1000
 FOREIGN_ROWS = 500
 MODULES = (
     "asyncio", "argparse", "decimal", "email", "html", "logging", "pathlib", "socket", "statistics", "tarfile",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from playbook.adapt.controls import Trained, describe_budget
 from playbook.adapt.diagnosis import still_rising
-from playbook.adapt.staircase import read_answers
+from playbook.adapt.staircase import served_answers
 from playbook.adapt.transfer import minutes_per_point, paired_figure, transfer_verdict
 from playbook.artifacts import ControlRun, Controls, FrozenBaseline, Rung, Score, SeedSpread
 from playbook.evaluate import wording
@@ -44,12 +44,12 @@ def compare_controls(
 ) -> Controls:
     """Set the candidate beside its controls on validation: one entry per control, the verdict, the spread of seeds."""
     spread = seed_spread(spec, staircase, seeds)
-    truth, candidate = read_answers(staircase.predictions, spec.labels)
+    truth, candidate = served_answers(staircase.predictions, spec)
     answers, seconds = {"candidate": candidate}, {"candidate": staircase.seconds, "frozen": staircase.frozen.seconds}
     if isinstance(staircase.model, Rung):
-        answers["frozen"] = read_answers(staircase.frozen_predictions, spec.labels)[1]
+        answers["frozen"] = served_answers(staircase.frozen_predictions, spec)[1]
     for control in controls:
-        answers[control.name] = _answers(control, spec.labels)
+        answers[control.name] = _answers(control, spec)
     deviation = spread.deviation if spread is not None else 0.0
     runs = [_control_run(spec, staircase, control, truth, candidate, deviation) for control in (*controls, *seeds)]
     rising = [run.name for run in runs if run.rising]
@@ -68,14 +68,14 @@ def compare_controls(
     )
 
 
-def _answers(control: Trained, labels: Sequence[str]) -> Answers:
-    return read_answers(pd.read_parquet(control.folder / "predictions.parquet"), labels)[1]
+def _answers(control: Trained, spec: TaskSpec) -> Answers:
+    return served_answers(pd.read_parquet(control.folder / "predictions.parquet"), spec)[1]
 
 
 def _control_run(
     spec: TaskSpec, staircase: Staircase, control: Trained, truth: Labels, candidate: Answers, deviation: float
 ) -> ControlRun:
-    answers = _answers(control, spec.labels)
+    answers = _answers(control, spec)
     ahead = paired_figure(spec, truth, answers, candidate, deviation)
     return ControlRun(
         name=control.name,
@@ -105,10 +105,10 @@ def seed_spread(spec: TaskSpec, staircase: Staircase, seeds: Sequence[Trained]) 
     if not isinstance(model, Rung):
         text = "No rung was kept. A frozen head has one solution, so it has no seed to vary."
         return SeedSpread(metric=metric.label, values={}, mean=model.validation.value, deviation=0.0, text=text)
-    truth, _ = read_answers(staircase.predictions, spec.labels)
+    truth, _ = served_answers(staircase.predictions, spec)
     values = {str(spec.adaptation.seed): model.validation.value}
     for trained in seeds:
-        values[trained.name.removeprefix("seed_")] = metric.value(truth, _answers(trained, spec.labels))
+        values[trained.name.removeprefix("seed_")] = metric.value(truth, _answers(trained, spec))
     found = np.array(list(values.values()))
     mean, deviation = float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0
     text = _spread_text(metric, model, staircase.start_validation, found, mean, deviation)

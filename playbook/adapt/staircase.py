@@ -18,6 +18,7 @@ import pandas as pd
 from playbook.adapt.diagnosis import diagnose
 from playbook.artifacts import FrozenBaseline, LedgerRow, Rung
 from playbook.data.tables import LABEL
+from playbook.evaluate.as_served import as_served
 from playbook.spec import Adaptation, TaskSpec
 from playbook.statistics.answers import Answers, answers_of
 from playbook.statistics.best_of import chance_of_best
@@ -25,7 +26,7 @@ from playbook.statistics.metric import FEWEST_DISCORDANT, TOLERANCE, Metric, tar
 from playbook.statistics.resampling import resample_weights
 from playbook.statistics.sign_test import sign_test
 
-__all__ = ["Decision", "decide_rung", "describe_rule", "diagnose", "make_ledger", "read_answers"]
+__all__ = ["Decision", "decide_rung", "describe_rule", "diagnose", "make_ledger", "read_answers", "served_answers"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ def read_answers(predictions: pd.DataFrame, labels: Sequence[str]) -> tuple[np.n
     return predictions[LABEL].map(number).to_numpy(np.int64), answers_of(predictions[columns].to_numpy())
 
 
+def served_answers(predictions: pd.DataFrame, spec: TaskSpec) -> tuple[np.ndarray, Answers]:
+    """As `read_answers`, of validation: the answers that the model would serve, after its temperature and threshold."""
+    truth, trained = read_answers(predictions, spec.labels)
+    assert trained.probabilities is not None
+    return truth, as_served(spec, truth, trained.probabilities).answers(trained.probabilities)
+
+
 def decide_rung(
     spec: TaskSpec, before: pd.DataFrame, after: pd.DataFrame, epochs: Sequence[np.ndarray] = ()
 ) -> Decision:
@@ -61,12 +69,16 @@ def decide_rung(
         after: that of the rung's best epoch, of the same validation rows in the same order.
         epochs: validation probabilities after each epoch, each (rows, classes), which the best one was chosen from.
     """
-    truth, first = read_answers(before, spec.labels)
-    _, second = read_answers(after, spec.labels)
+    truth, first = served_answers(before, spec)
+    _, second = served_answers(after, spec)
     metric = target_metric(spec)
     found = metric.difference(truth, first, second)
     keep, gained = spec.adaptation.keep, found.delta > TOLERANCE
-    chance = _chance(metric, truth, first, [second, *map(answers_of, epochs)]) if gained else 1.0
+    chance = (
+        _chance(metric, truth, first, [second, *(as_served(spec, truth, table).answers(table) for table in epochs)])
+        if gained
+        else 1.0
+    )
     if keep.standard_errors is None:
         needed = keep.min_gain
         enough = chance <= keep.chance_without_gain + TOLERANCE

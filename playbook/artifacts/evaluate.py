@@ -273,6 +273,27 @@ class CostActual(Part):
     currency: str
 
 
+class ThresholdFigures(Part):
+    """The limits at one threshold, by `Limit.label`."""
+
+    threshold: float
+    values: dict[str, float]
+
+
+class OperatingPoint(Part):
+    """The probability from which on a class is answered, chosen on validation (B8)."""
+
+    of_class: str
+    threshold: float
+    interval: tuple[float, float]  # of the threshold, by bootstrap
+    rows: int  # of validation
+    met: bool  # all limits, on validation
+    figures: dict[str, Score] = Field(default_factory=dict)  # limits at the threshold; intervals include its choice
+    at_argmax: dict[str, float] = Field(default_factory=dict)  # limits where the likeliest class is answered
+    curve: tuple[ThresholdFigures, ...] = ()  # on validation
+    text: str = ""
+
+
 class RiskPoint(Part):
     """Where the surest rows are answered down to a confidence: share answered, and share of wrong ones among them."""
 
@@ -331,6 +352,7 @@ class Evaluation(Artifact):
     over_reference: ReferenceGain | None = None  # None where no reference answered
     transfer: TransferVerdict = TransferVerdict()
     calibration: Calibration | None = None
+    operating_point: OperatingPoint | None = None  # of the model that is shown, where it has one
     silence: Silence | None = None  # where the task file asks for it
     slices: Slices = Slices()
     behaviour: tuple[BehaviourTest, ...] = ()

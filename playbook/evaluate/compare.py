@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from playbook.artifacts import Comparison, DatasetVersion, Evaluation, Figure, LockedTerms, Score, Side
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.evaluate.metrics import Labels, confusion, per_class
 from playbook.evaluate.verdict import Confused, Resolution, Verdict, decide, missed, refuse, task_difference
 from playbook.spec import TaskSpec
-from playbook.statistics.answers import Given, answers_of
+from playbook.statistics.answers import Answers, Given, answers_of
 from playbook.statistics.metric import metrics_of
 
 if TYPE_CHECKING:
@@ -22,14 +21,13 @@ if TYPE_CHECKING:
 
 PREDICTIONS_FILE = "predictions.parquet"
 BASELINE, CANDIDATE = "baseline", "candidate"
-Probabilities = npt.NDArray[np.floating]
 
 
 def evaluate(
     spec: TaskSpec,
     dataset: DatasetVersion,
     test_frame: pd.DataFrame,
-    probabilities: Mapping[str, Probabilities],
+    probabilities: Mapping[str, Given],
     folder: Path,
     *,
     openings: int,
@@ -46,7 +44,7 @@ def evaluate(
         dataset: the version that the split belongs to.
         test_frame: the opened split, columns of `playbook.data.tables`.
         probabilities: `baseline`, and `candidate` unless the candidate is the frozen baseline itself; each of shape
-            (rows, classes), classes in the order of `TaskSpec.labels`.
+            (rows, classes), classes in the order of `TaskSpec.labels`, or `Answers` with such probabilities.
         folder: where `predictions.parquet` is written: row_id, label, and per model its answer and that probability.
         openings: how often this split was opened, this time included.
         opened_for: for how many models.
@@ -60,8 +58,8 @@ def evaluate(
         ValueError: no baseline, or probabilities that do not fit the rows.
     """
     truth = _numbers(spec, test_frame)
-    _fit(probabilities, (len(truth), len(spec.labels)))
-    answers = {name: answers_of(table) for name, table in probabilities.items()}
+    answers = {name: answers_of(given) for name, given in probabilities.items()}
+    _fit(answers, (len(truth), len(spec.labels)))
     sides = {name: describe_side(spec, truth, given, (measured or {}).get(name)) for name, given in answers.items()}
     difference = None
     if CANDIDATE in answers:
@@ -76,7 +74,7 @@ def evaluate(
         train_rows=train_rows,
         confused=confused,
     )
-    _write_predictions(spec, test_frame, probabilities, folder / PREDICTIONS_FILE)
+    _write_predictions(spec, test_frame, answers, folder / PREDICTIONS_FILE)
     return Evaluation(
         rows_needed=resolution.needed if resolution else 0,
         rows=len(truth),
@@ -143,23 +141,24 @@ def _numbers(spec: TaskSpec, frame: pd.DataFrame) -> Labels:
     return np.array([number[label] for label in frame[LABEL]], dtype=np.int64)
 
 
-def _fit(probabilities: Mapping[str, Probabilities], shape: tuple[int, int]) -> None:
-    if BASELINE not in probabilities or set(probabilities) - {BASELINE, CANDIDATE}:
-        raise ValueError(f"expected probabilities of baseline and candidate, found {sorted(probabilities)}")
-    for name, table in probabilities.items():
-        if table.shape != shape:
-            raise ValueError(f"{name}: expected probabilities of shape {shape}, found {table.shape}")
+def _fit(answers: Mapping[str, Answers], shape: tuple[int, int]) -> None:
+    if BASELINE not in answers or set(answers) - {BASELINE, CANDIDATE}:
+        raise ValueError(f"expected probabilities of baseline and candidate, found {sorted(answers)}")
+    for name, given in answers.items():
+        table = given.probabilities
+        if table is None or table.shape != shape:
+            found = "classes alone" if table is None else table.shape
+            raise ValueError(f"{name}: expected probabilities of shape {shape}, found {found}")
         if not np.isfinite(table).all():
             raise ValueError(f"{name}: some probabilities are not numbers; the model's weights are broken")
 
 
-def _write_predictions(
-    spec: TaskSpec, frame: pd.DataFrame, probabilities: Mapping[str, Probabilities], path: Path
-) -> None:
+def _write_predictions(spec: TaskSpec, frame: pd.DataFrame, answers: Mapping[str, Answers], path: Path) -> None:
     table = frame[[ROW_ID, LABEL]].reset_index(drop=True).copy()
-    for name, numbers in probabilities.items():
-        table[name] = [spec.labels[at] for at in numbers.argmax(axis=1)]
-        table[f"{name}_probability"] = numbers.max(axis=1).astype(float)
+    for name, given in answers.items():
+        assert given.probabilities is not None  # `_fit` has looked
+        table[name] = [spec.labels[at] for at in given.classes]
+        table[f"{name}_probability"] = given.probabilities[np.arange(len(given)), given.classes].astype(float)
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path, index=False)
 

@@ -73,6 +73,7 @@ def _values(context: ReportInputs) -> dict[str, Any]:
 _NOTHING_OPENED: dict[str, Any] = {
     "sides": [], "interval": "", "unit": "", "classes": [], "failing": (), "shown_name": "", "confusions": [],
     "examples": [], "questions": (), "prices": (), "blockers": [], "speed": [], "production_seen": False,
+    "shown_scores": {},
 }  # fmt: skip
 
 
@@ -88,6 +89,7 @@ def _of_evaluation(context: ReportInputs) -> dict[str, Any]:
         "classes": class_rows(evaluation),
         "failing": failing_classes(side.per_class),
         "shown_name": "frozen baseline" if shown_name(evaluation) == "baseline" else "candidate",
+        "shown_scores": side.scores,
         "confusions": top_confusions(side),
         "examples": wrong_answers(context),
         "questions": approval.questions(evaluation, context.decision),

@@ -18,6 +18,7 @@ from playbook.evaluate.report_content import (
 )
 from playbook.evaluate.report_sections import dots, model_comparison, transfer_view
 from playbook.evaluate.silence_plot import silence_plot
+from playbook.evaluate.threshold_plot import threshold_plot
 
 SHOWN_CLASSES = 20
 MEASURED = 2  # candidates with a score that a plot takes to be worth drawing
@@ -67,6 +68,7 @@ def _details(context: ReportInputs, evaluation: Evaluation) -> dict[PageSection,
         ),
         PageSection("examples", "Where it fails: the most confident wrong answers", note): bool(wrong_answers(context)),
         PageSection("calibration", "Can its confidence be trusted?", note): evaluation.calibration is not None,
+        PageSection("operating_point", "From which probability on?", note): evaluation.operating_point is not None,
         PageSection("silence", "When does it ask a person?", note): evaluation.silence is not None,
         PageSection("shift", "Does it hold on data like production?"): True,
     }
@@ -109,6 +111,8 @@ def _test_plots(context: ReportInputs, evaluation: Evaluation) -> dict[str, byte
         drawn["delta"] = plots.delta_plot(evaluation.delta, evaluation.interval, evaluation.margin)
     if evaluation.calibration is not None:
         drawn["calibration"] = suite_plots.reliability_plot(evaluation.calibration)
+    if evaluation.operating_point is not None:
+        drawn["operating_point"] = threshold_plot(context.spec, evaluation.operating_point, side.scores)
     if evaluation.silence is not None and evaluation.silence.curve:
         drawn["silence"] = silence_plot(evaluation.silence)
     if evaluation.slices.figures:

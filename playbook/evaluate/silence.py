@@ -11,6 +11,7 @@ import numpy.typing as npt
 from playbook.artifacts import RiskPoint, Score, Silence
 from playbook.evaluate import wording
 from playbook.spec import AskAPerson
+from playbook.statistics.operating_point import Threshold, decide
 from playbook.statistics.selective import Guarantee, guarantee, risk_curve
 from playbook.statistics.strangers import Strangers
 
@@ -23,22 +24,28 @@ class Rows:
     """Labelled rows with calibrated answers.
 
     `truth` (rows,), `probabilities` (rows, classes) after temperature scaling, `scores` (rows,) of
-    `playbook.statistics.strangers`; none where inputs are not looked at.
+    `playbook.statistics.strangers`, none where inputs are not looked at, and the operating point's threshold.
     """
 
     truth: npt.NDArray[np.integer[Any]]
     probabilities: Probabilities
     scores: npt.NDArray[np.floating[Any]] | None = None
+    threshold: Threshold | None = None
+
+    @property
+    def classes(self) -> npt.NDArray[np.int64]:
+        """What is answered, (rows,)."""
+        return decide(self.probabilities, self.threshold)
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """Whether the answer is right, (rows,)."""
-        found: npt.NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.truth
+        found: npt.NDArray[np.bool_] = self.classes == self.truth
         return found
 
     def confidence(self, cut: float) -> npt.NDArray[np.float64]:
         """Probability of the answer, (rows,); -1 where the input is a stranger, which is never answered."""
-        sure = self.probabilities.max(axis=1).astype(np.float64)
+        sure = self.probabilities[np.arange(len(self.truth)), self.classes].astype(np.float64)
         return sure if self.scores is None else np.where(self.scores > cut, -1.0, sure)
 
     def strange(self, cut: float) -> int:

@@ -1,8 +1,9 @@
 """What a packaged model answers, and when it asks a person instead (B9).
 
-`answering.json` in the bundle holds the rules that the evaluation found: the confidence from which on the model
-answers, and the p-value from which down an input counts as unlike the training data. A bundle without it answers every
-text that is not blank, as bundles of earlier releases do.
+`answering.json` in the bundle holds the rules that the evaluation found: the operating point of one class where the
+task has one, the confidence from which on the model answers, and the p-value from which down an input counts as unlike
+the training data. A bundle without it answers every text that is not blank with its likeliest class, as bundles of
+earlier releases do.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from playbook.artifacts import Part
 from playbook.data.text import is_blank
 from playbook.errors import ArtifactError, DataError
 from playbook.evaluate import wording
+from playbook.statistics.operating_point import Threshold, decide
 from playbook.statistics.strangers import STRANGERS, Strangers, load_strangers
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class AnsweringRules(Part):
     failure: float = 0.0
     threshold: float | None = None  # confidence from which on it answers; None where `error` is given: never
     strangers: float = 0.0  # p-value from which down an input is a stranger; 0: not looked at
+    of_class: str = ""  # answered where its probability is at least `decide_from`; "": the likeliest class is
+    decide_from: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,11 @@ class AnsweringModel:
     def __init__(self, model: TextClassifier, rules: AnsweringRules, strangers: Strangers | None = None) -> None:
         if rules.strangers > 0 and strangers is None:
             raise ArtifactError(f"expected {STRANGERS} beside rules that look at inputs; package the model again")
+        if rules.of_class and rules.of_class not in model.labels:
+            raise ArtifactError(f"expected a threshold of one of {model.labels}, found {rules.of_class!r}")
         self.model, self.rules, self.labels = model, rules, model.labels
+        named = model.labels.index(rules.of_class) if rules.of_class else None
+        self.threshold = None if named is None else Threshold(named, rules.decide_from)
         self._strangers = strangers if rules.strangers > 0 else None
 
     def answer(self, texts: Sequence[str]) -> Answers:
@@ -75,7 +83,7 @@ class AnsweringModel:
         if blank:
             raise DataError(f"expected texts with something in them, found blank ones in rows {_some(blank)}")
         probabilities, scores = self.raw(texts)
-        classes = probabilities.argmax(axis=1)
+        classes = decide(probabilities, self.threshold)
         known = self._strangers
         p_values = np.ones(len(texts)) if known is None or scores is None else known.p_values(scores)
         sure = probabilities[np.arange(len(texts)), classes].astype(np.float64)
@@ -93,7 +101,7 @@ class AnsweringModel:
         if self._strangers is None:
             return self.model.predict_proba(texts), None
         probabilities, features = self.model.predict_with_features(texts)
-        return probabilities, self._strangers.score(features, probabilities.argmax(axis=1))
+        return probabilities, self._strangers.score(features, decide(probabilities, self.threshold))
 
     def _reason(self, sure: float, p_value: float, label: str) -> str:
         """Why a person is asked; nothing where the model answers."""

@@ -38,6 +38,7 @@ from playbook.operate.reference import Reference, checked_probabilities
 from playbook.operate.thresholds import Floats, Thresholds, thresholds_of
 from playbook.operate.two_sample import Members
 from playbook.spec import Monitoring
+from playbook.statistics.operating_point import decide
 
 # In this order: the first win where ranks tie.
 MEAN_SHIFT, CLASSIFIER, MMD, CLASSES, CONFIDENCE, WORDS, UNKNOWN, SCRIPT = FIGURES = (
@@ -148,7 +149,7 @@ class Judge:
 
     def _values(self, figures: RowFigures, probabilities: Probabilities) -> Floats:
         sure = scaled(probabilities, self.reference.temperature).max(axis=1)
-        answers = np.eye(len(self.reference.labels))[probabilities.argmax(axis=1)]
+        answers = np.eye(len(self.reference.labels))[decide(probabilities, self.reference.threshold)]
         means = (sure, figures.words, figures.unknown, figures.foreign(self.script))
         return np.column_stack([*means, answers]).astype(np.float64)
 

@@ -31,6 +31,7 @@ from playbook.evaluate.calibration import scaled
 from playbook.evaluate.metrics import Floats
 from playbook.operate.reference import Reference, checked_probabilities
 from playbook.spec import NEED_PROBABILITIES, TaskSpec
+from playbook.statistics.operating_point import Threshold, decide
 
 ASSUMPTIONS = (
     "Production asks other questions than the reference at most; the right answer to a question is the same (covariate "
@@ -66,7 +67,7 @@ def estimate_metric(spec: TaskSpec, reference: Reference, probabilities: Probabi
     if of_class is not None and of_class not in reference.labels:
         raise ValueError(f"the target speaks of {of_class!r}, but the model knows only {', '.join(reference.labels)}")
     kind = spec.target.metric, None if of_class is None else reference.labels.index(of_class)
-    table = expected_rows(scaled(probabilities, reference.temperature))
+    table = expected_rows(scaled(probabilities, reference.temperature), reference.threshold)
     gap, gaps = _gap(reference, kind, seed)
     value = float(_of_counts(kind, table.sum(axis=0)[None])[0]) + gap
     drawn = _of_counts(kind, _weights(len(table), seed + 1) @ table) + gaps
@@ -76,9 +77,9 @@ def estimate_metric(spec: TaskSpec, reference: Reference, probabilities: Probabi
     return Figure(value=value, low=min(float(low), value), high=max(float(high), value))
 
 
-def expected_rows(probabilities: Floats) -> Floats:
+def expected_rows(probabilities: Floats, threshold: Threshold | None = None) -> Floats:
     """What each row is expected to add to hits, true rows and answers of every class, shape (rows, 3 * classes)."""
-    answers = np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)]
+    answers = np.eye(probabilities.shape[1])[decide(probabilities, threshold)]
     return np.hstack([answers * probabilities, probabilities, answers])
 
 
@@ -87,8 +88,8 @@ def _gap(reference: Reference, kind: _Kind, seed: int) -> tuple[float, Floats]:
     """True minus expected metric on the reference: the value, and its bootstrap, shape (resamples,)."""
     calibrated = scaled(reference.probabilities, reference.temperature)
     true = np.eye(len(reference.labels))[reference.truth]
-    answers = np.eye(len(reference.labels))[calibrated.argmax(axis=1)]
-    both = np.hstack([np.hstack([answers * true, true, answers]), expected_rows(calibrated)])
+    answers = np.eye(len(reference.labels))[decide(calibrated, reference.threshold)]
+    both = np.hstack([np.hstack([answers * true, true, answers]), expected_rows(calibrated, reference.threshold)])
     weights = np.vstack([np.ones(len(both)), _weights(len(both), seed)])
     counts = weights @ both
     half = counts.shape[1] // 2

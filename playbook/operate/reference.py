@@ -21,6 +21,7 @@ import numpy.typing as npt
 from playbook.artifacts import Score
 from playbook.errors import ArtifactError
 from playbook.operate.figures import SCRIPTS, RowFigures
+from playbook.statistics.operating_point import Threshold
 
 REFERENCE = "reference.safetensors"  # its name in a bundle
 LEAST_ROWS = 20
@@ -45,6 +46,7 @@ class Reference:
     base_name: str = ""
     base_sha256: str = ""
     held_out: Score | None = None  # the target's metric of the model on the test split
+    threshold: Threshold | None = None  # of the operating point; None: the likeliest class is answered
 
     def __post_init__(self) -> None:
         rows, classes = len(self.figures), len(self.labels)
@@ -72,6 +74,7 @@ class Reference:
             self.base_name,
             self.base_sha256,
             self.held_out,
+            self.threshold,
         )
 
     @cached_property
@@ -136,6 +139,7 @@ def _from(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> 
         str(header["base_name"]),
         str(header["base_sha256"]),
         Score.model_validate(header["held_out"]) if header.get("held_out") else None,
+        Threshold(int(header["threshold"][0]), float(header["threshold"][1])) if header.get("threshold") else None,
     )
 
 
@@ -159,6 +163,7 @@ def _bytes(reference: Reference) -> bytes:
         "base_name": reference.base_name,
         "base_sha256": reference.base_sha256,
         "held_out": reference.held_out.model_dump(mode="json") if reference.held_out else None,
+        "threshold": [reference.threshold.number, reference.threshold.value] if reference.threshold else None,
     }
     plain = {name: np.ascontiguousarray(array, dtype=f"<{_KINDS[name]}") for name, array in arrays.items()}
     # One entry of metadata: safetensors writes several in no fixed order.

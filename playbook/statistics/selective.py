@@ -92,7 +92,7 @@ def grid_of(error: float) -> tuple[Floats, tuple[int, ...]]:
     """Thresholds from sure to unsure, and the places at which sequences start. Neither depends on any row."""
     above = 1 - error * np.geomspace(min(STARTS), 1, 13)
     below = np.arange(np.floor((1 - error) / STEP) * STEP, -STEP / 2, -STEP)
-    grid = np.unique(np.round(np.concatenate([above, below]), 9))[::-1]
+    grid = np.unique(np.abs(np.round(np.concatenate([above, below]), 9)))[::-1]
     grid.flags.writeable = False
     return grid, tuple(int(np.argmin(np.abs(grid - (1 - error * share)))) for share in STARTS)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from threshold_samples import rows
 
 from playbook.spec import Limit
 from playbook.statistics.metric import Metric, bind
-from playbook.statistics.operating_point import Threshold, answers_at, candidates, choose_point, decide
+from playbook.statistics.operating_point import Threshold, answers_at, best_threshold, candidates, choose_point, decide
 
 LABELS = ("calm", "anger")
 RECALL = Limit(metric="recall", of_class="anger", at_least=0.9)
@@ -19,15 +19,6 @@ ALARMS = Limit(metric="false_positive_rate", of_class="anger", at_most=0.1)
 
 def metrics(*limits: Limit, labels: tuple[str, ...] = LABELS) -> list[Metric]:
     return [bind(limit, labels) for limit in limits]
-
-
-def rows(seed: int, count: int, share: float = 0.15) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """A rare class whose log-odds are normal, two spreads apart: calibrated, and argmax has a recall of about half."""
-    random = np.random.default_rng(seed)
-    truth = (random.random(count) < share).astype(np.int64)
-    odds = 3.0 * random.normal(3.0 * truth, 1.0) - 4.5 + np.log(share / (1 - share))
-    anger = 1 / (1 + np.exp(-odds))
-    return truth, np.column_stack([1 - anger, anger])
 
 
 def test_classes_by_hand() -> None:
@@ -98,6 +89,7 @@ def test_limits_of_probabilities_alone_need_no_threshold() -> None:
 def test_the_same_rows_give_the_same_point() -> None:
     first, second = (choose_point(metrics(RECALL, ALARMS), 1, *rows(6, 400), seed=3) for _ in range(2))
     assert first is not None and second is not None
+    assert best_threshold(metrics(RECALL, ALARMS), 1, *rows(6, 400)) == first.threshold
     assert (first.threshold, first.interval, first.intervals) == (second.threshold, second.interval, second.intervals)
 
 
@@ -111,3 +103,13 @@ def test_candidates_lie_between_probabilities(values: list[Any]) -> None:
 def test_no_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="found none"):
         choose_point(metrics(RECALL), 1, np.zeros(0, np.int64), np.zeros((0, 2)))
+
+
+def test_loose_limits_do_not_make_every_answer_the_same() -> None:
+    truth, table = rows(7, 1500)
+    loose = [RECALL.model_copy(update={"at_least": 0.5}), ALARMS.model_copy(update={"at_most": 0.9})]
+    found = choose_point(metrics(*loose), 1, truth, table)
+    assert found is not None
+    wrong = (answers_at(table, found.threshold).classes != truth).mean()
+    assert wrong <= (answers_at(table).classes != truth).mean() + 1e-9
+    assert found.threshold.value == pytest.approx(0.5, abs=0.2)

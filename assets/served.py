@@ -1,0 +1,91 @@
+"""Temperature and operating point of every model whose answers to the test split are scored, fitted on validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from assets.candidate import asset_of
+from assets.play import Play
+from assets.steps import Steps
+from playbook.artifacts import OperatingPoint
+from playbook.data.tables import TEXT
+from playbook.evaluate.as_served import AsServed, as_served, operating_point, threshold_number
+from playbook.plays import CONTROLS, DATASET
+from playbook.statistics.operating_point import Threshold
+
+if TYPE_CHECKING:
+    from assets.test_answers import Answered
+
+CHAMPION = "champion"
+
+
+def served_by(play: Play, steps: Steps, answered: Answered, work: Path) -> dict[str, AsServed]:
+    """What makes served answers of each model's probabilities, by the model's name.
+
+    The task's own models have answered validation already. References are asked about it only where the task has a
+    threshold; else the likeliest class is the answer, whatever their temperature. The champion has rules of its own.
+    """
+    spec, found = play.task.spec, {}
+    for name in answered.answers:
+        kept = _kept(play, steps, name)
+        if kept is not None:
+            found[name] = as_served(spec, *validation_table(play, kept))
+        elif name == CHAMPION:
+            found[name] = _champion(play, answered.champion_version, work)
+        elif threshold_number(spec) is not None and name in answered.asked:
+            play.report(f"operating point on validation: {name}")
+            found[name] = as_served(spec, *_asked(play, steps, answered, name, work))
+    return found
+
+
+def point_of(play: Play, steps: Steps, shown: str) -> OperatingPoint | None:
+    """The operating point of the shown model with its uncertainty; None where the task has none."""
+    kept = _kept(play, steps, shown)
+    return None if kept is None else operating_point(play.task.spec, *validation_table(play, kept))
+
+
+def _kept(play: Play, steps: Steps, name: str) -> Path | None:
+    """Where a model's answers to validation are, if they were kept."""
+    store = play.world.store
+    if name in ("baseline", "candidate"):
+        model = steps.frozen if name == "baseline" else steps.model
+        return store.path(model, asset_of(model), "predictions")
+    role = f"predictions_{name}"
+    return store.path(steps.controls, CONTROLS, role) if role in steps.controls.files else None
+
+
+def validation_table(play: Play, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """True classes (rows,) and probabilities as trained (rows, classes) of a predictions file."""
+    import pandas as pd
+
+    from playbook.adapt.staircase import read_answers
+
+    labels, table = play.task.spec.labels, pd.read_parquet(path)
+    truth, _ = read_answers(table, labels)
+    return truth, table[[f"p_{place}" for place in range(len(labels))]].to_numpy()
+
+
+def _champion(play: Play, version: str, work: Path) -> AsServed:
+    """What a registered version does: its bundle calibrates by itself, and has its threshold in its rules."""
+    from playbook.operate.answering import load_rules
+
+    spec, registry = play.task.spec, play.world.registry
+    rules = load_rules(registry.fetch_bundle(registry.find(spec.task, version), work / f"rules-{CHAMPION}"))
+    known = rules.of_class in spec.labels
+    return AsServed(1.0, Threshold(spec.labels.index(rules.of_class), rules.decide_from) if known else None)
+
+
+def _asked(play: Play, steps: Steps, answered: Answered, name: str, work: Path) -> tuple[np.ndarray, np.ndarray]:
+    import pandas as pd
+
+    from assets.examination import class_numbers
+    from playbook.evaluate.incumbent import answers_under
+
+    labels = play.task.spec.labels
+    frame = pd.read_parquet(play.world.store.path(steps.dataset, DATASET, "validation"))
+    loaded = answered.asked[name].load(work / f"validation-{name}")
+    table = answers_under(loaded.predict_proba(frame[TEXT].tolist()), loaded.labels, labels)
+    return class_numbers(labels, frame), table
