@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from playbook.evaluate.wording import percent
@@ -49,18 +50,23 @@ realised error on test, which had no say.
 
 ## Inputs unlike the training data
 
-ROC-AUC of scores that are to tell strangers from queries of known intents. {_kinds(kinds)} The score was chosen on one
-draw of twenty intents:
+{
+        _wrapped(
+            f"ROC-AUC of scores that are to tell strangers from queries of known intents. {_kinds(kinds)} The score was "
+            "chosen on one draw of twenty intents:"
+        )
+    }
 
 {_scores(chosen, kinds)}
 
-Best at the intents left out is "{best}". Serving applies the probability by itself (the confidence threshold) and
-flags strangers by the nearest training rows of the answered class, on features of the frozen base
-(`playbook.statistics.strangers`), the best of those that do not use the probability. On three other draws, the mean:
+Best at the intents left out is "{best}". Serving applies the probability by itself (the
+confidence threshold) and flags strangers by the nearest training rows of the answered class, on features of the frozen
+base (`playbook.statistics.strangers`), the best of those that do not use the probability. On three other draws, the
+mean:
 
 {_scores(_mean(proving), kinds)}
 
-{_verdict(_mean(proving), kinds)}
+{_wrapped(_verdict(_mean(proving), kinds))}
 
 ## What is answered
 
@@ -73,6 +79,10 @@ The error among answered queries of known intents was {_each(found["served"], "e
 {found["served"][0]["memory_mb"]:.1f} MB of training rows here: 2 bytes times rows times width, at most 20,000 rows
 (15 MB at a width of 384).
 """
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False)
 
 
 def _promise(rows: list[dict[str, float]]) -> str:

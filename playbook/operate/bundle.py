@@ -114,8 +114,13 @@ def _origins(spec: TaskSpec, facts: CardFacts) -> list[tuple[str, str]]:
 
 
 def _limits(spec: TaskSpec) -> str:
+    silent = (
+        "It leaves inputs unlike its training data, and answers that it is not sure enough of, to a person."
+        if spec.serving.ask_a_person is not None
+        else f"It answers with one of the {len(spec.labels)} classes above, whatever it is asked."
+    )
     known = (
-        f"It answers with one of the {len(spec.labels)} classes above, whatever it is asked.",
+        silent,
         f"Texts are cut after {spec.base.max_length} tokens.",
         *spec.data.source.known_limits,
     )
