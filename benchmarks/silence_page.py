@@ -50,12 +50,7 @@ realised error on test, which had no say.
 
 ## Inputs unlike the training data
 
-{
-        _wrapped(
-            f"ROC-AUC of scores that are to tell strangers from queries of known intents. {_kinds(kinds)} The score was "
-            "chosen on one draw of twenty intents:"
-        )
-    }
+{_wrapped(_separated(kinds))}
 
 {_scores(chosen, kinds)}
 
@@ -79,6 +74,13 @@ The error among answered queries of known intents was {_each(found["served"], "e
 {found["served"][0]["memory_mb"]:.1f} MB of training rows here: 2 bytes times rows times width, at most 20,000 rows
 (15 MB at a width of 384).
 """
+
+
+def _separated(kinds: list[str]) -> str:
+    return (
+        f"ROC-AUC of scores that are to tell strangers from queries of known intents. {_kinds(kinds)} The score was "
+        "chosen on one draw of twenty intents:"
+    )
 
 
 def _wrapped(text: str) -> str:
