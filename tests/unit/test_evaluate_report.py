@@ -52,8 +52,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     return report_inputs(tmp_path_factory.mktemp("report"))
 
 
-def test_the_page_is_self_contained_and_repeatable(inputs: ReportInputs) -> None:
-    page = render_report(inputs)
+@pytest.fixture(scope="module")
+def page(inputs: ReportInputs) -> str:
+    return render_report(inputs)
+
+
+def test_the_page_is_self_contained_and_repeatable(inputs: ReportInputs, page: str) -> None:
     assert page == render_report(inputs)
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
     found = Tags(page)
@@ -67,8 +71,7 @@ def test_the_page_is_self_contained_and_repeatable(inputs: ReportInputs) -> None
     assert found.tags.count("svg") == 6
 
 
-def test_text_from_data_is_shown_and_never_markup(inputs: ReportInputs) -> None:
-    page = render_report(inputs)
+def test_text_from_data_is_shown_and_never_markup(page: str) -> None:
     assert "<script>window" not in page
     assert "onerror=alert" not in "".join(value for _, value in Tags(page).attributes)
     shown = Tags(page).text
@@ -78,8 +81,8 @@ def test_text_from_data_is_shown_and_never_markup(inputs: ReportInputs) -> None:
     assert "<i>added</i>" in shown
 
 
-def test_everything_a_stranger_needs_is_there(inputs: ReportInputs) -> None:
-    shown = " ".join(Tags(render_report(inputs)).text.split())
+def test_everything_a_stranger_needs_is_there(inputs: ReportInputs, page: str) -> None:
+    shown = " ".join(Tags(page).text.split())
     for part in (
         "Ship the candidate", "Which team should answer this ticket first?", "2 points",
         "most frequent class", "TF-IDF", "frozen base with a fresh head", "reverted", "rung_3 was skipped: rung_2 did",

@@ -383,7 +383,10 @@ def test_the_page_says_which_rows_stand_for_production(
         assert said in text_of(with_spec(inputs, data=data | {"production": given}))["shift"]
 
 
-def test_an_invariance_test_shows_the_answer_before(html: str, inputs: ReportInputs) -> None:
+def test_an_invariance_test_shows_the_answer_before(
+    html: str, inputs: ReportInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("playbook.evaluate.report.plots_of", lambda _: {})
     assert "<th>changed to</th><th>answer before</th>" in html and "<th>changed to</th><th>expected</th>" not in html
     assert inputs.evaluation is not None
     tests = tuple(one.model_copy(update={"kind": "direction"}) for one in inputs.evaluation.behaviour)
