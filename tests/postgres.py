@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
-SECONDS = 60
+SECONDS = 240
 USER = "playbook"
 # No waiting for the disk: what was committed outlives a killed server all the same, though not a killed machine.
 CONFIGURATION = """
@@ -124,7 +124,7 @@ def postgres_server(folder: Path | None = None) -> Iterator[PostgresServer]:
     if root:
         user = pwd.getpwnam("postgres")
         os.chown(place, user.pw_uid, user.pw_gid)
-    server = PostgresServer(place, programs, _free_port())
+    server = PostgresServer(place, programs, free_port())
     try:
         server.make()
         server.start()
@@ -173,9 +173,3 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
 from served_models import TEXTS, ServedPlace
-from services import free_port, wait_for
+from services import wait_for
 
 RECORDS = "dataframe_records"
 
@@ -37,7 +38,7 @@ class Running:
 
     @property
     def health(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.address}/health", timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{self.address}/health", timeout=120) as answer:  # noqa: S310
             found: dict[str, Any] = json.loads(answer.read())
         return found
 
@@ -46,7 +47,7 @@ class Running:
         sent = {"Content-Type": "application/json", **{name.replace("_", "-"): text for name, text in headers.items()}}
         request = urllib.request.Request(self.address + path, data, sent)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=240) as answer:  # noqa: S310
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -54,7 +55,7 @@ class Running:
     def end(self) -> str:
         """Ask it to end; what it said."""
         self.child.send_signal(signal.SIGTERM)
-        assert self.child.wait(timeout=30) == 0, self.log.read_text()
+        assert self.child.wait(timeout=120) == 0, self.log.read_text()
         return self.log.read_text()
 
 
@@ -76,7 +77,7 @@ def serving(place: ServedPlace, **more: str) -> Iterator[Running]:
             return False
 
     try:
-        wait_for("the server", 120, ready)
+        wait_for("the server", 240, ready)
         yield running
     finally:
         if child.poll() is None:

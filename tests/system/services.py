@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import string
 import time
 import urllib.request
@@ -23,6 +22,7 @@ import pytest
 import yaml
 from data_samples import SHARED
 from play_runs import copy_database
+from ports import free_port
 from tiny_base import write_tiny_base
 
 from pipelines.ui import Service, dagster_service, running, wait_until_ready
@@ -41,13 +41,6 @@ LAUNCH = """mutation ($job: String!, $assets: [AssetKeyInput!], $tags: [Executio
     __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}
     ... on RunConfigValidationInvalid {errors {message}} ... on PipelineNotFoundError {message}}}"""
 TERMINATE = "mutation ($run: String!) {terminateRun(runId: $run) {__typename}}"
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -89,7 +82,7 @@ class Dagster:
         request = urllib.request.Request(  # noqa: S310
             f"{self.address}/graphql", body, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=240) as answer:  # noqa: S310
             found = json.loads(answer.read())
         assert "errors" not in found, found
         return found["data"]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
+from ports import free_port
 from postgres import PostgresServer, postgres_server
 from receiver import Receiver, receiver
-from services import Dagster, descendants, free_port, hurried, kill, located, wait_for
+from services import Dagster, descendants, hurried, kill, located, wait_for
 from sign_off_samples import ANNA, waiting
 
 from pipelines.ui import dagster_service, running, wait_until_ready

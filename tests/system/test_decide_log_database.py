@@ -113,7 +113,7 @@ def test_writers_of_several_processes_make_one_chain(log: DecisionLog, url: str,
     others = [subprocess.Popen([*command, name], env={"URL": url}, cwd=tmp_path) for name in ("anna", "bo")]
     for number in range(10):
         log.append("rung", f"here {number}", by="here")
-    assert [other.wait(60) for other in others] == [0, 0]
+    assert [other.wait(240) for other in others] == [0, 0]
     entries = log.entries()
     assert [entry.index for entry in entries] == list(range(1, 34))
     assert {entry.by for entry in entries[3:]} == {"anna", "bo", "here"}

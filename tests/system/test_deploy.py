@@ -21,8 +21,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ports import free_port
 from postgres import postgres_server
-from services import free_port, wait_for
+from services import wait_for
 
 from playbook.settings import child_environment, settings
 
@@ -61,7 +62,7 @@ class Door:
     ) -> Answer:
         port = self.ports[application]
         self.arrived.clear()
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         sent = {"Host": host or f"{HOST}:{port}", **(LOGIN if login else {}), **(headers or {})}
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in sent.items():
@@ -129,7 +130,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         template = (DEPLOY / "proxy" / "playbook.conf.template").read_text("utf-8")
         (folder / "playbook.conf").write_text(re.sub(r"\$\{(\w+)\}", lambda found: values[found.group(1)], template))
         with running(nginx, folder, f"include {folder}/playbook.conf;"):
-            wait_for("nginx", 20, lambda: answers(ports["dagster"]))
+            wait_for("nginx", 120, lambda: answers(ports["dagster"]))
             yield Door(ports, arrived)
 
 
@@ -152,7 +153,7 @@ def running(nginx: str, folder: Path, inside: str) -> Iterator[None]:
 
 
 def answers(port: int, path: str = "/", host: str = "nobody") -> int | None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path, headers={"Host": host})
         return connection.getresponse().status
@@ -259,7 +260,7 @@ def test_the_gate_beside_a_model_hands_on(tmp_path: Path) -> None:
             "127.0.0.1:5001", f"127.0.0.1:{model}"
         )
         with running(nginx, tmp_path, inside):
-            wait_for("nginx", 20, lambda: answers(port, "/gate") == 200)
+            wait_for("nginx", 120, lambda: answers(port, "/gate") == 200)
             assert answers(port, "/ping", HOST) == 200
             assert arrived[-1]["headers"]["Host"] == f"127.0.0.1:{model}"
 
@@ -319,7 +320,7 @@ def test_the_services_start_on_postgresql_and_are_healthy(tmp_path: Path) -> Non
 def _until_healthy(
     service: str, child: subprocess.Popen[bytes], check: list[str], environment: dict[str, str], folder: Path
 ) -> None:
-    end = time.monotonic() + 180
+    end = time.monotonic() + 400
     while True:
         done = subprocess.run(check, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode == 0:
@@ -341,7 +342,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     every = descendants(child.pid)
     child.terminate()
     try:
-        child.wait(20)
+        child.wait(60)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import CLASSES, QUESTION, SCRIPT, alive, chromium, descendants, environment, free_port, hostile_task
+from ports import free_port
+from services import CLASSES, QUESTION, SCRIPT, alive, chromium, descendants, environment, hostile_task
 
 from assets.data import check_name
 from playbook.artifacts import Evaluation
@@ -29,7 +30,7 @@ from resources.world import World
 pytestmark = pytest.mark.browser
 MODULE = [sys.executable, "-m", "pipelines.ui"]
 READY_SECONDS = 180
-WAIT = 45_000  # milliseconds until a page shows what it should
+WAIT = 180_000  # milliseconds until a page shows what it should
 # What Chromium itself says about a page of Dagster's or MLflow's that asks for something that is not there.
 HARMLESS = ("Failed to load resource", "go.apollo.dev", "ResizeObserver loop")
 
@@ -76,7 +77,7 @@ def ui(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
     finally:
         if child.poll() is None:
             child.send_signal(signal.SIGINT)
-        child.communicate(timeout=60)
+        child.communicate(timeout=240)
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +241,7 @@ def test_foreign_host_cannot_reach_mlflow(served: Served) -> None:
 
 def test_a_taken_port_is_named(served: Served) -> None:
     port = served.dagster.rsplit(":", 1)[1]
-    done = subprocess.run([*MODULE, "--dagster-port", port], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*MODULE, "--dagster-port", port], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 2
     assert f"port {port} is not free" in done.stderr
     assert "--dagster-port" in done.stderr
@@ -249,6 +250,6 @@ def test_a_taken_port_is_named(served: Served) -> None:
         taken.listen()
         busy = str(taken.getsockname()[1])
         ports = ["--dagster-port", str(free_port()), "--mlflow-port", busy]
-        done = subprocess.run([*MODULE, *ports], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([*MODULE, *ports], capture_output=True, text=True, timeout=240, check=False)
     assert f"port {busy} is not free" in done.stderr
     assert "--mlflow-port" in done.stderr

@@ -114,7 +114,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
             assert done["state"] in ("shipped", "baseline_shipped", "target_already_met"), done
             assert done["model"]["version"] == "1.0.0"
         finally:
-            out, _ = clerk.communicate("end\n", timeout=60)
+            out, _ = clerk.communicate("end\n", timeout=240)
         assert clerk.returncode == 0
         made.notes = int(out)
         yield made

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from play_runs import copy_database
+from ports import free_port
 from tiny_base import write_tiny_base, write_tiny_weights
 
 from playbook.operate.parity import check_parity
@@ -33,7 +33,7 @@ from resources.tracking import Tracking
 
 LABELS = ("access", "delivery", "refund")
 TEXTS = ["refund my order please", "password reset", "", "zebra 東京 🙂", "late " * 200]
-READY_SECONDS = 120
+READY_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,6 @@ def served(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Served:
     return Served(tracking, registered, expected, Path(source.removeprefix("file://")))
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _start(command: list[str], environment: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process group of its own, away from the checkout; ended with its children."""
     with (folder / "server.log").open("wb") as log:
@@ -103,7 +97,7 @@ def _wait(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
         if child.poll() is not None:
             break
         try:
-            if urllib.request.urlopen(url, timeout=2).status == 200:  # noqa: S310
+            if urllib.request.urlopen(url, timeout=10).status == 200:  # noqa: S310
                 return
         except OSError:
             time.sleep(0.2)
@@ -123,7 +117,7 @@ def _post(url: str, body: Any) -> tuple[int, Any]:
 
 @pytest.fixture(scope="module")
 def url(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("server"), _free_port()
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
     environment = {**model_environment(served.tracking), "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
     # Nothing but loopback can be reached: whatever asks a hub or an index fails at once.
@@ -246,15 +240,15 @@ def test_the_folder_holds_no_pickle(served: Served) -> None:
 
 
 def test_mlflow_pages_answer_on_loopback_only(served: Served, tmp_path: Path) -> None:
-    port = _free_port()
+    port = free_port()
     for child in _start(server_command(served.tracking, port), server_environment(), tmp_path):
         _wait(child, f"http://127.0.0.1:{port}/health", tmp_path / "server.log")
         search = f"http://127.0.0.1:{port}/api/2.0/mlflow/registered-models/get?name=tickets"
-        with urllib.request.urlopen(search, timeout=30) as answer:
+        with urllib.request.urlopen(search, timeout=120) as answer:
             assert json.loads(answer.read())["registered_model"]["name"] == "tickets"
         foreign = urllib.request.Request(search, headers={"Host": "evil.example"})
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(foreign, timeout=30)  # noqa: S310
+            urllib.request.urlopen(foreign, timeout=120)  # noqa: S310
         assert caught.value.code == 403
         _log_over_http(Tracking(f"http://127.0.0.1:{port}", tmp_path / "client"), tmp_path)
 

@@ -129,7 +129,7 @@ def test_what_a_killed_builder_left_is_not_taken(base: Path, tmp_path: Path) -> 
     folder = tmp_path / "cache"
     child = CHILDREN.Process(target=build_and_die, args=(base, folder))
     child.start()
-    child.join(60)
+    child.join(240)
     assert child.exitcode == -signal.SIGKILL
     left = [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]
     assert len(left) == 1 and not folder.exists(), "the builder died in the middle, its folder never got the name"
@@ -165,7 +165,7 @@ def test_two_that_build_at_once_make_one_cache(base: Path, tmp_path: Path) -> No
     for child in children:
         child.start()
     for child in children:
-        child.join(60)
+        child.join(240)
     assert [child.exitcode for child in children] == [0, 0]
     built = [bool(json.loads(log.read_text())) for log in logs]
     assert sorted(built) == [False, True], "one computed, the other took what it found"
