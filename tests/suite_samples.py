@@ -31,6 +31,7 @@ from playbook.artifacts import (
     Latency,
     LearningCurve,
     LearningPoint,
+    OperatingPoint,
     PathCost,
     QueueReview,
     ReferenceBaselines,
@@ -43,6 +44,7 @@ from playbook.artifacts import (
     SliceFigure,
     Slices,
     Speed,
+    ThresholdFigures,
     TransferVerdict,
 )
 from playbook.evaluate.report import ReportInputs
@@ -209,6 +211,18 @@ def silence() -> Silence:
     )  # fmt: skip
 
 
+def operating_point() -> OperatingPoint:
+    def at(threshold: float) -> ThresholdFigures:
+        return ThresholdFigures(threshold=threshold, values={"accuracy": 0.9 - abs(threshold - 0.4) / 4})
+
+    return OperatingPoint(
+        of_class="refund", threshold=0.31, interval=(0.22, 0.44), rows=400, met=True,
+        figures={"accuracy": Score(metric="accuracy", value=0.876, low=0.84, high=0.91, n=400)},
+        at_argmax={"accuracy": 0.861}, curve=tuple(at(place / 10) for place in range(11)),
+        text=f"{HOSTILE} is answered from a probability of 31.0 % on.",
+    )  # fmt: skip
+
+
 def calibration() -> Calibration:
     def bins(error: float) -> tuple[CalibrationBin, ...]:
         middles = [(at / 10, 0.05 + at / 10) for at in range(10)]
@@ -314,6 +328,7 @@ def suite_parts(**changes: Any) -> dict[str, Any]:
         ),
         "calibration": calibration(),
         "silence": silence(),
+        "operating_point": operating_point(),
         "slices": slices(),
         "behaviour": behaviour(),
         "regressions": regressions(),

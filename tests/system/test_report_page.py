@@ -16,7 +16,8 @@ from playbook.evaluate.report import render_report
 pytestmark = pytest.mark.browser
 PLOTS = (
     "comparison", "staircase", "curves", "delta", "transfer", "base", "classes", "confusion", "slices", "calibration",
-    "silence",
+    "operating_point",
+    "operating_point", "silence",
     "data_curve",
 )  # fmt: skip
 A4 = 680  # CSS pixels between the margins of a printed page

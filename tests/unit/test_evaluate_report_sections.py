@@ -29,11 +29,12 @@ from playbook.evaluate.suite_plots import (
 
 EVERYTHING = [
     "asked", "sign_off", "comparison", "gain", "transfer", "base", "classes", "confusion", "slices", "behaviour",
-    "regressions", "examples", "calibration", "silence", "shift", "data", "labels", "speed", "decision",
+    "regressions", "examples", "calibration", "operating_point", "silence", "shift", "data", "labels", "speed",
+    "decision",
 ]  # fmt: skip
 PLOTS = (
     "comparison", "staircase", "curves", "delta", "transfer", "base", "classes", "confusion", "slices", "calibration",
-    "silence", "data_curve",
+    "operating_point", "silence", "data_curve",
 )  # fmt: skip
 
 
@@ -151,6 +152,7 @@ def test_nothing_from_outside_becomes_markup(html: str, page: Sections) -> None:
                          "candidate against champion 1.2.0 70 60 −7.8 points (−9.8 to −5.8) 5.0 % ✕ over",
                          "billing 190 14 21 +3.7 points (+1.7 to +5.7) 1.000"]),
         ("calibration", ["too sure of itself", "9.4 points", "1.8 points", "1.62", "70 % to 80 % 83 75.0 % 66.0 %"]),
+        ("operating_point", ["31.0 % on", "accuracy 86.1 % 87.6 % (84.0 % to 91.0 %) 8"]),
         ("silence", ["from 62.0 % confidence on", "400 3 75.0 % 3.0 %", "900 11 71.0 % (68.0 % to 74.0 %)",
                      "4.1 % (2.5 % to 5.7 %)", "keeps 1.2 MB"]),
         ("shift", [f"✕ differ {WARNING}", f"✓ alike {ALIKE}", "900 and 400 0.52 0.310 no labels",
