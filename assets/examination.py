@@ -99,7 +99,13 @@ class _Models:
         if model is None:
             model = self._loaded[name] = self._answers.asked[name].load(self._work / name)
         answers = answers_under(model.predict_proba(list(texts)), model.labels, self._labels)
-        return answers.argmax(axis=1)
+        return np.asarray(self._answers.served.get(name, AsServed()).answers(answers).classes)
+
+    @property
+    def decide(self) -> dict[str, Any]:
+        """What makes served classes of a model's probabilities, by name."""
+        served = self._answers.served.items()
+        return {name: (lambda table, one=one: one.answers(table).classes) for name, one in served}
 
     @property
     def hardware(self) -> str:
@@ -177,7 +183,8 @@ def _behaviour(play: Play, steps: Steps, models: _Models, shown: Any) -> tuple[B
     if spec.evaluation.behaviour is None:
         return ()
     file = load_behaviour(Path(play.task.resolve(spec.evaluation.behaviour)), spec.labels)
-    return run_behaviour(file, _validation(play, steps), models.asked, spec.labels, shown, spec.adaptation.seed)
+    rows, seed = _validation(play, steps), spec.adaptation.seed
+    return run_behaviour(file, rows, models.asked, spec.labels, shown, seed, models.decide)
 
 
 def _regressions(play: Play, truth: np.ndarray, answers: Answered, shown: Any) -> tuple[Regression, ...]:

@@ -12,7 +12,7 @@ import re
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 Test = Invariance | Direction | MinimumFunctionality
 Model = Literal["baseline", "candidate"]
 Answer = Callable[[list[str]], npt.NDArray[np.floating]]
+Decide = Callable[[npt.NDArray[np.floating]], npt.NDArray[np.integer]]
 
 MOST_PER_TEMPLATE = 50  # fillings of one text's slots; more are drawn from
 SETTLED = 0.05  # a probability this close to 0 or 1 has nowhere left to move
@@ -95,6 +96,7 @@ def run_behaviour(
     labels: Sequence[str],
     shown: Model,
     seed: int = 0,
+    decide: Mapping[str, Decide] | None = None,
 ) -> tuple[BehaviourTest, ...]:
     """Run every test on every model; each model is asked once, for all texts together.
 
@@ -107,6 +109,7 @@ def run_behaviour(
         labels: class names, in the order of the probabilities.
         shown: the model that passes or fails, and whose failures are shown.
         seed: of the cases.
+        decide: what makes classes of a model's probabilities, by its name; the likeliest class where it has none.
 
     Raises:
         ValueError: no such model, or probabilities that do not fit the texts.
@@ -116,7 +119,10 @@ def run_behaviour(
     planned = [(test, cases(test, frame, seed)) for test in file.tests]
     texts = list(dict.fromkeys(text for _, some in planned for case in some for text in (case.text, case.changed)))
     texts = [text for text in texts if text]
-    told = {name: _asked(model, texts, len(labels)) for name, model in answer.items()} if texts else {}
+    rules = decide or {}
+    told = {
+        name: _asked(model, texts, len(labels), rules.get(name, likeliest)) for name, model in answer.items() if texts
+    }
     results = []
     for test, some in planned:
         failed = {
@@ -146,29 +152,39 @@ def _result(test: Test, some: Sequence[Case], failed: Mapping[str, list[_Failure
     )
 
 
-def _asked(model: Answer, texts: list[str], classes: int) -> dict[str, npt.NDArray[np.floating]]:
+def likeliest(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.integer]:
+    """The likeliest class of every row, (rows, classes) -> (rows,)."""
+    return probabilities.argmax(axis=1)
+
+
+class _Said(NamedTuple):
+    """Probabilities, (classes,), and the class that is answered."""
+
+    probabilities: npt.NDArray[np.floating]
+    answer: int
+
+
+def _asked(model: Answer, texts: list[str], classes: int, decide: Decide) -> dict[str, _Said]:
     found = np.asarray(model(texts))
     if found.shape != (len(texts), classes):
         raise ValueError(f"expected probabilities of shape {(len(texts), classes)}, found {found.shape}")
-    return dict(zip(texts, found, strict=True))
+    return {text: _Said(row, int(at)) for text, row, at in zip(texts, found, decide(found), strict=True)}
 
 
-def _failure(
-    test: Test, case: Case, said: Mapping[str, npt.NDArray[np.floating]], labels: Sequence[str]
-) -> _Failure | None:
+def _failure(test: Test, case: Case, said: Mapping[str, _Said], labels: Sequence[str]) -> _Failure | None:
     """Why a case fails, or None."""
     before = said[case.text]
-    first = labels[int(before.argmax())]
+    first = labels[before.answer]
     if isinstance(test, MinimumFunctionality):
         return None if first == case.expected else _Failure(case, case.expected, first)
     after = said[case.changed]
-    last = labels[int(after.argmax())]
+    last = labels[after.answer]
     if isinstance(test, Invariance):
         return None if first == last else _Failure(case, first, last)
     if test.moves == "to":
         return None if last == test.of_class else _Failure(case, test.of_class, last)
     at = list(labels).index(test.of_class)
-    start, end = float(before[at]), float(after[at])
+    start, end = float(before.probabilities[at]), float(after.probabilities[at])
     up = test.moves == "up"
     moved, settled = (end - start, end >= 1 - SETTLED) if up else (start - end, end <= SETTLED)
     if settled or moved >= test.by - TOLERANCE:

@@ -119,6 +119,15 @@ def test_minimum_functionality_names_what_it_wanted() -> None:
     )  # fmt: skip
 
 
+def test_answers_are_those_of_the_operating_point() -> None:
+    file = written(invariance({"kind": "case", "to": "upper"}, allowed=0.0))
+    asked = {"baseline": reader(shouting=True)}
+    plain = run_behaviour(file, frame(), asked, LABELS, "baseline")[0]
+    same = {"baseline": lambda table: np.zeros(len(table), np.int64)}
+    decided = run_behaviour(file, frame(), asked, LABELS, "baseline", decide=same)[0]
+    assert plain.failed_baseline > 0 == decided.failed_baseline
+
+
 @pytest.mark.parametrize(
     ("change", "text", "changed"),
     [
