@@ -32,13 +32,17 @@ class FileRef(Part):
 
 
 class Score(Part):
-    """A metric on one split with its interval; `n` rows."""
+    """A metric on one split with its interval; `n` rows.
+
+    `too_few` says which rows are too few for the interval to be relied on, and how many would do; usually empty.
+    """
 
     metric: str
     value: float
     low: float
     high: float
     n: int
+    too_few: str = ""
 
 
 class Figure(Part):

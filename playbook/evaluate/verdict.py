@@ -260,7 +260,8 @@ def _gain_text(spec: TaskSpec, gain: PairedDifference) -> str:
         compared = f"is under the margin of {asked}; {wording.points(least, metric=metric)} would ship here"
     zero = "excludes" if gain.low > 0 else "lies wholly below" if gain.high < 0 else "includes"
     figure = wording.beside(gain.delta, margin, metric)
-    return f"The candidate's gain over the frozen baseline, {figure}, {compared}; the {interval} {zero} zero."
+    few = f" There are {gain.too_few}." if gain.too_few else ""
+    return f"The candidate's gain over the frozen baseline, {figure}, {compared}; the {interval} {zero} zero.{few}"
 
 
 def _unearned(spec: TaskSpec, gain: PairedDifference) -> tuple[str, ...]:

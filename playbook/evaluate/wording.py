@@ -164,7 +164,9 @@ def of_score(score: Score) -> str:
 
 
 def ends(found: Score | Figure) -> str:
-    """The interval of a score in the unit of its metric, or of a fraction; empty where it was measured once."""
+    """The interval of a score in the unit of its metric, or why there is none; empty where it was measured once."""
+    if isinstance(found, Score) and found.too_few:
+        return found.too_few
     metric = found.metric if isinstance(found, Score) else ""
     if metric in BUDGETS:
         return ""

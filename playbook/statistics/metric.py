@@ -26,9 +26,30 @@ import numpy.typing as npt
 from playbook.artifacts import Score
 from playbook.spec import LOWER_IS_BETTER, NEED_PROBABILITIES, UNBOUNDED, Limit, TaskSpec
 from playbook.statistics.answers import Answers, Given, answers_of
+from playbook.statistics.ranking_intervals import (
+    LEAST_ROWS_OF_PRECISION,
+    LEAST_ROWS_TO_RANK,
+    Auc,
+    auc_difference_error,
+    auc_interval,
+    auc_of,
+    logit_interval,
+    loss_interval,
+)
+from playbook.statistics.ratio_intervals import (
+    LARGEST_SHARE,
+    LEAST_ROWS,
+    LEAST_ROWS_OF_EACH,
+    OF_ONE,
+    Ratios,
+    interval_of_mean,
+    interval_of_one,
+    ratios,
+)
+from playbook.statistics.ratio_intervals import difference as ratio_difference
 from playbook.statistics.resampling import label_cells, percentiles, resample_weights, wilson
-from playbook.statistics.sample_size import two_sided_z
-from playbook.statistics.values import Floats, Labels, metric_values, probability_values, worst_value
+from playbook.statistics.sample_size import OF_ALL_ROWS, two_sided_z
+from playbook.statistics.values import Floats, Labels, log_losses, metric_values, probability_values, worst_value
 
 FEWEST_DISCORDANT = 6  # on fewer rows that only one model has right, McNemar's exact test cannot reach 5 %
 TOLERANCE = 1e-9  # two fractions of whole rows that differ by less are equal
@@ -43,6 +64,7 @@ class PairedDifference:
     low: float
     high: float
     standard_error: float
+    too_few: str = ""  # which rows are too few for the interval to be relied on, and how many would do
 
 
 @dataclass(frozen=True)
@@ -136,56 +158,147 @@ class Metric:
         return probability_values(self.name, self.of_class, truth, given.probabilities, weights, self.averaged)
 
     def score(self, truth: Labels, answers: Given) -> Score:
-        """The metric with its interval.
+        """The metric with its interval, which `ratio_intervals` and `ranking_intervals` describe.
 
-        Accuracy, micro F1, recall, precision and the false-positive rate are proportions and get Wilson's interval over
-        the rows that they count (`proportion`); the others get the percentile interval of a bootstrap over rows.
+        Where too few rows of a class are there for the interval to keep its promise, `Score.too_few` says so, with the
+        number that would do.
         """
-        given, value = answers_of(answers), self.value(truth, answers)
-        counted = self.proportion(truth, given.classes)
-        if counted is not None:
-            rows, hits = counted
-            low, high = wilson(int((rows & hits).sum()), int(rows.sum()), self.confidence)
-        else:
-            kinds = self.kinds(truth, given)
-            drawn = self.values(kinds.truth, kinds.answers[0], self._resamples(kinds))
-            low, high = percentiles(drawn, self.confidence, self.ends)
-            low, high = min(low, value), max(high, value)
-        return Score(metric=self.label, value=value, low=low, high=high, n=len(truth))
+        return self.score_of(self.kinds(truth, answers_of(answers)))
+
+    def score_of(self, kinds: Kinds) -> Score:
+        """`score`, of rows that were counted by kind; with one set of answers."""
+        value = self._value(kinds, kinds.answers[0])
+        low, high = self._interval(kinds, value)
+        return Score(
+            metric=self.label,
+            value=value,
+            low=min(low, value),
+            high=max(high, value),
+            n=int(kinds.counts.sum()),
+            too_few=self._too_few(kinds),
+        )
 
     def difference(self, truth: Labels, first: Given, second: Given) -> PairedDifference:
         """How much better the second model is than the first on the same rows; see the module for the sign.
 
-        Percentile interval of a paired bootstrap over rows. It is too short where only a handful of rows are
-        discordant, so for proportions and for balanced accuracy, a mean of them, it is widened to the interval of
-        Agresti and Min where that reaches further. Where fewer than six of the rows that count are discordant
-        (`discordant`), no difference is claimed: McNemar's exact test could not reach 5 %, so the interval is widened
-        to include zero. Resamples in which the metric is undefined are left out; where nothing can be known the
-        interval is (-1, 1).
+        Accuracy: the percentile interval of a paired bootstrap over rows, widened to that of Agresti and Min where that
+        reaches further. The other metrics of classes: `ratio_intervals.difference`. Where fewer than six of the rows
+        that count are discordant (`discordant`), no difference is claimed: McNemar's exact test could not reach 5 %, so
+        the interval is widened to include zero. Metrics of probabilities: `ranking_intervals`. Where nothing can be
+        known the interval is (-1, 1).
 
         Args:
             truth: true classes, shape (rows,).
             first: answers of the first model, usually the baseline, as `value` takes them.
             second: answers of the second model.
         """
-        one, two = answers_of(first), answers_of(second)
-        delta = self.gain(self.value(truth, one), self.value(truth, two))
-        kinds = self.kinds(truth, one, two)
+        return self.difference_of(self.kinds(truth, answers_of(first), answers_of(second)))
+
+    def difference_of(self, kinds: Kinds) -> PairedDifference:
+        """`difference`, of rows that were counted by kind; with two sets of answers."""
+        one, two = kinds.answers
+        delta = self.gain(self._value(kinds, one), self._value(kinds, two))
+        if not kinds.counts.sum():
+            return PairedDifference(delta, -1.0, 1.0, 1.0)
+        if self.needs_probabilities:
+            error = self._ranking_error(kinds)
+            reach = two_sided_z(self.confidence) * error
+            return PairedDifference(delta, delta - reach, delta + reach, error, self._too_few(kinds))
+        found = self._bootstrapped(kinds) if self.name in OF_ALL_ROWS else self._of_ratios(kinds)
+        low, high = found.low, found.high
+        if sum(self._better_and_worse(kinds)) < FEWEST_DISCORDANT:
+            low, high = min(low, 0.0), max(high, 0.0)
+        return PairedDifference(delta, min(low, delta), max(high, delta), found.standard_error, found.too_few)
+
+    def _value(self, kinds: Kinds, answers: Answers) -> float:
+        found = float(self.values(kinds.truth, answers, kinds.counts[None].astype(float))[0])
+        return worst_value(self.name) if math.isnan(found) else found
+
+    def _interval(self, kinds: Kinds, value: float) -> tuple[float, float]:
+        """Ends of the interval of a score; (0, 1), or (0, infinity), without a row that counts."""
+        truth, given = kinds.truth, kinds.answers[0]
+        if self.name == "log_loss":
+            assert given.probabilities is not None
+            return loss_interval(log_losses(truth, given.probabilities), self.confidence)
+        if self.name == "roc_auc":
+            found = self._aucs(truth, given)
+            return auc_interval(found, self.confidence) if found else self.ends
+        if self.name == "average_precision":
+            drawn = self.values(truth, given, self._resamples(kinds))
+            return logit_interval(value, drawn, int(min(self._rows_of_each(kinds), default=0)), self.confidence)
+        if self.name in OF_ALL_ROWS:
+            right = int(kinds.counts[truth == given.classes].sum())
+            return wilson(right, int(kinds.counts.sum()), self.confidence)
+        of_mean = self.name in OF_ONE
+        return (interval_of_mean if of_mean else interval_of_one)(self._ratios(kinds, given), self.confidence)
+
+    def _chosen(self) -> npt.NDArray[np.int64]:
+        """Numbers of the classes that the metric is of, or the mean over."""
+        return np.arange(self.averaged or len(self.labels)) if self.of_class is None else np.array([self.of_class])
+
+    def _ratios(self, kinds: Kinds, answers: Answers) -> Ratios:
+        name = OF_ONE.get(self.name, self.name)
+        return ratios(name, self._chosen(), kinds.truth, answers.classes, kinds.counts.astype(float))
+
+    def _of_ratios(self, kinds: Kinds) -> PairedDifference:
+        first, second = (self._ratios(kinds, answers) for answers in kinds.answers)
+        found = ratio_difference(first, second, self.confidence)
+        low, high = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
+        few = self._too_few(kinds)
+        if not few and found.assumed.sum() > LARGEST_SHARE:
+            at = int(found.assumed.argmax())
+            would_do = math.ceil(max(self._rows_of_each(kinds)[at], 1) * float(found.assumed.sum()) / LARGEST_SHARE)
+            label = self.labels[self._chosen()[at]]
+            few = f"too few rows of {label} to tell the models apart; about {would_do:,} would do"
+        return PairedDifference(0.0, low, high, found.standard_error, few)
+
+    def _bootstrapped(self, kinds: Kinds) -> PairedDifference:
         weights = self._resamples(kinds)
         each = [self.values(kinds.truth, answers, weights) for answers in kinds.answers]
-        drawn = self.sign * (each[1] - each[0])
+        drawn = each[1] - each[0]
+        low, high = percentiles(drawn, self.confidence, (-1.0, 1.0))
+        wide = agresti_min(*self._better_and_worse(kinds), int(kinds.counts.sum()), self.confidence)
+        return PairedDifference(0.0, min(low, wide[0]), max(high, wide[1]), float(drawn.std()))
+
+    def _aucs(self, truth: Labels, given: Answers) -> list[Auc]:
+        assert given.probabilities is not None
+        found = (auc_of(truth == at, given.probabilities[:, at].astype(float)) for at in self._chosen())
+        return [one for one in found if one is not None]
+
+    def _ranking_error(self, kinds: Kinds) -> float:
+        """Standard error of a difference in a metric of probabilities."""
+        truth, (one, two) = kinds.truth, kinds.answers
+        assert one.probabilities is not None and two.probabilities is not None
+        if self.name == "log_loss":
+            apart = log_losses(truth, two.probabilities) - log_losses(truth, one.probabilities)
+            return float(apart.std() / math.sqrt(max(len(truth) - 1, 1)))
+        if self.name == "roc_auc":
+            aucs = [self._aucs(truth, given) for given in (one, two)]
+            return auc_difference_error(aucs[0], aucs[1]) if aucs[0] else 1.0
+        weights = self._resamples(kinds)
+        drawn = self.values(truth, two, weights) - self.values(truth, one, weights)
         known = drawn[~np.isnan(drawn)]
-        if not len(known):
-            return PairedDifference(delta, -1.0, 1.0, 1.0)
-        low, high = percentiles(known, self.confidence, (-1.0, 1.0))
-        groups = self._groups(truth)
-        if groups:
-            right = [self._right(truth, answers.classes) for answers in (one, two)]
-            wide = agresti_min(groups, right[0], right[1], self.confidence)
-            low, high = min(low, wide[0]), max(high, wide[1])
-        if not self.needs_probabilities and self.discordant(truth, one, two) < FEWEST_DISCORDANT:
-            low, high = min(low, 0.0), max(high, 0.0)
-        return PairedDifference(delta, min(low, delta), max(high, delta), float(known.std()))
+        return float(known.std()) if len(known) else 1.0
+
+    def _rows_of_each(self, kinds: Kinds) -> list[int]:
+        """True rows of the classes that the metric is of, or the mean over."""
+        return [int(kinds.counts[kinds.truth == at].sum()) for at in self._chosen()]
+
+    def _too_few(self, kinds: Kinds) -> str:
+        """Which rows are too few for an interval that keeps its promise, and how many would do; usually empty."""
+        if self.name in OF_ALL_ROWS or self.name == "log_loss":
+            return ""
+        ranks = {"roc_auc": LEAST_ROWS_TO_RANK, "average_precision": LEAST_ROWS_OF_PRECISION}
+        least = ranks.get(self.name, LEAST_ROWS_OF_EACH if self.name in OF_ONE else LEAST_ROWS)
+        if self.name in OF_ONE or self.name in ranks:
+            rows = self._rows_of_each(kinds)
+        else:
+            rows = [int(count) for count in self._ratios(kinds, kinds.answers[0]).rows]
+        few = [self.labels[at] for at, count in zip(self._chosen(), rows, strict=True) if count < least]
+        if not few:
+            return ""
+        named = few[0] if len(few) == 1 else f"{few[0]} and {len(few) - 1} more"
+        return f"too few rows of {named} to say; {least} {'of each ' if len(few) > 1 else ''}would do"
 
     def proportion(self, truth: Labels, predicted: Labels) -> tuple[Rows, Rows] | None:
         """The rows that the metric is a share of, and which rows are hits; None where it is no proportion.
@@ -211,14 +324,17 @@ class Metric:
         Where the metric is of one class, right is who says rightly whether a row is of that class; recall counts the
         true rows of the class alone, the false-positive rate the others.
         """
-        one, two = answers_of(first).classes, answers_of(second).classes
+        return self._better_and_worse(self.kinds(truth, answers_of(first), answers_of(second)))
+
+    def _better_and_worse(self, kinds: Kinds) -> tuple[int, int]:
+        truth, counts = kinds.truth, kinds.counts
+        one, two = (answers.classes for answers in kinds.answers)
         if self.of_class is not None:
-            counted = {"recall": truth == self.of_class, "false_positive_rate": truth != self.of_class}.get(
-                self.name, np.ones(len(truth), bool)
-            )
-            truth, one, two = (answers[counted] == self.of_class for answers in (truth, one, two))
+            counted = {"recall": truth == self.of_class, "false_positive_rate": truth != self.of_class}.get(self.name)
+            counts = counts if counted is None else counts * counted
+            truth, one, two = (answers == self.of_class for answers in (truth, one, two))
         right = [answers == truth for answers in (one, two)]
-        return int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
+        return int(counts[right[1] & ~right[0]].sum()), int(counts[right[0] & ~right[1]].sum())
 
     def standard_error(self, score: Score) -> float:
         """Standard error of a score, from the side of its interval that speaks against it."""
@@ -226,7 +342,12 @@ class Metric:
         return max(0.0, against) / two_sided_z(self.confidence)
 
     def met(self, score: Score, errors: float = 0.0) -> bool:
-        """Whether a score that is worse by `errors` of its standard errors still meets the limit."""
+        """Whether a score that is worse by `errors` of its standard errors still meets the limit.
+
+        Never on too few rows, where how far the score can be trusted is not known.
+        """
+        if errors > 0 and score.too_few:
+            return False
         worse = score.value - self.sign * errors * self.standard_error(score)
         return is_met(self.limit, worse)
 
@@ -239,21 +360,6 @@ class Metric:
 
     def _resamples(self, kinds: Kinds) -> Floats:
         return resample_weights(kinds.counts, self.resamples, self.seed)
-
-    def _right(self, truth: Labels, predicted: Labels) -> Rows:
-        return predicted != self.of_class if self.name == "false_positive_rate" else predicted == truth
-
-    def _groups(self, truth: Labels) -> list[Rows]:
-        """The groups of rows whose shares of right answers the metric is the mean of; none where it is no such mean."""
-        if self.name in ("accuracy", "micro_f1"):
-            return [np.ones(len(truth), bool)]
-        if self.name == "recall":
-            return [truth == self.of_class]
-        if self.name == "false_positive_rate":
-            return [truth != self.of_class]
-        if self.name == "balanced_accuracy":
-            return [truth == at for at in range(len(self.labels)) if (truth == at).any()]
-        return []
 
 
 def bind(
@@ -306,24 +412,15 @@ def is_met(limit: Limit, value: float) -> bool:
     return value <= limit.bound + TOLERANCE
 
 
-def agresti_min(groups: Sequence[Rows], first: Rows, second: Rows, confidence: float) -> tuple[float, float]:
-    """Wald interval of the mean over groups of differences of paired proportions.
-
-    In every group half a row is added to each of the four cells; groups have no row in common, so variances add.
+def agresti_min(gained: int, lost: int, rows: int, confidence: float) -> tuple[float, float]:
+    """Wald interval of a difference of paired shares, after half a row was added to each of the four cells.
 
     Args:
-        groups: rows that each share counts, each of shape (rows,).
-        first: which rows the first model has right, shape (rows,).
-        second: which rows the second model has right.
+        gained: rows that only the second model has right.
+        lost: rows that only the first model has right.
+        rows: all rows.
         confidence: of the two-sided interval.
     """
-    centre = variance = 0.0
-    for group in groups:
-        rows = int(group.sum()) + 2.0
-        gained = float((group & second & ~first).sum()) + 0.5
-        lost = float((group & ~second & first).sum()) + 0.5
-        apart = (gained - lost) / rows
-        centre += apart / len(groups)
-        variance += ((gained + lost) / rows - apart * apart) / rows / len(groups) ** 2
-    half = two_sided_z(confidence) * math.sqrt(variance)
+    centre = (gained - lost) / (rows + 2)
+    half = two_sided_z(confidence) * math.sqrt(((gained + lost + 1) / (rows + 2) - centre * centre) / (rows + 2))
     return max(-1.0, centre - half), min(1.0, centre + half)

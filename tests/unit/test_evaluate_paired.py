@@ -143,9 +143,9 @@ def test_balanced_accuracy_is_as_unsure_as_its_smallest_class() -> None:
     first[:30] = 1  # the second model is better by 5 points on the large class, and both have all of the small one
     found = paired_difference("balanced_accuracy", None, truth, first, second, 2)
     assert found.delta == pytest.approx(0.025)
-    # By hand, Agresti and Min per class: 600 rows with 30 against 0, 12 rows with none; half a row in every cell.
-    apart = [(30.5 - 0.5) / 602, 0.0]
-    variance = [((31 / 602) - apart[0] ** 2) / 602, (1 / 14) / 14]
+    # By hand, Agresti and Min per class: 600 rows with 30 against 0, 12 rows with none; a quarter of a row per cell.
+    apart = [30 / 601, 0.0]
+    variance = [((30.5 / 601) - apart[0] ** 2) / 601, (0.5 / 13) / 13]
     half = 1.959964 * math.sqrt(sum(variance)) / 2
     assert found.low == pytest.approx(sum(apart) / 2 - half, abs=1e-6)
     assert found.high == pytest.approx(sum(apart) / 2 + half, abs=1e-6)
