@@ -77,7 +77,11 @@ class Adaptation(Section):
 
     max_rungs: int = Field(3, ge=0, le=48, description="At most this many blocks are unfrozen, one per rung.")
     learning_rate: float = Field(
-        1e-3, gt=0, lt=1, description="Of the topmost unfrozen block; a tenth of the head's, which is new (4.3)."
+        1e-3,
+        gt=0,
+        lt=1,
+        description="Of the topmost unfrozen block; a tenth of the head's, which is new (4.3). Above that of training "
+        "from scratch, which the run reports: docs/learning_rates.md shows where lower rates were no better.",
     )
     head_learning_rate: float = Field(1e-2, gt=0, lt=1)
     block_decay: float = Field(0.7, gt=0, le=1, description="Factor on the learning rate per block further down.")
