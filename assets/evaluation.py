@@ -161,7 +161,8 @@ def _own_models(play: Play, steps: Steps) -> list[AskedModel]:
     models = [trained_model(play, "baseline", steps.frozen)]
     if steps.choice.source != FROZEN:
         models.append(trained_model(play, "candidate", steps.model))
-    references = reference_models(play, steps.dataset, list(steps.references.validation))
+    known = steps.references
+    references = reference_models(play, steps.dataset, list(known.validation), known.tfidf)
     return [*models, *control_models(play, steps.controls), *references]
 
 

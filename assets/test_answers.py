@@ -32,6 +32,7 @@ from playbook.artifacts import (
     OpenedRows,
     Rung,
     TestAnswers,
+    TfidfChoice,
     canonical_hash,
 )
 from playbook.data.tables import ROW_ID, TEXT
@@ -312,8 +313,8 @@ class _Reference:
 class _Fitted:
     """The reference baselines, fitted when the first of them is asked."""
 
-    def __init__(self, play: Play, dataset: DatasetVersion) -> None:
-        self._play, self._dataset = play, dataset
+    def __init__(self, play: Play, dataset: DatasetVersion, tfidf: TfidfChoice | None) -> None:
+        self._play, self._dataset, self._tfidf = play, dataset, tfidf
 
     @cached_property
     def predictors(self) -> Mapping[str, Any]:
@@ -325,21 +326,25 @@ class _Fitted:
         store = self._play.world.store
         paths = (store.path(self._dataset, DATASET, split) for split in ("train", "validation"))
         train, validation = (pd.read_parquet(path) for path in paths)
-        return fit_references(self._play.task.spec, train, validation, reference_extractor(self._play)).predictors
+        extractor = reference_extractor(self._play)
+        return fit_references(self._play.task.spec, train, validation, extractor, tfidf=self._tfidf).predictors
 
     def load(self, name: str) -> Callable[[Path], Answerer]:
         return lambda folder: _Reference(self.predictors[name], self._play.task.spec.labels)
 
 
-def reference_models(play: Play, dataset: DatasetVersion, names: Sequence[str]) -> list[AskedModel]:
+def reference_models(
+    play: Play, dataset: DatasetVersion, names: Sequence[str], tfidf: TfidfChoice | None = None
+) -> list[AskedModel]:
     """Reference baselines by name (majority, tfidf, zero_shot); a reference is identified by what it is fitted on.
 
     That is: the rows of train and validation, the classes with their descriptions, the metric that chooses its
-    strength, the weighting of classes, the seed, and for `zero_shot` the base.
+    strength, the weighting of classes, the seed, and for `zero_shot` the base. `tfidf` is what follows from them, where
+    it was found before; it saves the search.
     """
     from assets.scope import first_base
 
-    spec, fitted = play.task.spec, _Fitted(play, dataset)
+    spec, fitted = play.task.spec, _Fitted(play, dataset, tfidf)
     pin = first_base(play.task).pin
     shared = {
         "rows": [dataset.files[split].sha256 for split in ("train", "validation")],

@@ -82,6 +82,7 @@ adaptation:
 
 # evaluation:
 #   behaviour: ../../data/{name}/behaviour.yaml   # what must not change an answer, what must, what must always be right
+#   capabilities: ../../data/{name}/capabilities.csv   # text,label: rows that must not get worse
 sign_off:
   mode: recorded               # `playbook approve` with three answers; signed: with an SSH key; automatic: by rule
 

@@ -109,6 +109,8 @@ def _worth(evaluation: Evaluation) -> tuple[str, ...]:
             f"The candidate gains {gain} of {metric} over the frozen baseline "
             f"({wording.interval(low, high, metric)}); {wording.margin(evaluation.margin, metric)} were asked for."
         )
+    if evaluation.over_reference is not None:
+        lines.append(evaluation.over_reference.text)
     if evaluation.transfer.minutes_per_point is not None:
         took = wording.duration(60 * evaluation.transfer.minutes_per_point)
         lines.append(f"A point over the frozen baseline took {took} of training.")
