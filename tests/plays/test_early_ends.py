@@ -12,12 +12,16 @@ from play_runs import Place, make_place
 
 
 def spelling(count: int, seed: int) -> list[dict[str, str]]:
-    """Words that never come twice, so that counting them says nothing; their letters give the class away."""
+    """Words that never come twice, of letters that give the class away, then as many of the other letters.
+
+    The base reads no further than the first three, of ten tokens each; whoever counts over the whole text is none the
+    wiser, by words as by characters.
+    """
     rng = random.Random(seed)  # noqa: S311
     rows = []
     for number in range(count):
-        letters = "abcdefghijklm" if number % 2 else "nopqrstuvwxyz"
-        words = ["log" + "".join(rng.choices(letters, k=9)) for _ in range(4)]
+        halves = ["abcdefghijklm", "nopqrstuvwxyz"] if number % 2 else ["nopqrstuvwxyz", "abcdefghijklm"]
+        words = ["log" + "".join(rng.choices(letters, k=9)) for letters in halves for _ in range(3)]
         rows.append({"row_id": f"R{number:04d}", "text": " ".join(words), "label": "same" if number % 2 else "mixed"})
     return rows
 

@@ -337,7 +337,7 @@ def test_every_line_has_the_delta_over_the_version_that_served(
     data = [Identity("task", f"data {number}", "base") for number in range(4)]
     shipped(registry, log, tmp_path, b"1", identity=data[0])
     shipped(registry, log, tmp_path, b"2", identity=data[1], replaces="1.0.0", gain="+0.02 over 1.0.0")
-    registry.rollback(tmp_path.name, "champion", log, by="anna@example.org", reason="worse")
+    registry.rollback(tmp_path.name, "champion", log, OWNERS, by="anna@example.org", reason=WHY)
     third = shipped(registry, log, tmp_path, b"3", identity=data[2], replaces="1.0.0", gain="+0.03 over 1.0.0")
     assert third.version == "1.2.0"
     assert third.own_tags["changelog"] == (
