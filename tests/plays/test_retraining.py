@@ -148,7 +148,7 @@ def test_the_same_command_again_changes_nothing(first: tuple[Place, Ended]) -> N
 
 def test_a_round_by_hand_without_news_comes_to_the_same_model(first: tuple[Place, Ended]) -> None:
     place, _ = first
-    asked = command(place, "retrain", str(place.file), "--as", "ops@example.com", "--reason", "to see it work")
+    asked = command(place, "retrain", str(place.file), "--as", "team:b", "--reason", "to see it work")
     assert asked.exit_code == 0, asked.output
     assert "to see it work" in asked.output
     ended = place.run()
