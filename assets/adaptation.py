@@ -194,17 +194,23 @@ def _nothing_to_do(frozen: FrozenBaseline, previous: Rung | None, early: EarlyEn
 def _remembered_rung(
     play: Play, dataset: DatasetVersion, base: BaseSelection, start: FrozenBaseline | Rung, index: int
 ) -> Rung:
-    spec = play.task.spec
-    settings = spec.adaptation.model_dump(mode="json")
-    inputs = {
+    inputs = rung_inputs_of(play, dataset, base, start, index)
+    return remembered(play, Rung, inputs, lambda key: _climb(play, dataset, base, start, index, key))
+
+
+def rung_inputs_of(
+    play: Play, dataset: DatasetVersion, base: BaseSelection, start: FrozenBaseline | Rung, index: int
+) -> dict[str, Any]:
+    """What a rung and whether it is kept depend on."""
+    settings = play.task.spec.adaptation.model_dump(mode="json")
+    return {
         **training_inputs(play, dataset, base),
         "adaptation": {name: value for name, value in settings.items() if name not in NOT_IN_A_TRAINING},
         "keep": settings["keep"],
-        "code": version_of("rung", "training"),
         "start": start.files["weights"].sha256,
         "index": index,
+        "code": version_of("rung", "training"),
     }
-    return remembered(play, Rung, inputs, lambda key: _climb(play, dataset, base, start, index, key))
 
 
 def _climb(

@@ -37,8 +37,7 @@ def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
             return result(play, skip(play, Candidate, frozen.reason))
         climbed = in_order(rungs)
         digests = [step.digest for step in (frozen, *climbed)]
-        scratch_rate = maker.task.spec.adaptation.controls.scratch_learning_rate
-        inputs = {"steps": digests, "scratch_rate": scratch_rate, "code": version_of("candidate")}
+        inputs = {"steps": digests, **_inputs(play)}
         done = remembered(play, Candidate, inputs, lambda key: _choose(play, frozen, climbed))
         found = {"rates": done.rates} if done.rates else {}
         play.decide("candidate", f"{done.source} is the candidate", {"model": done.model, "steps": digests}, found)
@@ -46,6 +45,17 @@ def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
         return result(play, done, {**shown, "diagnosis": done.diagnosis, "staircase": _staircase(play, done)})
 
     return chosen
+
+
+def _inputs(play: Play) -> dict[str, Any]:
+    """What the choice and the diagnosis depend on beside the steps."""
+    spec = play.task.spec
+    return {
+        "plan": spec.adaptation.model_dump(mode="json"),
+        "metric": [spec.target.metric, spec.target.of_class],
+        "evaluation": [spec.evaluation.confidence, spec.evaluation.resamples],
+        "code": version_of("candidate"),
+    }
 
 
 def rung_inputs(maker: AssetMaker) -> dict[str, dg.AssetIn]:

@@ -59,22 +59,9 @@ from playbook.plays import (
     FROZEN,
     REFERENCES,
 )
+from playbook.spec import TaskSpec
 from playbook.statistics.answers import answers_of
 from playbook.store import file_sha256
-
-# What figures and verdict depend on of the task file, beside the answers: sections whole, or these of their fields.
-# Owners, question, prices, sign-off, packaging and what production does with the model are in no figure.
-FIGURES_FROM: Any = {
-    "task": True,
-    "target": True,
-    "evaluation": {
-        "confidence", "resamples", "power", "slices", "min_slice_rows", "calibration_bins", "regression",
-        "capability_tolerance", "shift_p_value",
-    },
-    "data": {"classes": True, "columns": True, "production": True, "labels": {"min_kappa"}},
-    "adaptation": {"seed", "accelerator", "precision"},
-    "serving": {"redact", "ask_a_person"},
-}  # fmt: skip
 
 
 def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -183,10 +170,28 @@ def _inputs(play: Play, steps: Steps) -> dict[str, Any]:
         "rows": {split: dataset.files[split].sha256 for split in rows if split in dataset.files},
         "data": dataset.dataset_hash,
         "agreement": dataset.agreement.model_dump(mode="json") if dataset.agreement else None,
-        "task": play.task.spec.model_dump(mode="json", include=FIGURES_FROM),
+        "task": figure_fields(play.task.spec),
         "behaviour": behaviour_hash(play),
         "capabilities": capabilities_hash(play),
         "code": version_of("evaluate"),
+    }
+
+
+def figure_fields(spec: TaskSpec) -> dict[str, Any]:
+    """What figures and verdict depend on of the task file, beside the answers.
+
+    Owners, question, prices, sign-off, packaging, and what production does with the model are in no figure. Of the
+    sections that are named here every field counts unless it is left out by name.
+    """
+    data = {"source", "splits", "gate", "learning_curve", "labels"}
+    return {
+        "task": spec.task,
+        "target": spec.target.model_dump(mode="json"),
+        "evaluation": spec.evaluation.model_dump(mode="json", exclude={"examples", "early_end_standard_errors"}),
+        "data": spec.data.model_dump(mode="json", exclude=data),
+        "min_kappa": spec.data.labels.min_kappa,
+        "serving": spec.serving.model_dump(mode="json", exclude={"log_share", "retention_days"}),
+        "arithmetic": [spec.adaptation.seed, spec.adaptation.accelerator, spec.adaptation.precision],
     }
 
 

@@ -83,11 +83,9 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
             "model": model.digest,
             "evaluation": judged.digest,
             "approval": approval.digest,
-            "data": dataset.digest,
-            "package": spec.package.model_dump(),
-            "budgets": [limit.model_dump(mode="json") for limit in spec.target.budgets],
+            "data": dataset.dataset_hash,
             "registry": play.world.places.mlflow_place,
-            "code": version_of("package"),
+            **_inputs(play),
         }
         done = remembered(
             play,
@@ -106,6 +104,17 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
         return result(play, done, {**shown, "source": done.source, "serve": dg.MetadataValue.md(serve), **parity})
 
     return packaged
+
+
+def _inputs(play: Play) -> dict[str, Any]:
+    """What a package depends on beside what it is made of."""
+    spec = play.task.spec
+    return {
+        "package": spec.package.model_dump(),
+        "budgets": [limit.model_dump(mode="json") for limit in spec.target.budgets],
+        "serving": spec.serving.model_dump(mode="json", exclude={"log_share", "retention_days"}),
+        "code": version_of("package"),
+    }
 
 
 def require_approved(case: Case, approval: SignOff) -> None:

@@ -46,14 +46,7 @@ def refresh(maker: AssetMaker) -> dg.AssetsDefinition:
         if out:
             why = f"the base of champion {incumbent.version} is out ({out}), so this round trains on the chosen base"
             return result(play, skip(play, Refresh, why))
-        inputs = {
-            **training_inputs(play, dataset, base),
-            "adaptation": play.task.spec.adaptation.model_dump(mode="json", exclude=NOT_IN_A_TRAINING),
-            "refresh": play.task.spec.retraining.refresh.model_dump(mode="json"),
-            "labels": play.task.spec.labels,
-            "incumbent": incumbent.bundle_sha256,
-            "code": version_of("refresh", "training"),
-        }
+        inputs = _inputs(play, dataset, base, incumbent)
         done = remembered(play, Refresh, inputs, lambda key: _refresh(play, dataset, incumbent, key))
         if not done.skipped:
             figures = {"validation": done.validation.value if done.validation else None, "version": done.version}
@@ -61,6 +54,16 @@ def refresh(maker: AssetMaker) -> dg.AssetsDefinition:
         return result(play, done, _shown(done))
 
     return refreshed
+
+
+def _inputs(play: Play, dataset: DatasetVersion, base: BaseSelection, incumbent: Registered) -> dict[str, Any]:
+    return {
+        **training_inputs(play, dataset, base),
+        "adaptation": play.task.spec.adaptation.model_dump(mode="json", exclude=NOT_IN_A_TRAINING),
+        "refresh": play.task.spec.retraining.refresh.model_dump(mode="json"),
+        "incumbent": incumbent.bundle_sha256,
+        "code": version_of("refresh", "training"),
+    }
 
 
 def _refresh(play: Play, dataset: DatasetVersion, incumbent: Registered, key: str) -> Made:

@@ -91,13 +91,8 @@ def _drift(maker: AssetMaker, days: dg.DailyPartitionsDefinition) -> dg.AssetsDe
     def drift(context: dg.AssetExecutionContext, window: ProductionWindow) -> Iterator[Any]:
         play = maker.play(context, DRIFT)
         served = answering(play, rows_of(play, window))
-        inputs = {
-            "window": window.digest,
-            "champion": served.registered.bundle_sha256 if served else "",
-            "monitoring": play.task.spec.monitoring.model_dump(mode="json"),
-            "target": play.task.spec.target.model_dump(mode="json"),
-            "code": version_of("watch"),
-        }
+        champion = served.registered.bundle_sha256 if served else ""
+        inputs = {"window": window.digest, "champion": champion, **_inputs(play)}
         done = remembered(play, Drift, inputs, lambda key: Made(judge_window(play, window, served)))
         track(play, done)
         yield result(play, done, _drift_shown(done))
@@ -109,6 +104,19 @@ def _drift(maker: AssetMaker, days: dg.DailyPartitionsDefinition) -> dg.AssetsDe
         )
 
     return drift
+
+
+def _inputs(play: Play) -> dict[str, Any]:
+    """What the figures of a day depend on beside its window and the model that answered."""
+    spec = play.task.spec
+    return {
+        "monitoring": spec.monitoring.model_dump(mode="json", exclude={"since", "window_days"}),
+        "limits": [limit.model_dump(mode="json") for limit in spec.target.all_limits],
+        "confidence": [spec.evaluation.confidence, spec.evaluation.resamples],
+        "serving": spec.serving.model_dump(mode="json", exclude={"log_share", "retention_days"}),
+        "seed": spec.adaptation.seed,
+        "code": version_of("watch"),
+    }
 
 
 def track(play: Play, done: Drift) -> None:
