@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,10 @@ from playbook.plays import DATASET
 if TYPE_CHECKING:
     import pandas as pd
 
+    from playbook.operate.figures import RowFigures
     from playbook.operate.reference import Reference
+
+SOURCE, PRODUCTION = "1", "2"  # where a row came from, before its time
 
 
 def write_reference(play: Play, steps: Steps, done: Evaluation, answers: Answered, work: Path) -> dict[str, Path]:
@@ -49,9 +53,13 @@ def write_reference(play: Play, steps: Steps, done: Evaluation, answers: Answere
     truth, known = validation_answers(play, steps, shown)
     temperature = done.calibration.temperature if done.calibration else fit_temperature(truth, known)
     redactor = Redactor(spec.serving.redact, spec.data.columns.text)
-    texts = [redactor.text(text) for text in [*validation[TEXT], *frame[TEXT]]]
+    extractor = FeatureExtractor(base_folder(play, pin), pin, spec.adaptation)
+
+    def figures_of(texts: Sequence[str]) -> RowFigures:
+        return row_figures([redactor.text(text) for text in texts], extractor)
+
     reference = Reference(
-        figures=row_figures(texts, FeatureExtractor(base_folder(play, pin), pin, spec.adaptation)),
+        figures=figures_of([*validation[TEXT], *frame[TEXT]]),
         # As the bundle will say them, which divides by the same temperature: the log's rows need no further one.
         probabilities=_float32(scaled(np.concatenate([known, answers.probabilities[shown]]), temperature)),
         truth=np.concatenate([truth, class_numbers(spec.labels, frame)]).astype(np.int32),
@@ -61,7 +69,8 @@ def write_reference(play: Play, steps: Steps, done: Evaluation, answers: Answere
         held_out=_on_test(play, done, shown),
         threshold=answers.served[shown].threshold,
     )
-    kept = _of_today(play, reference, pd.concat([validation, frame], ignore_index=True))
+    held_out = pd.concat([validation, frame], ignore_index=True)
+    kept = _of_today(play, steps, reference, held_out, figures_of)
     return {"reference": save_reference(kept, work / REFERENCE)}
 
 
@@ -70,23 +79,40 @@ def _on_test(play: Play, done: Evaluation, shown: str) -> Score | None:
     return side.scores.get(play.task.spec.target.label) if side is not None else None
 
 
-def _of_today(play: Play, reference: Reference, rows: pd.DataFrame) -> Reference:
-    """The reference's newest rows up to the last change, where production has added to the data; else all."""
-    from playbook.data.accumulated import read_accumulated
-    from playbook.operate.recent import newest_alike
+def _of_today(
+    play: Play,
+    steps: Steps,
+    reference: Reference,
+    held_out: pd.DataFrame,
+    figures_of: Callable[[Sequence[str]], RowFigures],
+) -> Reference:
+    """The held-out rows after the last change, in order, where production has added to the data; else all."""
+    import pandas as pd
 
-    added = read_accumulated(play.task)
-    name = play.task.spec.data.columns.id
+    from playbook.data.accumulated import read_accumulated
+    from playbook.operate.recent import last_change, looked_at
+
+    added, spec = read_accumulated(play.task), play.task.spec
+    name = spec.data.columns.id
     known = set(added[name].astype(str)) if added is not None and name in added else set()
-    late = rows[ROW_ID].astype(str).isin(known)
-    if not late.any():
+    came = _came(held_out, known)
+    if not any(time.startswith(PRODUCTION) for time in came):
         return reference
-    came = rows.assign(late=late).sort_values(["late", TIME], kind="stable")  # production comes after
-    ordered = reference.take(came.index.to_numpy())
-    times = [f"{added} {time}" for added, time in zip(came["late"], came[TIME], strict=True)]
-    newest = newest_alike(ordered, times, play.task.spec.adaptation.seed)
-    play.report(f"the reference of drift: the newest {len(newest)} of {len(reference)} held-out rows")
-    return ordered.take(newest)
+    train = pd.read_parquet(play.world.store.path(steps.dataset, DATASET, "train"))
+    every = pd.concat([train, held_out], ignore_index=True)
+    every = every.assign(came=_came(every, known)).sort_values("came", kind="stable")
+    every = every.iloc[looked_at(len(every), spec.adaptation.seed)]
+    since = last_change(figures_of(every[TEXT].tolist()), every["came"].tolist(), spec.adaptation.seed)
+    order = np.argsort(came, kind="stable")
+    kept = order[-max(LEAST_ROWS, sum(time >= (since or "") for time in came)) :]
+    play.report(f"the reference of drift: the newest {len(kept)} of {len(reference)} held-out rows")
+    return reference.take(kept)
+
+
+def _came(rows: pd.DataFrame, added: set[str]) -> list[str]:
+    """When each row came, in a form that sorts: what production added comes after the source."""
+    late = rows[ROW_ID].astype(str).isin(added)
+    return [f"{PRODUCTION if new else SOURCE} {time}" for new, time in zip(late, rows[TIME], strict=True)]
 
 
 def _float32(table: Any) -> Any:

@@ -99,12 +99,12 @@ class Pool:
 class Judge:
     """One reference, made ready for many windows.
 
-    A reference of more than 4,000 rows is cut to that many at random, unless `cut` is false.
+    A reference of more than 4,000 rows is cut to that many at random.
     """
 
-    def __init__(self, reference: Reference, monitoring: Monitoring, seed: int = 0, *, cut: bool = True) -> None:
+    def __init__(self, reference: Reference, monitoring: Monitoring, seed: int = 0) -> None:
         self.digest, self.monitoring, self.seed = reference.digest, monitoring, seed
-        if cut and len(reference) > MOST_ROWS:
+        if len(reference) > MOST_ROWS:
             reference = reference.take(np.random.default_rng(seed).permutation(len(reference))[:MOST_ROWS])
         self.reference = reference
         self.features = reference.figures.features

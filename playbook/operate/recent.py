@@ -2,14 +2,15 @@
 
 After a round the held-out rows are those of the first data and those that production added. Where production has
 changed in between, most of them are of a world that is gone: held against all of them every later window would raise
-the alarm, although the model has learned what is new. So the rows are put in the order in which they came, and cut at
-the point where the rows after it are most unlike those before it, if that is more than chance.
+the alarm, although the model has learned what is new. So all rows of the dataset, which are more than those held out,
+are put in the order in which they came, and cut at the point where the inputs after it are most unlike those before it,
+if that is more than chance. The held-out rows after that point are the reference.
 
-The test is one for a change at an unknown point: the figures that windows are watched by are computed for ever longer
+The test is one for a change at an unknown point: the figures that inputs are watched by are computed for ever longer
 stretches of newest rows, each put in units of its own spread over random orders of the rows, and the largest counts.
 Its p-value is exact, because without a change the order in which rows came is one random order like any other (Antoch
 and Huskova, Permutation tests in change point analysis, Statistics and Probability Letters 53 (2001) 37-46). The newest
-part is looked at again, until no change is found.
+part is looked at again, until no change is found. Answers have no part in it: the model has seen most of the rows.
 """
 
 from __future__ import annotations
@@ -19,35 +20,43 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from playbook.operate.drift import Judge, Pool
-from playbook.operate.reference import Reference
-from playbook.spec import Monitoring
+from playbook.operate.drift import Pool
+from playbook.operate.figures import RowFigures
 
 LEAST_RECENT = 30  # rows on either side of a change
 RATE = 0.01  # of changes that are seen where there is none
+NEWEST, OLDER = 1000, 1000  # rows that are looked at: so many newest ones, and so many of the older ones at random
 _STEP = 1.25  # from one stretch of newest rows to the next
 _ORDERS = 399
 _MOST_CHANGES = 5
 Rows = npt.NDArray[np.int64]
 
 
-def newest_alike(reference: Reference, times: Sequence[str], seed: int = 0) -> Rows:
-    """Places of the newest rows after the last change, oldest first; all places where no change is seen.
+def looked_at(rows: int, seed: int = 0) -> Rows:
+    """Places of the rows that a change is looked for in, of `rows` rows in their order, oldest first."""
+    older = max(0, rows - NEWEST)
+    chosen = np.random.default_rng(seed).permutation(older)[:OLDER]
+    return np.concatenate([np.sort(chosen), np.arange(older, rows)])
+
+
+def last_change(figures: RowFigures, times: Sequence[str], seed: int = 0) -> str | None:
+    """The time of the first row after the last change; None where no change is seen.
 
     Args:
-        reference: rows in the order in which they came, oldest first.
-        times: when each row came, in any form; rows of one time (a day, or an unknown time) are not taken apart.
+        figures: of rows in the order in which they came, oldest first.
+        times: when each row came, in a form that sorts; rows of one time (a day, an unknown time) are not taken apart.
         seed: of the random orders.
     """
-    values = Judge(reference, Monitoring(), seed, cut=False)
-    kept = np.arange(len(reference))
+    unknown = np.zeros(len(figures))
+    values = np.column_stack([unknown, figures.words, figures.unknown, figures.foreign(figures.script)])
+    begin = 0
     for attempt in range(_MOST_CHANGES):
-        random = np.random.default_rng([seed, attempt])
-        newest = _after_change(values.pool(kept), stretches([times[int(row)] for row in kept]), random)
+        pool = Pool(figures.features[begin:], values[begin:].astype(np.float64))
+        newest = _after_change(pool, stretches(times[begin:]), np.random.default_rng([seed, attempt]))
         if newest is None:
             break
-        kept = kept[-newest:]
-    return kept
+        begin = len(figures) - newest
+    return times[begin] if begin else None
 
 
 def _after_change(pool: Pool, sizes: Sequence[int], random: np.random.Generator) -> int | None:

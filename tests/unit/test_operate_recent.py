@@ -6,7 +6,7 @@ from drift_samples import LABELS, drawn_truth, reference, rows
 from playbook.artifacts import Score
 from playbook.operate.drift import Judge
 from playbook.operate.figures import RowFigures
-from playbook.operate.recent import LEAST_RECENT, newest_alike, stretches
+from playbook.operate.recent import LEAST_RECENT, NEWEST, OLDER, last_change, looked_at, stretches
 from playbook.operate.reference import Reference
 from playbook.spec import Monitoring
 
@@ -25,51 +25,60 @@ def changed(random: np.random.Generator, old: int, new: int, share: float = 0.4)
     return Reference(figures, probabilities, drawn_truth(random, probabilities), LABELS)
 
 
-def days(held: Reference) -> list[str]:
+def days(rows: int) -> list[str]:
     """Four rows a day."""
-    return [f"{at // 4:05}" for at in range(len(held))]
+    return [f"{at // 4:05}" for at in range(rows)]
+
+
+def newest(held: Reference, seed: int = 0) -> np.ndarray:
+    """Places of the rows after the last change."""
+    times = days(len(held))
+    since = last_change(held.figures, times, seed)
+    return np.array([at for at, time in enumerate(times) if time >= (since or "")])
 
 
 def test_the_newest_rows_are_kept_as_far_back_as_nothing_changed() -> None:
     for seed in range(3):
-        held = changed(np.random.default_rng(seed), 500, 70)
-        kept = newest_alike(held, days(held), seed)
-        assert 45 <= len(kept) <= 95
-        assert kept[-1] == len(held) - 1 and (np.diff(kept) == 1).all()
+        assert 45 <= len(newest(changed(np.random.default_rng(seed), 500, 70), seed)) <= 95
 
 
 def test_without_a_change_all_rows_are_kept() -> None:
     cut = 0
     for seed in range(20):
-        held = reference(np.random.default_rng(seed), 160)
-        cut += len(newest_alike(held, days(held), seed)) < len(held)
+        cut += last_change(reference(np.random.default_rng(seed), 160).figures, days(160), seed) is not None
     assert cut <= 2
     few = reference(np.random.default_rng(1), 2 * LEAST_RECENT - 1)
-    assert not stretches(days(few)) and len(newest_alike(few, days(few))) == len(few)
+    assert not stretches(days(len(few))) and last_change(few.figures, days(len(few))) is None
 
 
 def test_rows_of_one_time_are_not_taken_apart() -> None:
     """Production's rows of one day, the new kind last: that is an order of the file, not a change."""
-    random = np.random.default_rng(8)
-    held = changed(random, 400, 40, 1.0)
+    held = changed(np.random.default_rng(8), 400, 40, 1.0)
     times = ["2025-01-01"] * 340 + ["2025-06-01"] * 100
     assert stretches(times) == [100]
-    assert len(newest_alike(held, times)) == 100
-    assert len(newest_alike(held, [""] * 440)) == 440
+    assert last_change(held.figures, times) == "2025-06-01"
+    assert last_change(held.figures, [""] * 440) is None
+
+
+def test_of_many_rows_the_newest_and_some_of_the_older_are_looked_at() -> None:
+    assert looked_at(700).tolist() == list(range(700))
+    found = looked_at(9000)
+    assert len(found) == NEWEST + OLDER and (np.diff(found) > 0).all()
+    assert found[OLDER:].tolist() == list(range(8000, 9000))
 
 
 def test_after_the_cut_windows_like_the_newest_rows_raise_no_alarm() -> None:
     """The whole of the held-out rows, in which the new kind is rare, alarms on every window of what was learned."""
     random = np.random.default_rng(5)
     held, monitoring = changed(random, 600, 80), Monitoring()
-    whole, newest = Judge(held, monitoring), Judge(held.take(newest_alike(held, days(held))), monitoring)
+    whole, of_newest = Judge(held, monitoring), Judge(held.take(newest(held)), monitoring)
     alarms = {"whole": 0, "newest": 0}
     for window in range(10):
         of_today = rows(random, 150, 0.4)
         alarms["whole"] += any(figure.alarm for figure in whole.judge(*of_today, window))
-        alarms["newest"] += any(figure.alarm for figure in newest.judge(*of_today, window))
+        alarms["newest"] += any(figure.alarm for figure in of_newest.judge(*of_today, window))
     assert alarms["whole"] == 10 and alarms["newest"] <= 2
-    assert any(figure.alarm for figure in newest.judge(*rows(random, 150, 0.9), 1))
+    assert any(figure.alarm for figure in of_newest.judge(*rows(random, 150, 0.9), 1))
 
 
 def test_a_reference_keeps_the_result_of_the_test_split() -> None:
