@@ -103,7 +103,8 @@ def test_the_round_extends_the_label_set_and_reports_the_old_classes(first: tupl
         assert served.recall[label].after > 0.8
     assert served.delta.low > 0
     judged = evaluation.round
-    assert (judged.incumbent, judged.asked_by, judged.ship) == ("1.0.0", ("new_class",), evaluation.ship)
+    assert (judged.incumbent, judged.ship) == ("1.0.0", evaluation.ship)
+    assert "new_class" in judged.asked_by
     assert judged.winner is not None
     assert judged.winner.fixes_all and judged.winner.not_worse
     assert evaluation.verdict.startswith("Ship the candidate in place of version 1.0.0: ")
