@@ -134,7 +134,8 @@ def _staircase(play: Play, done: Candidate) -> dg.MarkdownMetadataValue:
     from playbook.evaluate.plots import staircase_plot
 
     spec = play.task.spec
-    plot = staircase_plot(done.ledger, spec.target.bound, spec.evaluation.confidence, kind="png")
+    target = spec.target
+    plot = staircase_plot(done.ledger, target.bound, spec.evaluation.confidence, kind="png", metric=target.label)
     return png(plot, "staircase")
 
 

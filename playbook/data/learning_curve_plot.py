@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from playbook.data.learning_curve import CONFIDENCE, MeasuredCurve
-from playbook.evaluate.plots import BLUE, INK, MUTED, ORANGE, Format, label_text, percent_axis, rendered
+from playbook.evaluate.plots import BLUE, INK, MUTED, ORANGE, Format, label_text, metric_axis, rendered
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ def learning_curve_plot(measured: MeasuredCurve, kind: Format = "png") -> bytes:
         axes.minorticks_off()
         axes.set_xlabel("training rows (logarithmic)")
         axes.set_ylabel(f"{label_text(curve.metric)} on validation")
-        percent_axis(axes.yaxis)
+        metric_axis(axes.yaxis, curve.metric)
         axes.grid(axis="y")
         axes.legend(loc="lower right", fontsize=8)
 

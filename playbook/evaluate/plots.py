@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from playbook.artifacts import BaseCandidate, ClassFigures, Epoch, LedgerRow
+from playbook.evaluate import wording
 from playbook.statistics.sample_size import two_sided_z
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ def label_text(text: str, width: int = 26) -> str:
 
 
 def staircase_plot(
-    steps: Sequence[LedgerRow], target: float | None = None, confidence: float = 0.95, kind: Format = "svg"
+    steps: Sequence[LedgerRow],
+    target: float | None = None,
+    confidence: float = 0.95,
+    kind: Format = "svg",
+    metric: str = "",
 ) -> bytes:
     """Validation score of every step, kept or reverted, with the paired uncertainty of its gain."""
 
@@ -77,13 +82,14 @@ def staircase_plot(
             label="reverted", zorder=3,
         )  # fmt: skip
         for at, value in zip(places, values, strict=True) if len(steps) <= MOST_FIGURES else ():
-            axes.annotate(f"{100 * value:.1f}", (at, value), (8, 5), textcoords="offset points", fontsize=8.5)
+            written = wording.amount(float(value), metric).removesuffix(" %")
+            axes.annotate(written, (at, value), (8, 5), textcoords="offset points", fontsize=8.5)
         if target is not None:
             axes.axhline(target, color=GREEN, linestyle=(0, (5, 3)), linewidth=1.3, label="target", zorder=1)
         axes.set_xticks(places, ["none" if step.unfrozen == 0 else f"{step.unfrozen}" for step in steps])
         axes.set_xlim(-0.4, max(len(steps), 1) - 0.4)
         axes.set_xlabel("blocks unfrozen")
-        percent_axis(axes.yaxis)
+        metric_axis(axes.yaxis, metric)
         axes.grid(axis="y")
         axes.set_ylabel("validation score")
         axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 1.0), borderpad=0)
@@ -129,26 +135,30 @@ def epoch_ticks(last: int) -> list[int]:
     return [1, *(epoch for epoch in range(step, last + 1, step) if epoch > 1)]
 
 
-def delta_plot(delta: float, interval: tuple[float, float], margin: float, kind: Format = "svg") -> bytes:
-    """The gain on the test split with its interval, beside zero and the margin; all fractions."""
+def delta_plot(
+    delta: float, interval: tuple[float, float], margin: float, kind: Format = "svg", metric: str = ""
+) -> bytes:
+    """The gain on the test split with its interval, beside zero and the margin, in the unit of the metric."""
+    scale = wording.per_unit(metric)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        low, high = (100 * bound for bound in interval)
+        low, high = (scale * bound for bound in interval)
         axes.axvline(0, color=MUTED, linewidth=1.2)
-        axes.axvline(100 * margin, color=GREEN, linestyle=(0, (5, 3)), linewidth=1.4)
+        axes.axvline(scale * margin, color=GREEN, linestyle=(0, (5, 3)), linewidth=1.4)
         axes.plot([low, high], [0, 0], color=BLUE, linewidth=6, alpha=0.35, solid_capstyle="round")
-        axes.scatter([100 * delta], [0], s=85, color=BLUE, zorder=3)
+        axes.scatter([scale * delta], [0], s=85, color=BLUE, zorder=3)
         top = axes.get_xaxis_transform()
         axes.text(0, 1.02, "frozen baseline", transform=top, ha="right", va="bottom", fontsize=8.5, color=MUTED)
-        axes.text(100 * margin, 1.02, "margin asked", transform=top, ha="left", va="bottom", fontsize=8.5, color=MUTED)
-        ends = (min(low, 0.0), max(high, 100 * margin, 0.0))
+        asked = scale * margin
+        axes.text(asked, 1.02, "margin asked", transform=top, ha="left", va="bottom", fontsize=8.5, color=MUTED)
+        ends = (min(low, 0.0), max(high, scale * margin, 0.0))
         room = 0.12 * (ends[1] - ends[0])
         axes.set_xlim(ends[0] - room, ends[1] + room)
         axes.set_ylim(-1, 1)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("gain in percentage points")
+        axes.set_xlabel("gain in percentage points" if scale > 1 else f"gain in {wording.unit(metric)}")
 
     return rendered(draw, 1.25, kind)
 
@@ -239,6 +249,12 @@ def _numbers_in(axes: Axes, cells: npt.NDArray[Any], shares: npt.NDArray[Any], s
             axes.text(column + 0.5, row + 0.5, f"{count}", ha="center", va="center", fontsize=size, color=colour)
 
 
+def metric_axis(axis: Any, metric: str) -> None:
+    """Write values of a metric along an axis in its unit: fractions as per cent, log loss in nats."""
+    if wording.unit(metric) == "points":
+        percent_axis(axis)
+
+
 def percent_axis(axis: Any) -> None:
     """Write fractions as per cent along an axis."""
     axis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
@@ -318,7 +334,7 @@ def bake_off_plot(
             won = at == chosen
             axes.scatter([time], [score.value], s=80, marker="o" if won else "D", facecolor=BLUE if won else "white",
                          edgecolor=BLUE if won else ORANGE, linewidth=1.8, zorder=3)  # fmt: skip
-            text = f"{label_text(found.name, 34)}{', chosen' if won else ''}: {100 * score.value:.1f} %"
+            text = f"{label_text(found.name, 34)}{', chosen' if won else ''}: {wording.of_score(score)}"
             axes.annotate(text, (time, score.value), (9, 6), textcoords="offset points", fontsize=8.5)
         if budget_ms is not None:
             axes.axvline(budget_ms, color=GREEN, linestyle=(0, (5, 3)), linewidth=1.5)
@@ -327,7 +343,7 @@ def bake_off_plot(
         furthest = max([time for *_, time in shown] + ([budget_ms] if budget_ms is not None else []), default=1.0)
         axes.set_xlim(0, 1.45 * furthest)  # room for the names
         axes.margins(y=0.15)
-        percent_axis(axes.yaxis)
+        metric_axis(axes.yaxis, metric)
         axes.grid()
         axes.set_xlabel("time for one text, 95th percentile, milliseconds")
         axes.set_ylabel(f"frozen probe: {label_text(metric, 30)}")

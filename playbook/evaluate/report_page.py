@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from playbook.artifacts import Adapted, Evaluation, Refresh
-from playbook.evaluate import plots, suite_plots
+from playbook.evaluate import plots, suite_plots, wording
 from playbook.evaluate.report_content import (
     ReportInputs,
     ledger_rows,
@@ -83,14 +83,14 @@ def plots_of(context: ReportInputs) -> dict[str, bytes]:
     if shown:
         drawn["comparison"] = suite_plots.comparison_plot(shown, target, f"{metric}, {split}")
     if ledger:
-        drawn["staircase"] = plots.staircase_plot(ledger, target, context.spec.evaluation.confidence)
+        drawn["staircase"] = plots.staircase_plot(ledger, target, context.spec.evaluation.confidence, metric=metric)
     curves = _curves([context.frozen, *context.rungs])
     if curves:
         drawn["curves"] = plots.curves_plot(curves)
     transfer = transfer_view(context)
     if transfer is not None and transfer.rows:
-        label = f"points that the candidate is ahead, {transfer.split}"
-        drawn["transfer"] = suite_plots.differences_plot(transfer.rows, label)
+        label = f"{wording.unit(metric)} that the candidate is ahead, {transfer.split}"
+        drawn["transfer"] = suite_plots.differences_plot(transfer.rows, label, metric=metric)
     if context.base is not None and sum(found.score is not None for found in context.base.candidates) >= MEASURED:
         budget = context.spec.bake_off.budget.latency_p95_ms
         drawn["base"] = plots.bake_off_plot(context.base.candidates, context.base.chosen, budget, metric)
@@ -108,7 +108,9 @@ def _test_plots(context: ReportInputs, evaluation: Evaluation) -> dict[str, byte
         "confusion": plots.confusion_plot(side.confusion, [f.label for f in side.per_class], SHOWN_CLASSES),
     }
     if evaluation.candidate is not None:
-        drawn["delta"] = plots.delta_plot(evaluation.delta, evaluation.interval, evaluation.margin)
+        drawn["delta"] = plots.delta_plot(
+            evaluation.delta, evaluation.interval, evaluation.margin, metric=evaluation.metric
+        )
     if evaluation.calibration is not None:
         drawn["calibration"] = suite_plots.reliability_plot(evaluation.calibration)
     if evaluation.operating_point is not None:

@@ -19,6 +19,7 @@ from playbook.evaluate.plots import (
     VERMILION,
     Format,
     label_text,
+    metric_axis,
     percent_axis,
     rendered,
 )
@@ -62,21 +63,24 @@ def comparison_plot(dots: Sequence[Dot], target: float, metric: str, kind: Forma
             places = [at for at, dot in enumerate(dots) if dot.role == role]
             if places:
                 axes.scatter([values[at] for at in places], places, label=name, zorder=3, **_MARKS[role])
-        axes.axvline(target, color=GREEN, linestyle=TARGET_DASH, linewidth=1.5, label=f"target {wording.asked(target)}")
-        _numbers_right(axes, [wording.percent(value) for value in values])
+        own = dots[0].score.metric if dots else ""
+        asked = f"target {wording.written(target, own)}"
+        axes.axvline(target, color=GREEN, linestyle=TARGET_DASH, linewidth=1.5, label=asked)
+        _numbers_right(axes, [wording.amount(value, own) for value in values])
         _rows(axes, [dot.name for dot in dots])
         ends = [*(dot.score.low for dot in dots), *(dot.score.high for dot in dots), target]
         room = 0.05 * max(max(ends) - min(ends), 0.02)
         axes.set_xlim(min(ends) - room, max(ends) + room)
-        percent_axis(axes.xaxis)
+        metric_axis(axes.xaxis, own)
         axes.set_xlabel(label_text(metric, 60))
         _legend(axes, 5)
 
     return rendered(draw, ROW_HEIGHT * len(dots) + 0.95, kind)
 
 
-def differences_plot(rows: Sequence[tuple[str, Figure]], label: str, kind: Format = "svg") -> bytes:
-    """Differences in percentage points with their intervals, beside zero; `label` names the axis."""
+def differences_plot(rows: Sequence[tuple[str, Figure]], label: str, kind: Format = "svg", metric: str = "") -> bytes:
+    """Differences in the unit of the metric with their intervals, beside zero; `label` names the axis."""
+    scale = wording.per_unit(metric)
 
     def draw(figure: Canvas) -> None:
         axes = figure.subplots()
@@ -84,16 +88,16 @@ def differences_plot(rows: Sequence[tuple[str, Figure]], label: str, kind: Forma
         for at, (_, found) in enumerate(rows):
             apart = found.low > 0 or found.high < 0
             colour = VERMILION if found.high < 0 else BLUE
-            axes.plot([100 * found.low, 100 * found.high], [at, at], color=colour, linewidth=6, alpha=0.3,
+            axes.plot([scale * found.low, scale * found.high], [at, at], color=colour, linewidth=6, alpha=0.3,
                       solid_capstyle="round")  # fmt: skip
             axes.scatter(
-                [100 * found.value], [at], s=60, facecolor=colour if apart else "white", edgecolor=colour,
+                [scale * found.value], [at], s=60, facecolor=colour if apart else "white", edgecolor=colour,
                 linewidth=1.8, zorder=3,
             )  # fmt: skip
-        _numbers_right(axes, [wording.signed(found.value) for _, found in rows])
+        _numbers_right(axes, [wording.signed(found.value, metric=metric) for _, found in rows])
         _rows(axes, [name for name, _ in rows])
-        ends = [100 * end for _, found in rows for end in (found.low, found.high)] + [0.0]
-        room = 0.06 * max(max(ends) - min(ends), 1.0)
+        ends = [scale * end for _, found in rows for end in (found.low, found.high)] + [0.0]
+        room = 0.06 * max(max(ends) - min(ends), scale / 100)
         axes.set_xlim(min(ends) - room, max(ends) + room)
         axes.set_xlabel(label)
 
@@ -173,9 +177,10 @@ def slices_plot(
                 [value for value, _ in beside], [at for _, at in beside], s=32, marker="D", facecolor="white",
                 edgecolor=ORANGE, linewidth=1.5, label="frozen baseline", zorder=2,
             )  # fmt: skip
-        axes.axvline(target, color=GREEN, linestyle=TARGET_DASH, linewidth=1.5, label=f"target {wording.asked(target)}")
+        asked = f"target {wording.written(target, metric)}"
+        axes.axvline(target, color=GREEN, linestyle=TARGET_DASH, linewidth=1.5, label=asked)
         _rows(axes, [f"{label_text(f'{f.column}: {f.value}', 34)} ({f.score.n:,})" for f in shown], 48)
-        percent_axis(axes.xaxis)
+        metric_axis(axes.xaxis, metric)
         axes.set_xlabel(label_text(metric, 60))
         _legend(axes, 3)
 
@@ -207,7 +212,7 @@ def data_curve_plot(curve: LearningCurve, kind: Format = "svg") -> bytes:
         axes.set_xlim(0, 2.12 * curve.rows_now)
         axes.set_xlabel("training rows")
         axes.set_ylabel(label_text(curve.metric, 30))
-        percent_axis(axes.yaxis)
+        metric_axis(axes.yaxis, curve.metric)
         axes.grid(axis="y")
         axes.legend(fontsize=8.5, loc="lower right")
 

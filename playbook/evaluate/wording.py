@@ -64,6 +64,11 @@ def asked(limit: float) -> str:
     return f"{round(100 * limit, 6):g} %"
 
 
+def per_unit(metric: str) -> int:
+    """How many of the unit of a metric's differences one is: 100 points, or 1 nat."""
+    return 1 if _in_nats(metric) else 100
+
+
 def unit(metric: str) -> str:
     """What differences of a metric are counted in."""
     return "nats" if _in_nats(metric) else "points"

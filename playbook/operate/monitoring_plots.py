@@ -20,6 +20,7 @@ from playbook.evaluate.plots import (
     VERMILION,
     Format,
     label_text,
+    metric_axis,
     percent_axis,
     rendered,
 )
@@ -173,7 +174,7 @@ def _metric(axes: Axes, content: MonitoringContent) -> None:
         linewidth=1.4,
         label=f"target {wording.wanted(target)}",
     )
-    percent_axis(axes.yaxis)
+    metric_axis(axes.yaxis, target.label)
     axes.grid(axis="y")
     axes.set_ylabel(label_text(target.label, 24))
     _legend(axes, 3)
