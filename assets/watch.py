@@ -139,6 +139,9 @@ def _drift_shown(done: Drift) -> dict[str, Any]:
         "alarm": done.alarm,
         "text": done.text or done.reason or "-",
         "rows": done.rows,
+        "model_version": done.model_version or "-",
+        "dataset_version": done.dataset_version or "-",
+        "dataset_hash": done.dataset_hash or "-",
         "false_alarm_rate": done.false_alarm_rate,
         "figures": dg.MetadataValue.md("\n".join(lines)),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assets.incumbent import DATASET_TAG
 from assets.play import Play
 from assets.watching import FIGURES, Champion, figures_of
 from playbook.artifacts import Drift, ProductionWindow
@@ -41,6 +42,25 @@ def write_figures(play: Play, served: Champion, rows: pd.DataFrame, folder: Path
 
 
 def judge_window(play: Play, window: ProductionWindow, served: Champion | None) -> Drift:
+    """Figures of a window, with the model's data and the hardware that they were computed on (5.8)."""
+    return _judged(play, window, served).model_copy(update={**_data_of(served), "hardware": _hardware(play)})
+
+
+def _data_of(served: Champion | None) -> dict[str, str]:
+    """The dataset version that the model which answered was made from."""
+    tags = served.registered.tags if served is not None else {}
+    return {"dataset_version": tags.get("playbook/dataset_version", ""), "dataset_hash": tags.get(DATASET_TAG, "")}
+
+
+def _hardware(play: Play) -> str:
+    from playbook.adapt.precision import compute_dtype, describe_hardware, training_device
+
+    plan = play.task.spec.adaptation
+    device = training_device(plan.accelerator)
+    return describe_hardware(device, compute_dtype(plan.precision, device))
+
+
+def _judged(play: Play, window: ProductionWindow, served: Champion | None) -> Drift:
     """Figures of a window; rows that another version answered are left out, because its answers say nothing of this."""
     from playbook.operate.watch import window_drift
 

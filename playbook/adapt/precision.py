@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -39,9 +41,22 @@ def set_threads(threads: int | None, world: int) -> None:
 
 
 def describe_hardware(device: torch.device, dtype: torch.dtype, world: int = 1) -> str:
-    """For example `1 x NVIDIA H200, bfloat16` or `x86_64 processor, 2 threads, bfloat16`."""
+    """For example `1 x NVIDIA H200, bfloat16` or `Intel(R) Xeon(R) Platinum 8481C, 2 threads, bfloat16`."""
     arithmetic = str(dtype).removeprefix("torch.")
     if device.type == "cuda":
         return f"{world} x {torch.cuda.get_device_name(device)}, {arithmetic}"
     processes = f"{world} processes x " if world > 1 else ""
-    return f"{platform.machine()} processor, {processes}{torch.get_num_threads()} threads, {arithmetic}"
+    return f"{processor_model()}, {processes}{torch.get_num_threads()} threads, {arithmetic}"
+
+
+@cache
+def processor_model() -> str:
+    """The processor's own name, as Linux and the platform know it; its architecture where nothing else is known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2] for line in lines if line.partition(":")[0].strip() == "model name")
+    known = " ".join((next(named, "") or platform.processor()).split())
+    machine = platform.machine()
+    return known if known and known not in {machine, "unknown"} else f"{machine} processor"

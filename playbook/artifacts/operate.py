@@ -93,6 +93,8 @@ class Drift(Artifact):
     live: Score | None = None  # the target's metric on rows with outcomes
     live_per_class: dict[str, Score] = Field(default_factory=dict)  # recall
     model_version: str = ""
+    dataset_version: str = ""  # number of the data that this model version was made from
+    dataset_hash: str = ""
     text: str = ""
 
 
