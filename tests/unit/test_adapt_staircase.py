@@ -194,27 +194,51 @@ def epochs_without_gain(rng: np.random.Generator, rows: int, apart: float, epoch
     return np.where(differ, coin[0], base), [np.where(differ, answers, base) for answers in after]
 
 
-@pytest.mark.parametrize("chance", [0.05, 0.16, 0.31])
-@pytest.mark.parametrize(("apart", "epochs"), [(0.01, 1), (0.05, 1), (0.05, 10)])
-def test_a_rung_without_a_gain_is_kept_at_most_as_often_as_the_task_file_says(
-    chance: float, apart: float, epochs: int
-) -> None:
-    """Pairs of models that are equally good: 400 rows, of which 1 or 5 % tell two of them apart."""
-    rng, rows, trials = np.random.default_rng(4), 400, 250
-    specs = [spec_with(resamples=400, **keep) for keep in ({"chance": chance}, {"standard_errors": z_of(chance)})]
-    kept = np.zeros(2)
+def shares_kept(chance: float, apart: float, epochs: int, trials: int, resamples: int) -> tuple[float, float]:
+    """Of so many pairs of models that are equally good, the share kept by the chance and by the older rule.
+
+    A share `apart` of 400 rows tells two models from each other. The older rule is asked where epochs are chosen.
+    """
+    rng, rows = np.random.default_rng(4), 400
+    keeps: list[dict[str, float]] = [{"chance": chance}, {"standard_errors": z_of(chance)}]
+    specs = [spec_with(resamples=resamples, **keep) for keep in (keeps if epochs > 1 else keeps[:1])]
+    kept = np.zeros(len(specs))
     for _ in range(trials):
         before, after = epochs_without_gain(rng, rows, apart, epochs)
         tables = [predictions(answers.tolist()) for answers in (before, *after)]
         best = max(range(epochs), key=lambda epoch: int(after[epoch].sum()))
         given = [table[["p_0", "p_1"]].to_numpy() for table in tables[1:]]
         kept += [decide_rung(spec, tables[0], tables[1 + best], given).kept for spec in specs]
+    return float(kept[0]) / trials, float(kept[-1]) / trials
+
+
+@pytest.mark.parametrize("chance", [0.05, 0.31])
+@pytest.mark.parametrize(("apart", "epochs"), [(0.01, 1), (0.05, 1), (0.05, 10)])
+def test_a_rung_without_a_gain_is_kept_at_most_as_often_as_the_task_file_says(
+    chance: float, apart: float, epochs: int
+) -> None:
+    trials = 100
+    kept, older = shares_kept(chance, apart, epochs, trials, resamples=200)
     noise = 2 * math.sqrt(chance * (1 - chance) / trials)
-    assert kept[0] / trials < chance + noise
+    assert kept < chance + noise
     if apart == 0.05:
-        assert kept[0] / trials > chance / 2 - noise, "nor is it needlessly strict"
+        assert kept > chance / 2 - noise, "nor is it needlessly strict"
     if epochs > 1:
-        assert kept[1] / trials > 1.5 * chance, "the older rule does not count the epochs that were looked at"
+        assert older > 1.5 * chance, "the older rule does not count the epochs that were looked at"
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("chance", [0.05, 0.16, 0.31])
+@pytest.mark.parametrize(("apart", "epochs"), [(0.01, 1), (0.05, 1), (0.05, 10)])
+def test_the_chance_of_keeping_holds_over_many_pairs(chance: float, apart: float, epochs: int) -> None:
+    trials = 250
+    kept, older = shares_kept(chance, apart, epochs, trials, resamples=400)
+    noise = 2 * math.sqrt(chance * (1 - chance) / trials)
+    assert kept < chance + noise
+    if apart == 0.05:
+        assert kept > chance / 2 - noise
+    if epochs > 1:
+        assert older > 1.5 * chance
 
 
 def z_of(chance: float) -> float:
