@@ -226,13 +226,12 @@ def test_a_base_that_is_out_is_found_by_the_monitor_and_replaced_once(first: tup
     """The list gets a base within the budget: the scheduled trial prefers it, the policy asks, a round trains on it."""
     place, _ = first
     half = {**place.document["base"], "layers": 1}
-    whole = sum(path.stat().st_size for path in (place.folder / "base").glob("model.safetensors")) / 2**20
-    place.document["bake_off"] = {"alternatives": [half], "budget": {"disk_mb": round(0.9 * whole, 3)}}
+    place.document["bake_off"] = {"alternatives": [half], "budget": {"parameters_millions": 0.018}}
     place.task()
     before = {name: one.digest for name, one in place.current().items()}
     trial = try_bases(place)
     assert trial.preferred is not None and trial.preferred.layers == 1
-    assert "which is out: disk" in trial.why
+    assert "which is out: parameters" in trial.why
     assert {name: one.digest for name, one in place.current().items()} == before, "no model was touched"
     day = (DAY + timedelta(40)).date().isoformat()
     looked = command(place, "monitor", str(place.file), "--day", day)
@@ -243,7 +242,7 @@ def test_a_base_that_is_out_is_found_by_the_monitor_and_replaced_once(first: tup
     ended = place.run()
     assert ended.code == 0, ended.err
     found = place.current()
-    assert "is out (disk" in found["refresh"].reason
+    assert "is out (parameters" in found["refresh"].reason
     assert "so this round trains on the chosen base" in found["refresh"].reason
     evaluation = found["evaluation"]
     assert evaluation.round.asked_by == ("better_base",)
