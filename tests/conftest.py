@@ -11,6 +11,7 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,11 +37,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed before other processes start, which are given this one's options."""
-    if config.option.order is None:
+    """Choose the seed before other processes start; those take this one's."""
+    if hasattr(config, "workerinput"):
+        config.option.order = config.workerinput["order"]
+    elif config.option.order is None:
         config.option.order = str(random.SystemRandom().randrange(10**6))
     elif config.option.order != WRITTEN and not config.option.order.isdigit():
         raise pytest.UsageError(f"--order: expected a number or {WRITTEN!r}, found {config.option.order!r}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand the seed to a process of pytest-xdist: an option that this file adds does not reach it by itself."""
+    node.workerinput["order"] = node.config.option.order
 
 
 def pytest_report_header(config: pytest.Config) -> str:
