@@ -35,6 +35,5 @@ def rate_finding(plan: Adaptation, blocks: int) -> str:
         f"{scratch:g}: what the base knows there may be overwritten and learnt again rather than adapted. To adapt, "
         f"set adaptation.learning_rate to {scratch / GENTLE:g} or lower, head_learning_rate to a tenth of its value, "
         "and allow twice the epochs and patience; keep the one that validates better. Of the three data sets of "
-        "docs/learning_rates.md, the higher rate was clearly better on one, ahead on another, and neither helped on "
-        "the third."
+        "docs/learning_rates.md, the higher rate was better on two, and none helped on the third."
     )
