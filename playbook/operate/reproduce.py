@@ -106,7 +106,6 @@ def _train(
 
 def _frozen(recipe: Recipe, data: Path, base: Path, out: Path, report: Report) -> tuple[Path, str]:
     from playbook.adapt.frozen import FrozenJob, boundaries_of, train_frozen
-    from playbook.adapt.job import DatasetRef
 
     done = train_frozen(
         FrozenJob(
@@ -120,7 +119,6 @@ def _frozen(recipe: Recipe, data: Path, base: Path, out: Path, report: Report) -
             adaptation=_plan(recipe),
             cache=out.parent / "activations",
             out=out,
-            dataset=DatasetRef(version=recipe.dataset.number, hash=recipe.dataset.hash),
         ),
         report,
     )
@@ -129,14 +127,13 @@ def _frozen(recipe: Recipe, data: Path, base: Path, out: Path, report: Report) -
 
 def _job(recipe: Recipe, data: Path, base: Path, start: Path, unfrozen: int, out: Path) -> Job:
     from playbook.adapt.frozen import boundaries_of
-    from playbook.adapt.job import DatasetRef, Job
+    from playbook.adapt.job import Job
 
     return Job(
         task=recipe.task,
         base_folder=base,
         pin=recipe.pin,
         labels=recipe.labels,
-        dataset=DatasetRef(version=recipe.dataset.number, hash=recipe.dataset.hash),
         train=data / "train.parquet",
         validation=data / "validation.parquet",
         start=start,
