@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from playbook.artifacts import Candidate, DatasetVersion, FrozenBaseline, Rung
+from playbook.artifacts import Candidate, DatasetVersion, FrozenBaseline, Rung, canonical_hash
 from playbook.errors import ArtifactError
 from playbook.store import SEALED, Store, file_sha256
 
@@ -183,3 +183,20 @@ def test_a_torn_pointer_never_shows_another_result(tmp_path: Path, monkeypatch: 
         with pytest.raises(TypeError):
             store.set_current("t", FROZEN, second.play_key)
     assert store.current("t", FROZEN, FrozenBaseline) == first
+
+
+def test_a_result_of_an_earlier_release_is_read_and_an_altered_one_is_not(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"), tmp_path / "cache")
+    done = store.put(FROZEN, FrozenBaseline(task="demo", play_key="k", l2=0.5), {})
+    manifest = tmp_path / "store" / "demo" / FROZEN / "k" / "manifest.json"
+    body = json.loads(manifest.read_text("utf-8"))
+    del body["content"]["l2_grid"]  # a field that this release has and the earlier one did not
+    content = {name: part for name, part in body["content"].items() if name not in FrozenBaseline.circumstances}
+    body["digest"] = canonical_hash({"kind": FrozenBaseline.kind, **content})
+    manifest.write_text(json.dumps(body), "utf-8")
+    found = store.get("demo", FROZEN, "k", FrozenBaseline)
+    assert found is not None and found.l2 == done.l2 and found.l2_grid == {}
+    body["content"]["l2"] = 0.1
+    manifest.write_text(json.dumps(body), "utf-8")
+    with pytest.raises(ArtifactError, match="with another digest"):
+        store.get("demo", FROZEN, "k", FrozenBaseline)
