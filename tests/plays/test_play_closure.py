@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from assets.code_closure import PACKAGES, ROOT, outside
 from assets.code_versions import PICTURES, ROOTS, closure_of
 from playbook.artifacts import DatasetVersion
 
+LISTENER = "playbook.cli"  # is told of progress
 HERE = tuple(f"{ROOT / package}/" for package in PACKAGES)
 
 
@@ -36,7 +38,8 @@ class Called:
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
         if code not in self.names:
-            ours = code.co_filename.startswith(HERE) and not code.co_qualname.startswith("<")
+            # Bodies of modules and classes run when something is imported first, whoever needs it.
+            ours = code.co_filename.startswith(HERE) and code.co_flags & inspect.CO_OPTIMIZED
             self.names[code] = (module_of(code), code.co_qualname.split(".")[0]) if ours else None
         name = self.names[code]
         if event == "return" and self.running and self.running[-1][0] is frame:
@@ -97,8 +100,8 @@ def test_a_run_calls_nothing_that_its_parts_do_not_count(tmp_path: Path, databas
         part: sorted(f"{module}:{name}" for module, name in names - closure_of(part).names if not left_out(module))
         for part, names in called.found.items()
     }
-    assert not {part: names for part, names in missed.items() if names}
+    assert not any(missed.values()), {part: names for part, names in missed.items() if names}
 
 
 def left_out(module: str) -> bool:
-    return outside(module) or outside(module, PICTURES)
+    return outside(module) or outside(module, (*PICTURES, LISTENER))
