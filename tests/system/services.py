@@ -184,7 +184,8 @@ def banking_slice(folder: Path, task: str, classes: tuple[str, ...], **adaptatio
     document = {
         "task": task,
         "question": "Which intent does a bank customer's query have?",
-        "target": {"metric": "accuracy", "at_least": 0.999, "margin": 0.02},
+        "target": {"metric": "accuracy", "at_least": 0.95, "margin": 0.2},  # few rows are enough to judge it
+        "evaluation": {"early_end_standard_errors": 10},  # and no simple model ends the task
         "owners": {"model": "team:a", "data": "team:b", "sign_off": "team:c"},
         "data": {
             "source": {"train": "train.csv", "test": "test.csv"},
