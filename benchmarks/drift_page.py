@@ -42,8 +42,8 @@ edit.
 
 `monitoring.false_alarm_rate` of a task file is the share of windows without any drift that may raise the alarm at most,
 whatever their size and however many figures are looked at. Windows are judged as production judges them, with
-{RESAMPLES} random windows each, on which the rate does not depend; features are those of the sample task's base,
-answers those of a logistic head. In brackets: the exact 95 % interval (Clopper and Pearson) of the true rate.
+{RESAMPLES} random windows each (the rate does not depend on their number), features of the sample task's base and
+answers of a logistic head. In brackets: the exact 95 % interval (Clopper and Pearson) of the true rate.
 
 ## One window
 
@@ -124,7 +124,7 @@ def _verdict(lines: Sequence[Line]) -> str:
         f"{_share(sum(line['alarms'][at] for line in lines), windows)} at {percent(rate, 0)}"
         for at, rate in enumerate(RATES)
     ]
-    return f"{said} All {windows:,} windows together: {', '.join(together)}."
+    return f"{said}\nAll {windows:,} windows together: {', '.join(together)}."
 
 
 def _named(line: Line) -> str:
@@ -185,6 +185,8 @@ def _power(lines: Sequence[Line]) -> str:
     rows = [f"| window | reference | rate | {head} | named |", "| ---: | ---: | ---: |" + " ---: |" * (len(shares) + 1)]
     for size in sorted({line["rows"] for line in new}):
         found = [line for line in new if line["rows"] == size]
+        if len(found) < len(shares):
+            continue  # the run was ended in between
         for at, rate in enumerate(RATES):
             cells = " | ".join(percent(line["alarms"][at] / line["windows"], 0) for line in found)
             seen = found[0]["detectable"]
