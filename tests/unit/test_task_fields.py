@@ -63,6 +63,12 @@ from playbook.taskfile import Task
 # time. `terms` are what an opening locks: they are judged, and make nothing.
 AGAIN: tuple[tuple[str, str], ...] = (
     (
+        "early_end evaluation terms",
+        """
+        target.operating_point
+        """,
+    ),
+    (
         "decision evaluation",
         """
         task
