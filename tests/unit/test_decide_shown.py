@@ -90,6 +90,8 @@ def test_what_only_the_report_shows_trains_nothing_again(tmp_path: Path) -> None
 
     before = inputs()
     assert inputs(examples=3, calibration_bins=5, shift_p_value=0.02, behaviour="other.yaml", power=0.9) == before
-    for change in ({"confidence": 0.9}, {"resamples": 999}, {"early_end_standard_errors": 2.0}):
+    for change in ({"confidence": 0.9}, {"resamples": 999}):
         after = inputs(**change)
         assert after[0] != before[0] and after[1] != before[1]
+    spare = inputs(early_end_standard_errors=2.0)
+    assert spare[0] != before[0] and spare[1] == before[1], "what ends a task early trains nothing again"
