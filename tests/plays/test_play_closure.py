@@ -39,7 +39,8 @@ class Called:
         code = frame.f_code
         if code not in self.names:
             # Bodies of modules and classes run when something is imported first, whoever needs it.
-            ours = code.co_filename.startswith(HERE) and code.co_flags & inspect.CO_OPTIMIZED
+            ours = code.co_filename.startswith(HERE) and code.co_filename.endswith(".py")
+            ours = ours and code.co_flags & inspect.CO_OPTIMIZED
             self.names[code] = (module_of(code), code.co_qualname.split(".")[0]) if ours else None
         name = self.names[code]
         if event == "return" and self.running and self.running[-1][0] is frame:
@@ -48,7 +49,9 @@ class Called:
             return
         if name in self.roots:
             self.running.append((frame, self.roots[name]))
-        if self.running:
+        elif left_out(name[0]):  # what is not followed into is not followed here either
+            self.running.append((frame, ""))
+        if self.running and self.running[-1][1]:
             self.found[self.running[-1][1]].add(name)
 
 
