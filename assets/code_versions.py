@@ -34,7 +34,12 @@ ROOTS = {
         "playbook.evaluate.incumbent:answers_under",
         "playbook.evaluate.answers:write_answers",
     ),
-    "evaluate": ("assets.evaluation:_evaluate", "assets.evaluation:_refuse", "assets.evaluation:_refuse_terms"),
+    "evaluate": (
+        "assets.evaluation:_evaluate",
+        "assets.evaluation:_refuse",
+        "assets.evaluation:_refuse_terms",
+        "assets.test_answers:trained_model",
+    ),
     "report": ("assets.report:_render",),
     "sign_off": ("playbook.evaluate.approval:settle", "playbook.evaluate.sign_off_state:make_case"),
     "package": ("assets.packaging:_package",),

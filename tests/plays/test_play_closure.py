@@ -40,7 +40,7 @@ class Called:
         if code not in self.names:
             # Bodies of modules and classes run when something is imported first, whoever needs it.
             ours = code.co_filename.startswith(HERE) and code.co_filename.endswith(".py")
-            ours = ours and code.co_flags & inspect.CO_OPTIMIZED
+            ours = ours and code.co_flags & inspect.CO_OPTIMIZED and not code.co_qualname.startswith("<")
             self.names[code] = (module_of(code), code.co_qualname.split(".")[0]) if ours else None
         name = self.names[code]
         if event == "return" and self.running and self.running[-1][0] is frame:
