@@ -133,6 +133,9 @@ def test_an_edited_line_of_the_log_stops_everything(place: Place) -> None:
 
 def test_new_data_wait_for_a_new_sign_off(place: Place) -> None:
     write_csv(place.folder / "path.csv", pairs(960, 1))
+    # What serves no longer answers a changed task: an equally good model would take its place.
+    place.document["question"] = "Do both words of this text agree with each other?"
+    place.task()
     done = place.run()
     assert done.code == 4 and done.status["state"] == "awaiting_sign_off", done.said
     approval, packaged = state(place)
