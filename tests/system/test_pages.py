@@ -22,7 +22,7 @@ from services import CLASSES, QUESTION, SCRIPT, alive, chromium, descendants, en
 from assets.data import check_name
 from playbook.artifacts import Evaluation
 from playbook.data.rules import rules
-from playbook.plays import DRIFT, RETRAIN, WINDOW, asset_kinds
+from playbook.plays import BASE_TRIAL, DRIFT, RETRAIN, WINDOW, asset_kinds
 from playbook.settings import Settings
 from playbook.taskfile import Task, load_task
 from resources.world import World
@@ -133,7 +133,7 @@ def opened(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
 def test_graph_shows_every_asset(served: Served, opened: Opened) -> None:
     opened.page.set_viewport_size({"width": 2400, "height": 5000})  # what lies outside of it is not drawn
     opened.page.goto(f"{served.dagster}/locations/playbook/asset-groups/pages")
-    assets = [*asset_kinds(served.task.spec), WINDOW, DRIFT, RETRAIN]
+    assets = [*asset_kinds(served.task.spec), WINDOW, DRIFT, RETRAIN, BASE_TRIAL]
     nodes = opened.page.locator("[class*=AssetNode_assetNodeContainer]")
     nodes.first.wait_for(timeout=WAIT)
     opened.page.wait_for_timeout(2000)
