@@ -84,8 +84,15 @@ def test_the_logged_folder_is_whole_and_holds_no_pickle(registry: Registry, tmp_
     assert bundle_hash(folder / "artifacts" / "bundle") == bundle_hash(release.bundle)
     model = Model.load(str(folder))
     assert [(column.name, column.type.name) for column in model.signature.inputs] == [("text", "string")]
-    outputs = [column.name for column in model.signature.outputs]
-    assert outputs == ["label", "probability", *(f"probability_{label}" for label in LABELS)]
+    outputs = [(column.name, column.type.name, column.required) for column in model.signature.outputs]
+    assert outputs == [
+        ("label", "string", True),
+        ("probability", "double", True),
+        *((f"probability_{label}", "double", True) for label in LABELS),
+        ("answer", "string", False),  # null where a person is asked
+        ("ask_a_person", "boolean", True),
+        ("reason", "string", True),
+    ]
     assert model.metadata is None or "python_model" not in model.metadata
     assert Path(model.flavors["python_function"]["model_code_path"]).name == "serving_model.py"
     requirements = (folder / "requirements.txt").read_text().split()

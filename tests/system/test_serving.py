@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from play_runs import copy_database
 from ports import free_port
-from tiny_base import write_tiny_base, write_tiny_weights
+from tiny_base import WORDS, write_tiny_base, write_tiny_weights
 
 from playbook.operate.parity import check_parity
 from playbook.operate.versions import Identity
@@ -32,7 +32,7 @@ from resources.registry import Registered, Registry, Release
 from resources.tracking import Tracking
 
 LABELS = ("access", "delivery", "refund")
-TEXTS = ["refund my order please", "password reset", "", "zebra 東京 🙂", "late " * 200]
+TEXTS = ["refund my order please", "password reset", "the parcel never came", "zebra 東京 🙂", "late " * 200]
 READY_SECONDS = 240
 
 
@@ -41,17 +41,25 @@ class Served:
     tracking: Tracking
     registered: Registered
     expected: np.ndarray  # (texts, classes)
+    reasons: tuple[str, ...]  # why a person is asked about a text, "" where the model answers
     folder: Path  # of the logged model
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Served:
     from playbook.adapt.classifier import load_bundle, save_bundle
+    from playbook.operate.answering import load_answering
 
     home, base = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("base")
     bundle = tmp_path_factory.mktemp("bundle") / "bundle"
-    save_bundle(bundle, base, write_tiny_base(base), LABELS, write_tiny_weights(base / "trained.safetensors", 3))
+    weights = write_tiny_weights(base / "trained.safetensors", 3)
+    save_bundle(bundle, base, write_tiny_base(base), LABELS, weights, temperature=1.5, keep_frozen=True)
     expected = load_bundle(bundle).predict_proba(TEXTS)
+    _write_rules(bundle, expected)
+    model = load_answering(bundle)
+    reasons, distances = model.answer(TEXTS).reasons, model.raw(TEXTS)[1]
+    assert "" in reasons and any("unlike the training data" in reason for reason in reasons)
+    assert any("sure of" in reason for reason in reasons)
     copy_database(database, home)
     tracking = Tracking(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}", home)
     run_id = tracking.log_attempt(tracking.task_run("tickets", "run-1"), "package")
@@ -59,7 +67,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Served:
         Release(
             name="tickets",
             bundle=bundle,
-            parity=check_parity(bundle, TEXTS, expected, 1e-5, labels=LABELS),
+            parity=check_parity(bundle, TEXTS, expected, 1e-5, labels=LABELS, scores=distances),
             labels=LABELS,
             identity=Identity("task", "data", "base"),
             run_id=run_id,
@@ -71,7 +79,23 @@ def served(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Served:
     )
     Registry(tracking).point("tickets", "champion", registered.version)
     source = tracking.client.get_model_version("tickets", registered.registry_version).source
-    return Served(tracking, registered, expected, Path(source.removeprefix("file://")))
+    return Served(tracking, registered, expected, reasons, Path(source.removeprefix("file://")))
+
+
+def _write_rules(bundle: Path, expected: np.ndarray) -> None:
+    """Let the model ask a person about strange texts, and where it is less sure than about half of the texts."""
+    from playbook.adapt.classifier import load_bundle
+    from playbook.operate.answering import AnsweringRules, save_rules
+    from playbook.statistics.strangers import STRANGERS, learn_strangers, save_strangers
+
+    random = np.random.default_rng(1)
+    texts = [*TEXTS[:3], *(" ".join(random.choice(WORDS, 5)) for _ in range(397))]
+    probabilities, features = load_bundle(bundle).predict_with_features(texts)
+    answers = probabilities.argmax(axis=1)
+    known = learn_strangers(features[:250], answers[:250], features[250:], answers[250:])
+    save_strangers(known, bundle / STRANGERS)
+    threshold = float(np.sort(expected.max(axis=1))[1:3].mean())
+    save_rules(AnsweringRules(error=0.05, failure=0.05, threshold=threshold, strangers=0.01), bundle)
 
 
 def _start(command: list[str], environment: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
@@ -131,11 +155,15 @@ def test_it_answers_as_the_trained_model(served: Served, url: str) -> None:
     status, answer = _post(url, {"dataframe_records": [{"text": text} for text in TEXTS]})
     assert status == 200
     rows = answer["predictions"]
-    assert [list(row) for row in rows] == [["label", "probability", *(f"probability_{name}" for name in LABELS)]] * 5
+    figures = ["label", "probability", *(f"probability_{name}" for name in LABELS)]
+    assert [list(row) for row in rows] == [[*figures, "answer", "ask_a_person", "reason"]] * 5
     probabilities = np.array([[row[f"probability_{name}"] for name in LABELS] for row in rows])
     np.testing.assert_allclose(probabilities, served.expected, atol=1e-5)
     assert [row["label"] for row in rows] == [LABELS[best] for best in served.expected.argmax(axis=1)]
     assert [row["probability"] for row in rows] == pytest.approx(served.expected.max(axis=1).tolist(), abs=1e-5)
+    assert [row["reason"] for row in rows] == list(served.reasons)
+    assert [row["ask_a_person"] for row in rows] == [reason != "" for reason in served.reasons]
+    assert [row["answer"] for row in rows] == [None if row["ask_a_person"] else row["label"] for row in rows]
 
 
 def test_one_row_is_answered_the_same_every_time(url: str) -> None:
@@ -149,6 +177,8 @@ def test_one_row_is_answered_the_same_every_time(url: str) -> None:
         {"dataframe_records": [{"body": "no such column"}]},
         {"dataframe_records": [{"text": None}, {"text": "a"}]},
         {"dataframe_records": [{"text": 7}]},
+        {"dataframe_records": [{"text": ""}]},
+        {"dataframe_records": [{"text": "a"}, {"text": " \u200b\n"}]},
         {"nothing": []},
     ],
 )
@@ -170,7 +200,8 @@ import mlflow; import pandas as pd
 model = mlflow.pyfunc.load_model(sys.argv[1])
 import playbook
 answers = model.predict(pd.DataFrame({"text": json.loads(sys.argv[2])}))
-print(json.dumps({"code": playbook.__file__, "rows": answers.filter(like="probability_").values.tolist()}))
+rows, reasons = answers.filter(like="probability_").values.tolist(), answers["reason"].tolist()
+print(json.dumps({"code": playbook.__file__, "rows": rows, "reasons": reasons}))
 """
 
 
@@ -200,6 +231,7 @@ def test_the_folder_alone_is_enough(served: Served, tmp_path: Path) -> None:
     answer = json.loads(done.stdout.splitlines()[-1])
     assert Path(answer["code"]).is_relative_to(copy)
     np.testing.assert_allclose(answer["rows"], served.expected, atol=1e-5)
+    assert answer["reasons"] == list(served.reasons)
 
 
 def _with_dependencies(names: list[str]) -> set[str]:
