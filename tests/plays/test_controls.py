@@ -140,28 +140,44 @@ def test_a_bundle_of_each_control_answers_as_it_did_in_training(climbed: Place, 
         assert np.abs(answers - told).max() < 1e-6, run.name
 
 
-def test_a_finished_control_survives_a_kill_of_the_next(climbed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit, trained = rung_module._fit, []
+def count_trainings(monkeypatch: pytest.MonkeyPatch, killed_at: int = 0) -> list[str]:
+    """Names of the trainings that begin from now on; the one with this number (from 1) is killed as it begins."""
+    fit, begun = rung_module._fit, []
 
-    def dying(job: Any, *rest: Any) -> int:
-        trained.append(job.out.name)
-        if len(trained) == 2:
+    def counted(job: Any, *rest: Any) -> int:
+        begun.append(job.out.name)
+        if len(begun) == killed_at:
             raise KeyboardInterrupt
         return fit(job, *rest)
 
-    climbed.task(adaptation={"controls": {**CHOSEN, "scratch_learning_rate": 4e-3}})
-    with monkeypatch.context() as patch:
-        patch.setattr(rung_module, "_fit", dying)
-        climb_to_controls(climbed, CONTROLS)
-    assert trained == ["scratch", "other_base"]
+    monkeypatch.setattr(rung_module, "_fit", counted)
+    return begun
 
-    def counting(job: Any, *rest: Any) -> int:
-        trained.append(job.out.name)
-        return fit(job, *rest)
 
-    monkeypatch.setattr(rung_module, "_fit", counting)
+def test_a_control_that_did_not_change_is_not_trained_beside_one_that_did(
+    climbed: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rate is that of training from scratch alone: the other two are trainings that are remembered."""
+    before, begun = controls_with(climbed), count_trainings(monkeypatch)
     done = controls_with(climbed, scratch_learning_rate=4e-3)
-    assert trained[2:] == ["other_base", "seed_14"] and tuple(run.name for run in done.runs) == RUNS
+    assert begun == ["scratch"] and tuple(run.name for run in done.runs) == RUNS
+    assert done.runs[0].curve[-1].train_loss != before.runs[0].curve[-1].train_loss
+    assert [run.curve for run in done.runs[1:]] == [run.curve for run in before.runs[1:]]
+
+
+def test_a_finished_control_survives_a_kill_of_the_next(climbed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What all trainings share is changed (weight decay), so that each control has to be trained."""
+    climbed.task(adaptation={"weight_decay": 0.02, "controls": CHOSEN})
+    with monkeypatch.context() as patch:
+        begun = count_trainings(patch, killed_at=2)
+        climb_to_controls(climbed, CONTROLS)
+    assert begun == ["scratch", "other_base"]
+
+    begun = count_trainings(monkeypatch)
+    assert climb_to_controls(climbed, CONTROLS) == ""
+    done = climbed.current()[CONTROLS]
+    assert begun == ["other_base", "seed_14"]
+    assert isinstance(done, Controls) and tuple(run.name for run in done.runs) == RUNS
 
 
 def test_what_the_task_file_switches_off_is_not_trained(climbed: Place, monkeypatch: pytest.MonkeyPatch) -> None:

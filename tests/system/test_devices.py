@@ -54,6 +54,7 @@ UNTIL_RUNG_1 = [
     "decision",
     "base_selection",
     "frozen_baseline",
+    "early_end",
     "rung_1",
 ]
 GONE_SECONDS = 60
