@@ -166,7 +166,7 @@ def test_the_button_makes_one_run_with_its_reason_on_record(place: Installation,
     assert (first.pressed.status.value, kinds_of_run(first.pressed)) == ("SUCCESS", {"button"})
     assert first.counted == 2
     asked = next(entry for entry in place.log.entries() if entry.kind == "trigger" and entry.by == "team:b")
-    assert asked.body["triggers"] == {"button": "pressed"}
+    assert asked.body["triggers"] == {"button": "somebody pressed it"}
     rounds = [entry.body["kinds"] for entry in place.log.entries() if entry.kind == "round"]
     assert rounds[:2] == [["drift", "metric"], ["button"]]
 
