@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from playbook.artifacts import RetrainDecision
     from resources.scoring import BatchScorer
 
-ROUND_SECONDS = 420  # a round that takes longer has failed
+ROUND_SECONDS = 1800  # a round that takes longer has failed; a busy machine takes several times the five minutes
 POLL = 0.5
 ELSEWHERE = (
     "DAGSTER_HOME",
