@@ -118,13 +118,13 @@ def closure(roots: Iterable[str], left_out: Iterable[str] = ()) -> Closure:
 
 
 def outside(module: str, closed: Iterable[str] = tuple(OUTSIDE)) -> bool:
-    """Whether a module, or a package above it, is none of those that are followed."""
+    """Whether a module, or a package above it, is one that is not followed."""
     return any(module == name or module.startswith(f"{name}.") for name in closed)
 
 
 @cache
 def _module(name: str) -> _Module | None:
-    """A module of the project, parsed; None where there is none of that name."""
+    """A module of the project, parsed; None where no module has that name."""
     if name.split(".", maxsplit=1)[0] not in PACKAGES:
         return None
     base = ROOT.joinpath(*name.split("."))

@@ -82,7 +82,7 @@ def pages_of(play: Play) -> Report:
     """Report and card as they were rendered last.
 
     Raises:
-        ArtifactError: there are none, as in a home of an earlier release.
+        ArtifactError: nothing was kept, as in a home of an earlier release.
     """
     pages = play.world.store.current(play.task.spec.task, REPORT, Report)
     if pages is None:

@@ -260,7 +260,7 @@ def trained_model(play: Play, name: str, model: FrozenBaseline | Rung) -> AskedM
 
 
 def control_models(play: Play, controls: Controls) -> list[AskedModel]:
-    """The controls whose weights are kept; other seeds of the last rung are none of them."""
+    """The controls whose weights are kept; other seeds of the last rung do not count."""
     found = []
     for run in controls.runs:
         role = f"weights_{run.name}"
@@ -385,7 +385,7 @@ def champion_model(play: Play, at: Registered) -> AskedModel:
 
 
 def champion_beside(play: Play, dataset: DatasetVersion, own: Sequence[FrozenBaseline | Rung]) -> Registered | None:
-    """The version that serves and is none of these models: the incumbent, or a version of this very data."""
+    """The version that serves, unless it is one of these models: the incumbent, or a version of this very data."""
     spec, registry = play.task.spec, play.world.registry
     at = registry.at_alias(spec.task, spec.package.alias)
     if at is None:

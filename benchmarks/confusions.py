@@ -32,7 +32,7 @@ def ticket_confusions() -> Population:
 
 
 def banking_confusions(folder: Path) -> Population:
-    """Of the intents of Banking77 that speak of cards; `folder` has its train.csv and test.csv."""
+    """Of the intents of Banking77 about cards; `folder` has its train.csv and test.csv."""
     rows = []
     for name in ("train.csv", "test.csv"):
         with (folder / name).open(encoding="utf-8") as stream:

@@ -1,7 +1,7 @@
 """How often a rung is kept that has no true gain: the rule of the staircase on simulated trainings with known truth.
 
 Every model of a simulation is right with the same probability. Rows on which two of them differ are contested; from one
-epoch to the next, 30 % of the contested answers are drawn anew. The best epoch is chosen on the same validation rows,
+epoch to the next, 30 % of the contested answers are drawn again. The best epoch is chosen on the same validation rows,
 as training does. Both rules are those of the product (`playbook.adapt.staircase.decide_rung`).
 """
 

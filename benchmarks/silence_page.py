@@ -40,7 +40,7 @@ The realised error has the luck of the rows that it is counted on, too, so that 
 than the promise. An error that the model makes on all rows anyway is promised by answering everything.
 
 **Validation that also chose the model.** In a run validation has chosen strength, rungs and temperature before it
-chooses the confidence, which the method does not allow for. The same measurement with heads that are trained anew on
+chooses the confidence, which the method does not allow for. The same measurement with heads that are trained again on
 1,000 queries, each with its strength, temperature and confidence from one and the same 1,000 rows:
 
 {_chosen(found["chosen"])}

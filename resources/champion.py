@@ -42,7 +42,7 @@ class LoadedModel:
         A version of an earlier release answers everything.
 
         Raises:
-            mlflow.exceptions.MlflowException: a text is none, or blank.
+            mlflow.exceptions.MlflowException: a value that is not a text, or a blank one.
         """
         import pandas as pd
 

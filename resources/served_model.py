@@ -44,7 +44,7 @@ class ServedModel:
         """The model's columns, with prediction_id and model_version; `answer` is null where a person is asked.
 
         Raises:
-            mlflow.exceptions.MlflowException: a row has no text, or a blank one, or an id that is none.
+            mlflow.exceptions.MlflowException: a row has no text, or a blank one, or an id that is not printable text.
         """
         frame = _table(data)
         texts, ids = _texts(frame), _ids(frame)

@@ -11,7 +11,7 @@ RESAMPLE = "resample"  # the choice of `adaptation.class_weighting` that draws r
 def resampled(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """Places of one epoch's rows when every class is to have as many as the most frequent one: random oversampling.
 
-    Each row of a class is taken equally often, up to one; which rows are taken once more is drawn anew in every epoch,
+    Each row of a class is taken equally often, up to one; which rows are taken once more is drawn again in every epoch,
     from seed and epoch alone, so that ranks agree and a resumed epoch equals an undisturbed one. A survey of this and
     other methods: He and Garcia, IEEE TKDE 21 (2009) 1263-1284.
 

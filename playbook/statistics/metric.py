@@ -382,7 +382,7 @@ def bind(
         averaged: means over classes are over the first so many labels; over all where None.
 
     Raises:
-        ValueError: a limit on the model itself, or a class that is none of the labels.
+        ValueError: a limit on the model itself, or a class that is not among the labels.
     """
     own = Limit(metric=limit.metric, at_least=limit.at_least, at_most=limit.at_most, of_class=limit.of_class)
     return Metric(own, tuple(labels), confidence, resamples, seed, averaged)

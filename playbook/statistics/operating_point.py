@@ -7,7 +7,7 @@ the other classes.
 Of the thresholds at which every limit is met by a standard error or more, the one with the fewest wrong rows is taken:
 a limit that is met exactly on validation holds on new rows half of the time, and one that is met with all the room
 there is may make every answer the same. Where there is none, the worst limit gets the most room, in its standard
-errors. The threshold's uncertainty is that of a bootstrap over rows in which the threshold is chosen anew in every
+errors. The threshold's uncertainty is that of a bootstrap over rows in which the threshold is chosen again in every
 resample (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13); the limits at it are then read from
 another resample, so that their intervals have the luck of the choice and that of the rows.
 """

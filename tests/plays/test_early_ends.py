@@ -14,7 +14,7 @@ from play_runs import Place, make_place
 def spelling(count: int, seed: int) -> list[dict[str, str]]:
     """Words that never come twice, of letters that give the class away, then as many of the other letters.
 
-    The base reads no further than the first three, of ten tokens each; whoever counts over the whole text is none the
+    The base reads no further than the first three, of ten tokens each; whoever counts over the whole text is no
     wiser, by words as by characters.
     """
     rng = random.Random(seed)  # noqa: S311

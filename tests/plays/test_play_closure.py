@@ -16,7 +16,7 @@ from assets.code_closure import PACKAGES, ROOT, outside
 from assets.code_versions import PICTURES, ROOTS, closure_of
 from playbook.artifacts import DatasetVersion
 
-LISTENER = "playbook.cli"  # is told of progress
+LISTENER = "playbook.cli"  # reports progress
 HERE = tuple(f"{ROOT / package}/" for package in PACKAGES)
 
 

@@ -94,7 +94,7 @@ def test_every_term_is_locked_by_the_opening(splits: Splits, path: str, value: A
     assert field in text and lock.opened_at in text
     assert "200 test rows that no opening has read" in steps[1]
     assert "playbook waive demo locked_terms --as anna@example.org" in steps[2]
-    assert not any("margin" in step for step in steps), "nobody is told to lower it"
+    assert not any("margin" in step for step in steps), "nobody is advised to lower it"
 
 
 @pytest.mark.parametrize(
