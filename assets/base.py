@@ -16,6 +16,7 @@ from playbook.bases.derive import base_on_disk, folder_of_pin
 from playbook.bases.locate import CONFIG
 from playbook.bases.table import bake_off_table
 from playbook.plays import BASE, DATASET, DECISION, PROBLEM, REFERENCES
+from playbook.states import ends_early
 from playbook.store import file_sha256
 
 PLOT = "plot"
@@ -94,7 +95,7 @@ def bake_off_inputs(play: Play, dataset: DatasetVersion, found: Sequence[Found])
 
 
 def _nothing_to_do(references: ReferenceBaselines, decision: Decision) -> str:
-    if references.meets_target and decision.path == "no_model":  # else the task file overrides the recommendation
+    if ends_early(references, decision):
         return f"target already met by {references.meets_target}"
     if decision.skipped:
         return decision.reason

@@ -61,7 +61,7 @@ from playbook.plays import (
 )
 from playbook.spec import TaskSpec
 from playbook.statistics.answers import answers_of
-from playbook.store import file_sha256
+from playbook.store import SEALED, file_sha256
 
 
 def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -139,8 +139,17 @@ def _refused(play: Play, steps: Steps, resolution: Any) -> Evaluation:
     """The evaluation where the test split is too small, whichever model is the candidate; it stays closed."""
     current = round_of(play, steps)
     asked = {**_inputs(play, steps), "refused": [resolution.needed, resolution.available, resolution.how]}
+    asked["openings"] = _openings(play, steps)
     asked |= {"round": round_inputs(play, current)} if current else {}
     return remembered(play, Evaluation, asked, lambda key: _refuse(play, steps, resolution, current))
+
+
+def _openings(play: Play, steps: Steps) -> int:
+    """How often the test split was opened so far, for an early end perhaps."""
+    from playbook.evaluate.test_split import openings_of
+
+    sealed = steps.dataset.files.get(SEALED)
+    return len(openings_of(play.world.test_ledger(play.task.spec.task), sealed.sha256)) if sealed else 0
 
 
 def _own_models(play: Play, steps: Steps) -> list[AskedModel]:
@@ -215,7 +224,7 @@ def capabilities_hash(play: Play) -> str:
 def _refuse(play: Play, steps: Steps, resolution: Any, current: Round | None) -> Made:
     from playbook.evaluate.compare import refused
 
-    done = refused(play.task.spec, resolution)
+    done = refused(play.task.spec, resolution, _openings(play, steps))
     done = refuse_round_of(play, current, resolution, done) if current is not None else done
     play.report(done.verdict)
     return _recorded(play, steps, done, {})

@@ -66,6 +66,8 @@ HEADLINES: dict[State, str] = {
     "in_progress": "IN PROGRESS: not all plays have run",
     "not_run": "NOT RUN YET",
 }
+LOCKED = "NO ANSWER: what decides changed after the test split was opened"  # `refused` for its terms
+TOO_SMALL_NOW = "NO ANSWER: the test split is too small for this comparison; it is not opened for it"
 SERVED: frozenset[State] = frozenset(
     {"shipped", "baseline_shipped", "incumbent_stays"}
 )  # the registry has today's model
@@ -78,6 +80,12 @@ SHIPPED: dict[Ship, State] = {
 
 
 A = TypeVar("A", bound=Artifact)
+
+
+def ends_early(references: ReferenceBaselines, decided: Decision) -> bool:
+    """Whether a reference ended the task: the test split confirmed that it meets the target, and nobody overrode it."""
+    confirmed = decided.claim is not None and decided.claim.confirmed
+    return bool(references.meets_target) and confirmed and decided.path == "no_model"
 
 
 @dataclass(frozen=True)
@@ -96,8 +104,14 @@ def standing_of(found: Mapping[str, Artifact | None]) -> Standing:
         found: by asset, those that stand on today's data, baseline and target; None or absent where there is none.
     """
     state = _state(found)
-    why = _nothing_why(_done(found, EVALUATION, Evaluation)) if state == "nothing_shipped" else ""
-    return Standing(state, HEADLINES[state] + (f": {why}" if why else ""), _reason(state, found))
+    evaluation = _done(found, EVALUATION, Evaluation)
+    why = _nothing_why(evaluation) if state == "nothing_shipped" else ""
+    headline = HEADLINES[state] + (f": {why}" if why else "")
+    if state == "refused" and evaluation is not None and evaluation.locked is not None:
+        headline = LOCKED
+    elif state == "refused" and evaluation is not None and evaluation.openings:
+        headline = TOO_SMALL_NOW
+    return Standing(state, headline, _reason(state, found))
 
 
 def _state(found: Mapping[str, Artifact | None]) -> State:
@@ -118,7 +132,7 @@ def _before_evaluation(found: Mapping[str, Artifact | None]) -> State:
     references, decided = _done(found, REFERENCES, ReferenceBaselines), _done(found, DECISION, Decision)
     if decided is None:
         return "in_progress"
-    if references is not None and references.meets_target and decided.path == "no_model":
+    if references is not None and ends_early(references, decided):
         return "target_already_met"
     return "in_progress" if decided.path == "fine_tune" else "other_path"
 

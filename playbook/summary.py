@@ -36,7 +36,8 @@ def _gate(status: dict[str, Any]) -> list[str]:
 
 def _numbers(status: dict[str, Any]) -> list[str]:
     target = status["target"]
-    rows = [("target", f"{target['metric']} of at least {target['value']:g}, margin {target['margin']:g}")]
+    asked = f"{target['direction'].replace('_', ' ')} {target['value']:g}"
+    rows = [("target", f"{target['metric']} of {asked}, margin {target['margin']:g}")]
     dataset = status["dataset"]
     if dataset:
         counts = ", ".join(f"{count} {split}" for split, count in dataset["rows"].items())

@@ -90,8 +90,8 @@ def evaluate(
 
 
 def refused(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Evaluation:
-    """The evaluation where the test split is too small; it was not opened."""
-    verdict = refuse(spec, resolution)
+    """The evaluation where the test split is too small; it was not opened for it, but `openings` times before."""
+    verdict = refuse(spec, resolution, openings)
     return Evaluation(
         refused=True,
         rows_needed=resolution.needed,

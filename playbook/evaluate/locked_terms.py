@@ -2,7 +2,8 @@
 
 Whoever has seen a result can always find a margin, a confidence or a limit under which it passes. So an opening records
 the terms that it was judged by, and the same rows are judged by no other terms afterwards: target, limits, margin,
-confidence, power, what a round asks for, and what the classes mean. This is pre-registration (Nosek et al., The
+confidence, power, the room to spare of an early end, the budgets of harm, what a round asks for, and what the classes
+mean. This is pre-registration (Nosek et al., The
 preregistration revolution, PNAS 2018) for one split.
 
 Which rows are the same: a split counts as opened where more than `REUSED` of its rows were read by openings under other
@@ -31,14 +32,16 @@ from playbook.spec import TaskSpec
 REUSED = 0.2  # most of a split's rows that openings under other terms may have read
 WAIVED = "waived"  # field of a ledger line that was opened under a waiver
 CLASSES = "data.classes"
+RULES = ("confidence", "power", "early_end_standard_errors", "capability_tolerance")  # of `evaluation`
 
 
 def terms_of(spec: TaskSpec) -> dict[str, Any]:
     """What a verdict is decided by, flat: name of the field in the task file -> value."""
     target = {f"target.{name}": value for name, value in spec.target.model_dump(mode="json").items()}
-    rules = {f"evaluation.{name}": getattr(spec.evaluation, name) for name in ("confidence", "power")}
+    rules = {f"evaluation.{name}": getattr(spec.evaluation, name) for name in RULES}
+    harm = {f"evaluation.regression.{name}": value for name, value in spec.evaluation.regression.model_dump().items()}
     rounds = {f"retraining.{name}": getattr(spec.retraining, name) for name in ("margin", "tolerance")}
-    return {**target, **rules, **rounds, CLASSES: dict(sorted(spec.data.classes.items()))}
+    return {**target, **rules, **harm, **rounds, CLASSES: dict(sorted(spec.data.classes.items()))}
 
 
 def locked_by(

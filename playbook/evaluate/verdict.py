@@ -141,18 +141,29 @@ def least_resolution(spec: TaskSpec, test_rows: Mapping[str, int]) -> Resolution
     return Resolution(max(short.of_split, available + 1), available, 0.0, how)
 
 
-def refuse(spec: TaskSpec, resolution: Resolution) -> Verdict:
-    """The verdict where the test split is too small; it stays closed."""
+def refuse(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Verdict:
+    """The verdict where the test split is too small for a comparison; it is not opened for it.
+
+    Args:
+        spec: the task.
+        resolution: rows needed and rows there.
+        openings: of this split before, for another model: its terms are locked then.
+    """
     short = resolution.needed - resolution.available
     rows, where = rows_to_label(spec, short)
     text = (
         f"No answer yet: {wording.size(resolution.available)} in the test split cannot show the gain of "
         f"{_margin(spec)} that was asked for; {wording.size(resolution.needed)} would do "
-        f"({resolution.how}). The test split stays closed."
+        f"({resolution.how}). "
     )
+    if openings:
+        text += f"The split, opened {wording.size(openings, 'time')} for another model, is not opened for this one."
+    else:
+        text += "The test split stays closed."
+    larger = "Or ask for a larger margin in the task file, if a smaller gain would not pay for the complexity anyway."
     steps = (
         f"Bring the test split to {wording.size(resolution.needed)}: label {wording.size(rows, 'more row')} ({where}).",
-        "Or ask for a larger margin in the task file, if a smaller gain would not pay for the complexity anyway.",
+        *(() if openings else (larger,)),
         "Until then, ship nothing on the strength of this comparison; the frozen baseline is the simpler choice.",
     )
     return Verdict("nothing", text, steps)
@@ -238,8 +249,9 @@ def smallest_gain(spec: TaskSpec, gain: PairedDifference) -> float:
 
 
 def earned(spec: TaskSpec, gain: PairedDifference) -> bool:
-    """Whether a gain ships: told from zero, and as large as a true gain of the margin may measure."""
-    return gain.low > 0 and gain.delta >= smallest_gain(spec, gain) - TOLERANCE
+    """Whether a gain ships: told from zero by an interval that can be relied on, and as large as a true gain of the
+    margin may measure."""
+    return not gain.too_few and gain.low > 0 and gain.delta >= smallest_gain(spec, gain) - TOLERANCE
 
 
 def _gain_text(spec: TaskSpec, gain: PairedDifference) -> str:

@@ -8,22 +8,25 @@ from typing import Any
 
 import pytest
 from adapt_samples import LABELS
-from report_samples import dataset_for, spec_for
+from report_samples import dataset_for, score, spec_for
 from tiny_base import tiny_spec, write_tiny_base
 
 from assets.base import _nothing_to_do, bake_off_inputs, base_folder, bases_folder
-from playbook.artifacts import Decision, ReferenceBaselines
+from playbook.artifacts import Decision, EarlyEndClaim, ReferenceBaselines
 from playbook.bases.admission import find_bases
 from playbook.bases.pin import pin_base
 from playbook.errors import PinMismatch
 from playbook.spec import BakeOff
+
+CONFIRMED = EarlyEndClaim(baseline="tfidf", validation=score(0.9), confirmed=True)
 
 
 @pytest.mark.parametrize(
     ("meets", "decision", "reason"),
     [
         ("", {}, ""),
-        ("tfidf", {"path": "no_model"}, "target already met by tfidf"),
+        ("tfidf", {"path": "no_model", "claim": CONFIRMED}, "target already met by tfidf"),
+        ("tfidf", {"path": "no_model", "why": "overridden"}, "overridden"),  # test did not confirm it
         ("tfidf", {"path": "fine_tune"}, ""),
         ("tfidf", {"path": "prompt_or_retrieve", "why": "overridden"}, "overridden"),
         ("", {"path": "no_model", "why": "a rule does it"}, "a rule does it"),

@@ -194,3 +194,19 @@ def test_the_sign_off_owner_alone_waives_with_reason_and_day(tmp_path: Path) -> 
     assert entry.kind == "waiver" and "the price fell since" in entry.title
     lock = lock_of(place.task, place.store, dataset, ledger)
     assert lock is not None and entry.inputs["lock"] == lock.key
+
+
+def test_what_decides_an_early_end_and_the_budgets_of_harm_are_locked_too() -> None:
+    before = terms_of(BEFORE)
+    looser = {
+        "early_end_standard_errors": 0.0,
+        "capability_tolerance": 0.2,
+        "regression": BEFORE.evaluation.regression.model_copy(update={"share": 0.5}),
+    }
+    rules = BEFORE.evaluation.model_copy(update=looser)
+    found = changed_terms(before, terms_of(BEFORE.model_copy(update={"evaluation": rules})))
+    assert {one.field for one in found} == {
+        "evaluation.early_end_standard_errors",
+        "evaluation.capability_tolerance",
+        "evaluation.regression.share",
+    }

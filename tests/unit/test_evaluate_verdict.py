@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +272,17 @@ def test_where_the_team_brings_its_test_rows_all_new_ones_go_there() -> None:
 def test_a_low_power_is_no_way_around() -> None:
     with pytest.raises(ValueError, match=r"greater than or equal to 0\.5"):
         spec_for(ORDINARY).evaluation.model_validate({"power": 0.01})
+
+
+def test_a_gain_that_too_few_rows_measured_ships_nothing(spec: TaskSpec) -> None:
+    few = dataclasses.replace(CLEAR, too_few="too few rows of fault to say; 8 would do")
+    assert decide(spec, side(0.84), side(0.89), CLEAR).ship == "candidate"
+    assert decide(spec, side(0.84), side(0.89), few).ship == "nothing"
+
+
+def test_a_split_that_was_opened_before_is_not_called_closed(spec: TaskSpec) -> None:
+    found = needed_rows(spec, *answers(1000, 0.04, 0.06), dict.fromkeys(ORDINARY, 60))
+    opened = refuse(spec, found, openings=1)
+    assert "opened 1 time for another model, is not opened for this one" in opened.text
+    assert not any("larger margin" in step for step in opened.next_steps), "the margin is locked"
+    assert any("larger margin" in step for step in refuse(spec, found).next_steps)

@@ -13,13 +13,16 @@ from playbook.artifacts import (
     Artifact,
     DatasetVersion,
     Decision,
+    EarlyEndClaim,
     Evaluation,
     GateCheck,
     GateVerdict,
+    LockedTerms,
     PackagedModel,
     ReferenceBaselines,
     Side,
     SignOff,
+    TermChange,
 )
 from playbook.plays import DATASET, DECISION, EVALUATION, FROZEN, PACKAGED, REFERENCES, SIGN_OFF
 from playbook.states import HEADLINES, SERVED, STATES, standing_of
@@ -54,6 +57,10 @@ def approved(state: str) -> SignOff:
 MODEL = PackagedModel(task="t", name="t", version="1.0.0")
 GREEN = {DATASET: dataset()}
 MET = {REFERENCES: ReferenceBaselines(task="t", meets_target="tfidf", reason="tfidf meets it"), DECISION: decided()}
+CLAIM = EarlyEndClaim(baseline="tfidf", validation=score(0.9), confirmed=True)
+NO_MODEL = decided("no_model")
+CONFIRMED = NO_MODEL.model_copy(update={"claim": CLAIM})
+REFUTED = NO_MODEL.model_copy(update={"claim": CLAIM.model_copy(update={"confirmed": False})})
 JUDGED = {**GREEN, DECISION: decided()}
 CASES: list[tuple[str, dict[str, Artifact], str]] = [
     ("not_run", {}, ""),
@@ -62,7 +69,9 @@ CASES: list[tuple[str, dict[str, Artifact], str]] = [
     ("in_progress", GREEN, ""),
     ("in_progress", {**GREEN, REFERENCES: MET[REFERENCES]}, ""),  # met on validation, and not yet asked of test
     ("in_progress", {**GREEN, **MET}, ""),  # asked of test, and not confirmed
-    ("target_already_met", {**GREEN, **MET, DECISION: decided("no_model")}, "tfidf meets it"),
+    ("target_already_met", {**GREEN, **MET, DECISION: CONFIRMED}, "tfidf meets it"),
+    ("other_path", {**GREEN, **MET, DECISION: REFUTED}, "because of no_model"),  # the task file overrides
+    ("other_path", {**GREEN, **MET, DECISION: NO_MODEL}, "because of no_model"),
     ("other_path", {**GREEN, DECISION: decided("prompt_or_retrieve")}, "because of prompt_or_retrieve"),
     ("refused", {**JUDGED, EVALUATION: judged("nothing", refused=True)}, "ship nothing"),
     ("nothing_shipped", {**JUDGED, EVALUATION: judged("nothing", missed=("accuracy",))}, "ship nothing"),
@@ -82,7 +91,7 @@ for ship, shipped in (("candidate", "shipped"), ("baseline", "baseline_shipped")
 def test_states_follow_from_artefacts(state: str, found: dict[str, Artifact], reason: str) -> None:
     standing = standing_of(found)
     assert standing.state == state
-    assert standing.headline.startswith(HEADLINES[standing.state])
+    assert standing.headline.startswith(HEADLINES[standing.state].partition(":")[0])
     assert reason in standing.reason
 
 
@@ -98,6 +107,17 @@ def test_the_headline_of_nothing_shipped_says_what_the_verdict_says() -> None:
     assert missed.headline == "NOTHING SHIPPED: the target is missed"
     alone = standing_of({**JUDGED, EVALUATION: judged("nothing", candidate=None, missed=("accuracy",))})
     assert alone.headline == "NOTHING SHIPPED: the target is missed"
+
+
+def test_a_refusal_says_whether_the_split_is_open() -> None:
+    change = TermChange(field="target.margin", locked="0.05", found="0.01")
+    lock = LockedTerms(
+        opening=1, opened_at="2026-01-01", opened_for="m", dataset=1, changed=(change,), fresh_rows=10, key="k"
+    )
+    terms = standing_of({**JUDGED, EVALUATION: judged("nothing", refused=True, locked=lock)})
+    assert terms.headline == "NO ANSWER: what decides changed after the test split was opened"
+    opened = standing_of({**JUDGED, EVALUATION: judged("nothing", refused=True, openings=1)})
+    assert "stays closed" not in opened.headline and "not opened for it" in opened.headline
 
 
 def test_what_was_made_of_older_data_is_not_shown_beside_new_data(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ AGAIN: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
-        "references early_end",
+        "references early_end terms",
         """
         evaluation.early_end_standard_errors
         """,
@@ -237,8 +237,13 @@ AGAIN: tuple[tuple[str, str], ...] = (
         "evaluation",
         """
         evaluation.slices evaluation.min_slice_rows evaluation.calibration_bins evaluation.behaviour
-        evaluation.regression.share evaluation.regression.share_of_class evaluation.capabilities
-        evaluation.capability_tolerance evaluation.shift_p_value
+        evaluation.capabilities evaluation.shift_p_value
+        """,
+    ),
+    (
+        "evaluation terms",
+        """
+        evaluation.regression.share evaluation.regression.share_of_class evaluation.capability_tolerance
         """,
     ),
     (
