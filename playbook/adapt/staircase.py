@@ -113,7 +113,7 @@ def describe_rule(plan: Adaptation) -> str:
 
 
 def _chance(metric: Metric, truth: np.ndarray, first: Answers, models: Sequence[Answers]) -> float:
-    """How often the best of `models` gains by chance what it has gained; the first of them is the best epoch."""
+    """How often the best of `models` gains by chance what the first of them, the epoch that is kept, has gained."""
     kinds = metric.kinds(truth, first, *models)
     drawn = resample_weights(kinds.counts, metric.resamples, metric.seed)
     weights = np.vstack([kinds.counts[None].astype(float), drawn])  # the rows themselves, then their resamples

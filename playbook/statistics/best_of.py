@@ -1,4 +1,4 @@
-"""How often the best of several models looks better than another one by chance, when none of them is.
+"""How often the best of several models looks as good as the chosen one by chance, when none of them is better.
 
 White's reality check (A Reality Check for Data Snooping, Econometrica 68 (2000) 1097-1126): the bootstrap's gains,
 moved so that no model gains, show how large the best of them gets by chance. As in Hansen's test (A Test for Superior
@@ -19,10 +19,14 @@ Floats = npt.NDArray[np.float64]
 
 
 def chance_of_best(gains: Floats, drawn: Floats, rows: int) -> float:
-    """Probability of a best gain as large as the one found when no model has a true gain.
+    """Probability that the best gain is as large as the chosen model's when no model has a true gain.
+
+    The chosen model need not be the one with the largest gain: an epoch is chosen by its answers as trained, and its
+    gain is that of its answers as served. The more models were looked at, the larger the chance; never the smaller.
 
     Args:
-        gains: of each model over the one that all are compared with, on the same rows, shape (models,).
+        gains: of each model over the one that all are compared with, on the same rows, shape (models,); the chosen
+            model's first.
         drawn: the same in bootstrap resamples of the rows, shape (resamples, models); resamples in which a gain is
             undefined are left out.
         rows: how many rows there are.
@@ -31,11 +35,10 @@ def chance_of_best(gains: Floats, drawn: Floats, rows: int) -> float:
         Between 0 and 1; 1 where nothing can be known.
     """
     known = drawn[~np.isnan(drawn).any(axis=1)]
-    best = int(gains.argmax())
-    if not len(known) or math.isnan(gains[best]):
+    if not len(known) or np.isnan(gains).any():
         return 1.0
     clearly_worse = -known.std(axis=0) * math.sqrt(2 * math.log(max(math.log(max(rows, 3)), 1.0)))
     counted = gains >= clearly_worse
-    counted[best] = True
+    counted[0] = True
     highest = (known - gains)[:, counted].max(axis=1)
-    return float((highest >= gains[best] - TOLERANCE).mean())
+    return float((highest >= gains[0] - TOLERANCE).mean())

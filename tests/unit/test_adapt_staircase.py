@@ -16,6 +16,7 @@ from playbook.adapt.staircase import decide_rung, make_ledger, read_answers
 from playbook.artifacts import Epoch, FrozenBaseline, Rung, Score
 from playbook.spec import Adaptation, TaskSpec
 from playbook.spec.adaptation import Keep
+from playbook.statistics.best_of import chance_of_best
 
 
 def spec_with(resamples: int = 20_000, **keep: float) -> TaskSpec:
@@ -250,6 +251,32 @@ def test_a_true_gain_is_seen_among_many_epochs() -> None:
     many = [models(20, 4 + lost)[1][["p_0", "p_1"]].to_numpy() for lost in (0, 1, 2, 3, 4, 5)]
     assert decide_rung(spec_with(chance=0.05), before, after, many).kept
     assert decide_rung(spec_with(chance=0.05), before, after, many).reason.count("as the best of 6 epochs,") == 1
+
+
+def answers_after(gained: int, lost: int) -> pd.DataFrame:
+    """Of 200 rows, of which half were wrong and half right before: `gained` become right, `lost` wrong."""
+    return predictions([row < gained or row >= 100 + lost for row in range(200)])
+
+
+def test_another_epoch_with_a_larger_gain_does_not_make_the_chance_smaller() -> None:
+    """With an operating point the epoch that is kept need not be the one with the largest gain as served."""
+    before, kept, other = answers_after(0, 0), answers_after(52, 48), answers_after(70, 30)
+    given = [table[["p_0", "p_1"]].to_numpy() for table in (kept, other)]
+    alone, among = (decide_rung(spec_with(chance=0.16), before, kept, epochs) for epochs in ((), given))
+    assert alone.gain == among.gain == pytest.approx(0.02) and alone.error == pytest.approx(0.05, abs=0.001)
+    assert not alone.kept and not among.kept
+    assert alone.chance == pytest.approx(0.36, abs=0.03) and among.chance > alone.chance
+
+
+def test_every_further_model_makes_the_best_gain_likelier_by_chance() -> None:
+    random = np.random.default_rng(3)
+    gains = np.array([0.02, 0.09, -0.01, 0.02, -0.9])
+    drawn = gains + random.normal(0, 0.05, (4000, 5))
+    chances = [chance_of_best(gains[:models], drawn[:, :models], 200) for models in range(1, 6)]
+    assert chances[0] == pytest.approx(0.345, abs=0.02)
+    assert chances == sorted(chances) and chances[3] > chances[0] + 0.2
+    assert chances[4] == chances[3], "a model that is clearly worse is left out"
+    assert chance_of_best(np.array([0.02, math.nan]), drawn[:, :2], 200) == 1.0, "nothing can be known"
 
 
 @pytest.mark.parametrize("size", [1, 16, 64, 500])
