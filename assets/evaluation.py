@@ -62,6 +62,7 @@ from playbook.plays import (
 from playbook.spec import TaskSpec
 from playbook.statistics.answers import answers_of
 from playbook.store import SEALED, file_sha256
+from playbook.taskfile import Task
 
 
 def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
@@ -104,11 +105,19 @@ def evaluation(maker: AssetMaker) -> dg.AssetsDefinition:
         figures = {"delta": done.delta, "interval": list(done.interval), "openings": done.openings}
         said = "the split stays closed" if done.refused else f"{done.metric} gain {done.delta:+.4f}"
         play.decide("evaluation", f"test split: {said}", inputs, figures)
-        asked = {**inputs, "task_sha256": define(play.task).sha256}
+        asked = {**inputs, **judged_task(play.task, done)}
         play.decide("ship", f"recommended: ship {done.ship}. {done.verdict}", asked)
         return result(play, done, _shown(play, done, publish_pages(play, steps, done)))
 
     return judged
+
+
+def judged_task(task: Task, done: Evaluation) -> dict[str, str]:
+    """The task's definition, for the record of what ships; empty where the evaluation was refused and judged nothing.
+
+    The monitor asks for no round about a definition that is on record here.
+    """
+    return {} if done.refused else {"task_sha256": define(task).sha256}
 
 
 def _judge(play: Play, steps: Steps) -> Evaluation:

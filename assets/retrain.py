@@ -101,7 +101,9 @@ def _task_changed(task: Task, champion: Champion, entries: tuple[Entry, ...]) ->
     now, before = define(task), read_definition(champion.registered.tags.get(TAGS["definition"], ""))
     # Of a version that an earlier release registered only the classes are known.
     found = differences(before, now) if before else label_differences(champion.labels, task.spec.labels)
-    judged = next((entry.inputs.get("task_sha256") for entry in reversed(entries) if entry.kind == "ship"), None)
+    # An evaluation that was refused has judged nothing and names no definition: the one before it counts.
+    named = (entry.inputs.get("task_sha256") for entry in reversed(entries) if entry.kind == "ship")
+    judged = next((sha256 for sha256 in named if sha256), None)
     return "" if judged == now.sha256 else "; ".join(found)
 
 

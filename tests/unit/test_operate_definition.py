@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from report_samples import ORDINARY, spec_for
 
+from assets.evaluation import judged_task
 from assets.retrain import _task_changed
+from playbook.artifacts import Evaluation
 from playbook.decide.log import DecisionLog
 from playbook.operate.definition import (
     asked_by_change,
@@ -156,4 +158,21 @@ def test_a_definition_that_a_round_has_judged_asks_for_no_other_round(place: Pla
     log = DecisionLog(tmp_path / "log" / "decisions.jsonl")
     log.append("ship", "keep 1.0.0", by="playbook", inputs={"task_sha256": define(now).sha256}, key="evaluation")
     assert _task_changed(now, served, log.entries()) == ""
+    assert _task_changed(place.task(question), served, log.entries()) == "another question"
+
+
+def test_an_evaluation_that_was_refused_silences_no_changed_definition(place: Place, tmp_path: Path) -> None:
+    served, now = champion(place.task(), tagged=True), place.task(meaning)
+    log = DecisionLog(tmp_path / "log" / "decisions.jsonl")
+
+    def record(task: Task, *, refused: bool) -> None:
+        inputs = {"evaluation": "0" * 64, **judged_task(task, Evaluation(task="t", refused=refused))}
+        log.append("ship", "recommended", by="playbook", inputs=inputs, key="evaluation")
+
+    record(now, refused=True)
+    assert _task_changed(now, served, log.entries()).startswith("another meaning of "), "nothing was judged"
+    record(now, refused=False)
+    assert _task_changed(now, served, log.entries()) == ""
+    record(now, refused=True)
+    assert _task_changed(now, served, log.entries()) == "", "it was judged before"
     assert _task_changed(place.task(question), served, log.entries()) == "another question"
