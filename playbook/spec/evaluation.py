@@ -17,8 +17,8 @@ class RegressionBudget(Section):
     share: Fraction = Field(0.01, description="Net loss allowed, as a share of all test rows.")
     share_of_class: Fraction = Field(
         0.05,
-        description="Net loss allowed, as a share of the rows of any one class with at least 20 rows; judged with a "
-        "correction for the number of classes.",
+        description="Net loss allowed, as a share of the rows of any one class, however few; judged with a correction "
+        "for the number of classes.",
     )
 
 

@@ -76,7 +76,7 @@ def test_a_class_has_its_own_interval() -> None:
 
 
 def test_many_classes_are_not_over_by_chance() -> None:
-    """Seven rows lost of a class of thirty: shown where there is no other class, within chance among seventy-seven."""
+    """Seven rows lost of a class of thirty: shown beside one other class, within chance among seventy-seven."""
     for classes, passed in ((1, False), (77, True)):
         labels = tuple(f"c{at:02d}" for at in range(max(2, classes)))
         truth = np.repeat(np.arange(len(labels)), 30 if classes > 1 else [30, 10])
@@ -86,13 +86,24 @@ def test_many_classes_are_not_over_by_chance() -> None:
         assert found.passed is passed, found.per_class[0].p_value
 
 
-def test_a_class_of_few_rows_is_not_held_against_its_budget() -> None:
-    truth, other, candidate = models(15, 0)
-    keep = np.r_[0:19, 40:200]
+@pytest.mark.parametrize(("rows", "passed"), [(19, False), (8, False), (7, True), (2, True)])
+def test_a_class_of_few_rows_is_held_against_its_budget_too(rows: int, passed: bool) -> None:
+    """All rows of one class of five are broken: by the exact test 1/2 to the power of the rows, times five classes."""
+    truth, other, candidate = models(40, 0)
+    keep = np.r_[0:rows, 40:200]
     found = regression(budget(1.0, 0.05), truth[keep], other[keep], candidate[keep])
-    assert found.passed and found.per_class[0].p_value is None
-    keep = np.r_[0:20, 40:200]
-    assert not regression(budget(1.0, 0.05), truth[keep], other[keep], candidate[keep]).passed
+    assert found.passed is passed
+    assert found.per_class[0].p_value == pytest.approx(min(1.0, 5 * 0.5**rows), abs=1e-4)
+    if not passed:
+        assert (
+            f"Beyond 5 % of a class, corrected for the number of classes: access (net −{rows} of {rows}" in found.text
+        )
+
+
+def test_a_class_without_rows_is_not_counted() -> None:
+    truth, other, candidate = models(40, 0)
+    found = regression(budget(1.0, 0.05), truth[40:], other[40:], candidate[40:])
+    assert found.passed and (found.per_class[0].p_value, found.per_class[0].net) == (None, None)
 
 
 def test_rows_that_both_have_wrong_break_nothing() -> None:
