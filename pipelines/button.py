@@ -11,6 +11,9 @@ from playbook.taskfile import Task
 from resources.world import World
 
 
+SCHEDULE_TAG = "dagster/schedule_name"  # Dagster sets it on the runs of a schedule
+
+
 def request_job_name(task: str) -> str:
     """Name of the job that asks for a round: the button."""
     return f"{task}_request_retrain_job"
@@ -38,7 +41,8 @@ def request_job(task: Task, places: Settings) -> dg.JobDefinition:
         log = World(places).decision_log(name)
         over = cool_down_until(log.entries(), task.spec.retraining.cool_down_days)
         today = datetime.now(UTC).date()
-        by_schedule = config.kind == "schedule"
+        # Its configuration alone is no evidence: anybody may type "schedule" on Dagster's page.
+        by_schedule = config.kind == "schedule" and SCHEDULE_TAG in context.run.tags
         if by_schedule and over is not None and today < over:
             context.log.info(f"not asked for: cool-down until {over.isoformat()}")
             return

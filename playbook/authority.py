@@ -43,6 +43,7 @@ _MAY: dict[Action, tuple[Role, ...]] = {
     "retrain": _ANY,
     "override": ("model", "sign_off"),
 }
+SHORTEST = 2  # letters of a word
 _WORD = re.compile(r"[^\W_]+")
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")  # written without blanks between words
 
@@ -92,14 +93,15 @@ def no_reason(text: str, option: str) -> list[str]:
 def explains(text: str) -> bool:
     """Whether a text has the few words that an explanation takes. It cannot tell whether they are true or to the point.
 
-    In writing without blanks between words, two characters count as a word.
+    In writing without blanks between words, two characters count as a word. Elsewhere single letters and numbers alone
+    are no words.
     """
     words: set[str] = set()
     unspaced = 0
     for word in _WORD.findall(plain_text(text).casefold()):
         characters = sum(unicodedata.name(char, "").startswith(_UNSPACED) for char in word)
         unspaced += characters
-        if not characters:
+        if not characters and len(word) >= SHORTEST and not word.isdigit():
             words.add(word)
     return len(words) + unspaced // 2 >= WORDS
 

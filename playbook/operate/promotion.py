@@ -54,10 +54,13 @@ def were_champions(entries: Sequence[Entry], alias: str) -> dict[str, str]:
 
 
 def rolled_back(entries: Sequence[Entry], alias: str) -> dict[str, Entry]:
-    """Versions that somebody rolled back from, with the last such entry, until a later move puts them back."""
+    """Versions that somebody rolled back from, with the last such entry, until a later move puts them back.
+
+    Who puts a version back that was found bad takes nothing out: the version that served in between stays good.
+    """
     found: dict[str, Entry] = {}
     for entry in moves(entries, alias):
-        if entry.kind == "rollback":
+        if entry.kind == "rollback" and "reinstates" not in entry.body:
             found[str(entry.inputs.get("from"))] = entry
         found.pop(str(entry.inputs.get("to")), None)
     return found

@@ -21,7 +21,7 @@ from playbook.operate.rounds import ask_by_hand, ask_for_round
 from playbook.spec.target import Owners
 
 OWNERS = Owners(model="max@example.org", data="team:data", sign_off=ANNA)
-FILLERS = ("", " ", ".", "x", "ok", "yes", "ok ok ok", "+1", "\x07", "no problem")
+FILLERS = ("", " ", ".", "x", "ok", "yes", "ok ok ok", "+1", "\x07", "no problem", "a b c", "1 2 3", "x, y, z")
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,15 @@ def test_a_rollback_goes_back_and_never_forward(tmp_path: Path) -> None:
     assert rolled_back(log.entries(), "champion") == {}
     assert before("1.3.0") == "1.2.0"
     assert version_before(log.entries(), "blue", "1.3.0") == ""
+
+
+def test_putting_a_version_back_finds_no_other_one_bad(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "decisions.jsonl")
+    for old, new in (("", "1.0.0"), ("1.0.0", "1.1.0")):
+        moved(log, "promotion", old, new)
+    moved(log, "rollback", "1.1.0", "1.0.0")
+    ends = [{"version": version} for version in ("1.0.0", "1.1.0")]
+    body = {"reason": "the complaints were about another release", "reinstates": "entry"}
+    log.append("rollback", "1.1.0", by=ANNA, inputs=move_inputs("champion", *ends), body=body)
+    assert rolled_back(log.entries(), "champion") == {}
+    assert version_before(log.entries(), "champion", "1.1.0") == "1.0.0", "if it fails again, there is a way back"
