@@ -72,7 +72,7 @@ def round_resolution(play: Play, steps: Steps, current: Round) -> Resolution:
     """Whether the test split can decide the round, judged on validation; the split stays closed."""
     import pandas as pd
 
-    from playbook.evaluate.round_verdict import FIXABLE, rows_for_round
+    from playbook.evaluate.round_verdict import may_fix, rows_for_round
 
     labels, store = play.task.spec.labels, play.world.store
     validation = pd.read_parquet(store.path(steps.dataset, DATASET, "validation"))
@@ -82,7 +82,12 @@ def round_resolution(play: Play, steps: Steps, current: Round) -> Resolution:
     number = {label: place for place, label in enumerate(labels)}
     truth = validation[LABEL].map(number).to_numpy(np.int64)
     contender = table[columns].to_numpy()
-    fixes = bool(current.base_out) or any(trigger in FIXABLE for trigger in current.asked_by)
+    fixes = may_fix(
+        current.asked_by,
+        base_out=bool(current.base_out),
+        new_classes=not served.any(axis=0).all(),  # `answers_under` gives a class that a model does not know no share
+        new_rows=new_rows(play, steps.dataset.dataset_hash, current.incumbent.version),
+    )
     rows = steps.dataset.class_rows["test"]
     return rows_for_round(play.task.spec, truth, served, contender, rows, fixes=fixes)
 
@@ -125,11 +130,25 @@ def refuse_round_of(play: Play, current: Round, resolution: Resolution, done: Ev
 
 def old_rows(play: Play, frame: pd.DataFrame, version: str) -> npt.NDArray[np.bool_] | None:
     """Which test rows were in the own test split of a version, shape (rows,); None where that is not known."""
+    ids = _own_test_ids(play, version)
+    return frame[ROW_ID].isin(ids).to_numpy(bool) if ids is not None else None
+
+
+def new_rows(play: Play, dataset_hash: str, version: str) -> int:
+    """How many test rows were not in the own test split of a version; 0 where that is not known.
+
+    Ids alone are compared, in DVC's cache: the split stays closed.
+    """
+    before = _own_test_ids(play, version)
+    now = play.world.datasets.test_ids(play.task, dataset_hash) if before is not None else None
+    return len(now - before) if now is not None and before is not None else 0
+
+
+def _own_test_ids(play: Play, version: str) -> frozenset[str] | None:
     world, task = play.world, play.task
     served = next((one for one in world.registry.versions(task.spec.task) if one.version == version), None)
     data = served.tags.get(DATASET_TAG, "") if served else ""
-    ids = world.datasets.test_ids(task, data) if data else None
-    return frame[ROW_ID].isin(ids).to_numpy(bool) if ids is not None else None
+    return world.datasets.test_ids(task, data) if data else None
 
 
 def _on_validation(play: Play, steps: Steps, current: Round, validation: pd.DataFrame) -> npt.NDArray[np.floating]:

@@ -34,7 +34,7 @@ class Contender(Part):
     on_old: Figure | None = None  # on the rows that the incumbent was tested on; None where they are too few
     on_new: Figure | None = None  # on the others
     fixes: tuple[Fix, ...] = ()
-    misses: tuple[str, ...] = ()  # limits that the incumbent meets and this one does not
+    misses: tuple[str, ...] = ()  # limits that the incumbent meets and this one does not, and its own on the model
     better: bool = False  # by the round's margin
     not_worse: bool = False  # by more than the round's tolerance
 

@@ -3,7 +3,8 @@
 The rule, in this order:
 
 1. The contender is what validation chose among the refreshed champion, the model trained from the base, and the frozen
-   baseline. It qualifies where it misses no limit that the incumbent meets, and
+   baseline. It qualifies where it misses no limit that the incumbent meets and no limit on the model itself (latency,
+   size, memory: they are measured on the contenders only), and
    - it is better: the interval of its gain over the incumbent lies above zero, and the measured gain is at least what
      a true gain of the round's margin reaches with the promised power (`least_gain`); or
    - it is not worse and fixes what fired: the lower end of that interval is above minus the round's tolerance, and
@@ -25,7 +26,7 @@ the tolerance is lost, must be seen with the power of the task file.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,6 +44,7 @@ from playbook.statistics.sample_size import least_gain, rows_to_label
 
 # Answered by a gain on rows that are new.
 ON_NEW: tuple[Trigger, ...] = ("metric", "metric_differs", "drift", "new_labels")
+# What a model can answer at all; `fixable` says what of it counts in one round.
 FIXABLE: tuple[Trigger, ...] = (*ON_NEW, "new_class", "task_changed", "better_base")
 NAMES = {"candidate": "candidate", "baseline": "frozen baseline"}
 
@@ -63,6 +65,10 @@ class Serving:
     asked_by: tuple[Trigger, ...] = ()
     base_out: str = ""  # why the task's bases no longer allow its own
 
+    def new_classes(self, labels: Sequence[str]) -> list[str]:
+        """Classes of the task that it does not know."""
+        return [label for label in labels if label not in self.known]
+
 
 def round_margin(spec: TaskSpec) -> float:
     """Gain over the incumbent from which on a round replaces it."""
@@ -72,6 +78,37 @@ def round_margin(spec: TaskSpec) -> float:
 def round_tolerance(spec: TaskSpec) -> float:
     """By how much a model that replaces the incumbent because it fixes something must not be worse."""
     return spec.retraining.tolerance if spec.retraining.tolerance is not None else round_margin(spec)
+
+
+def fixable(asked_by: Sequence[Trigger], *, base_out: bool, new_classes: bool) -> tuple[Trigger, ...]:
+    """What a model that replaces the incumbent without being better has to fix.
+
+    A better base is fixed only where the incumbent's own is out: as long as the task allows that one, the other base
+    has to show a gain. A new class that the incumbent knows by now asks for nothing.
+
+    Args:
+        asked_by: what asked for the round.
+        base_out: whether the task's bases no longer allow the incumbent's.
+        new_classes: whether the task has classes that the incumbent does not know.
+    """
+    answered = {*ON_NEW, "task_changed", *(["new_class"] if new_classes else [])}
+    found = tuple(trigger for trigger in asked_by if trigger in answered)
+    return (*found, "better_base") if base_out else found
+
+
+def may_fix(asked_by: Sequence[Trigger], *, base_out: bool, new_classes: bool, new_rows: int) -> bool:
+    """Whether a contender can qualify by fixing what asked for the round; known before the test split is opened.
+
+    All of it has to be fixed, so too few new rows rule this out where one of the triggers is answered on new rows.
+
+    Args:
+        asked_by: what asked for the round.
+        base_out: whether the task's bases no longer allow the incumbent's.
+        new_classes: whether the task has classes that the incumbent does not know.
+        new_rows: rows of the test split that the incumbent's own did not have; 0 where that is not known.
+    """
+    asked = fixable(asked_by, base_out=base_out, new_classes=new_classes)
+    return bool(asked) and (new_rows >= LEAST_ROWS or not set(asked) & set(ON_NEW))
 
 
 def rows_for_round(
@@ -87,7 +124,7 @@ def rows_for_round(
 
     What has to be seen is a gain of the round's margin. Where validation shows more, the lower end of its interval
     takes the margin's place: a new class makes two models differ in many rows and all in one direction, which fewer
-    rows can tell. Where something that a model can fix asked for the round, it is enough to see that nothing of the
+    rows can tell. Where a model can qualify by fixing what asked for the round, it is enough to see that nothing of the
     tolerance is lost, which the gain that validation measured makes easier: the distance between the two is planned
     for.
 
@@ -97,7 +134,7 @@ def rows_for_round(
         incumbent: answers of the model that serves there, as `Metric.value` takes them.
         contender: answers of what validation chose.
         test_rows: rows of the test split by class; the split stays closed.
-        fixes: whether something that a model can fix asked for the round.
+        fixes: whether a model can qualify by fixing what asked for the round (`may_fix`).
     """
     seen, tolerance = task_difference(spec, truth, incumbent, contender), round_tolerance(spec)
     shown = _tenths(seen.low)
@@ -148,16 +185,17 @@ def decide_round(
     names = [name for name in ("candidate", "baseline") if name in answers]
     contenders = [_contender(spec, serving, truth, answers[name], sides[name], name) for name in names]
     first, simpler = contenders[0], contenders[-1]
+    stale = set() if serving.new_classes(spec.labels) else {"new_class"}
     found = RoundVerdict(
         incumbent=serving.version,
-        asked_by=tuple(trigger for trigger in serving.asked_by if trigger in FIXABLE),
+        asked_by=tuple(trigger for trigger in serving.asked_by if trigger in FIXABLE and trigger not in stale),
         margin=round_margin(spec),
         tolerance=round_tolerance(spec),
         contenders=tuple(contenders),
         why="not shown",
     )
     if not first.qualifies:
-        return _kept(spec, found), found
+        return _kept(spec, serving, found, sides[first.name]), found
     taken, over = first, None
     if simpler is not first:
         over = task_difference(spec, truth, answers["baseline"], answers["candidate"])
@@ -177,16 +215,20 @@ def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, 
         least=least,
         **on,
         fixes=tuple(_fixes(spec, serving, truth, answers, on["on_new"])),
-        misses=tuple(
-            limit.label
-            for limit in spec.target.all_limits
-            if {limit.label} <= serving.side.scores.keys() & side.scores.keys()  # limits on the model are judged alone
-            and is_met(limit, serving.side.scores[limit.label].value)
-            and not is_met(limit, side.scores[limit.label].value)
-        ),
+        misses=tuple(limit.label for limit in spec.target.all_limits if _stands_against(limit, serving.side, side)),
         better=gain.low > 0 and gain.delta >= least - TOLERANCE,
         not_worse=gain.low > -round_tolerance(spec),
     )
+
+
+def _stands_against(limit: Limit, incumbent: Side, side: Side) -> bool:
+    """Whether a contender misses a limit that may not be missed: one on the model itself, or one the incumbent meets.
+
+    A limit on the model is not measured on the incumbent, so the contender's own figure decides.
+    """
+    if is_met(limit, side.scores[limit.label].value):
+        return False
+    return limit.is_budget or is_met(limit, incumbent.scores[limit.label].value)
 
 
 def _gain_on(
@@ -205,8 +247,8 @@ def _gain_on(
 
 def _fixes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, on_new: Figure | None) -> list[Fix]:
     """What asked for the round and can be answered by a model, each with whether this one answers it."""
-    found = []
-    for trigger in serving.asked_by:
+    found, new = [], bool(serving.new_classes(spec.labels))
+    for trigger in fixable(serving.asked_by, base_out=bool(serving.base_out), new_classes=new):
         if trigger in ON_NEW:
             text = (
                 f"{wording.difference(on_new, spec.target.metric)} on rows that are new"
@@ -218,18 +260,16 @@ def _fixes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, on_n
             found.append(_new_classes(spec, serving, truth, answers))
         elif trigger == "task_changed":
             found.append(Fix(trigger=trigger, fixed=True, text="it is trained on the task as it is defined now"))
-    if serving.base_out:
-        text = f"its base is allowed, that of version {serving.version} is out ({serving.base_out})"
-        found.append(Fix(trigger="better_base", fixed=True, text=text))
+        elif trigger == "better_base":
+            text = f"its base is allowed, that of version {serving.version} is out ({serving.base_out})"
+            found.append(Fix(trigger=trigger, fixed=True, text=text))
     return found
 
 
 def _new_classes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given) -> Fix:
     """Whether every class that the incumbent does not know is found, its gain in recall told from zero."""
     texts, fixed = [], True
-    for at, label in enumerate(spec.labels):
-        if label in serving.known:
-            continue
+    for label in serving.new_classes(spec.labels):
         rules = spec.evaluation
         recall = bind(
             Limit(metric="recall", at_least=0.0, of_class=label), spec.labels, confidence=rules.confidence,
@@ -237,10 +277,9 @@ def _new_classes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given
         )  # fmt: skip
         gain = recall.difference(truth, serving.answers, answers)
         fixed = fixed and gain.low > 0
-        rows = wording.size(int((truth == at).sum()))
+        rows = wording.size(int((truth == spec.labels.index(label)).sum()))
         texts.append(f"{label}: recall {wording.percent(gain.delta)} of {rows}")
-    text = f"new classes: {wording.listing(texts, 5)}" if texts else "the version that serves knows every class"
-    return Fix(trigger="new_class", fixed=fixed and bool(texts), text=text)
+    return Fix(trigger="new_class", fixed=fixed, text=f"new classes: {wording.listing(texts, 5)}")
 
 
 def _figure(gain: PairedDifference) -> Figure:
@@ -277,11 +316,14 @@ def _reach(spec: TaskSpec, taken: Contender) -> str:
     return f"; from {least} on a gain counts here, so that a true gain of that margin is seen in {cases} cases"
 
 
-def _kept(spec: TaskSpec, found: RoundVerdict) -> Verdict:
+def _kept(spec: TaskSpec, serving: Serving, found: RoundVerdict, side: Side) -> Verdict:
     """Why the incumbent stays: what the contender fell short of, and what still asks for a better model."""
     first = found.contenders[0]
     name = NAMES[first.name]
-    reasons = [f"the {name} misses {wording.listing(list(first.misses))}, which it meets"] if first.misses else []
+    own = tuple(limit for limit in spec.target.budgets if limit.label in first.misses)
+    met = [label for label in first.misses if label not in {limit.label for limit in own}]
+    reasons = [f"the {name} misses {wording.listing(met)}, which it meets"] if met else []
+    reasons += [f"the {name} misses {wording.misses(own, side.scores)}"] if own else []
     if not first.better:
         reasons.append(
             f"{_beside(spec, first)}, where {wording.margin(found.margin, spec.target.metric)} were asked of a round"
@@ -291,11 +333,28 @@ def _kept(spec: TaskSpec, found: RoundVerdict) -> Verdict:
     if open_ones and first.not_worse:
         reasons.append(f"it does not fix what asked for the round ({_listed(open_ones)})")
     text = f"Keep version {found.incumbent}, which serves: {'; '.join(reasons)}."
-    steps = [f"Version {found.incumbent} goes on serving; nothing has to be signed."]
-    if found.asked_by:
-        asked = wording.listing([trigger.replace("_", " ") for trigger in found.asked_by], 6)
-        steps.append(f"What asked for the round is still there ({asked}): label more rows like those that are new.")
-    return Verdict("incumbent", text, tuple(steps))
+    return Verdict("incumbent", text, _next_steps(spec, serving, found))
+
+
+def _next_steps(spec: TaskSpec, serving: Serving, found: RoundVerdict) -> tuple[str, ...]:
+    version = found.incumbent
+    steps = [f"Version {version} goes on serving; nothing has to be signed."]
+    asked = [trigger.replace("_", " ") for trigger in found.asked_by if trigger != "better_base"]
+    if asked:
+        listed = wording.listing(asked, 6)
+        steps.append(f"What asked for the round is still there ({listed}): label more rows like those that are new.")
+    if serving.base_out:
+        steps.append(
+            f"The task no longer allows the base of version {version}. A model on an allowed base replaces it as soon "
+            "as it qualifies; until then, train it on more rows, or allow the old base again."
+        )
+    elif "better_base" in found.asked_by:
+        asks = wording.margin(found.margin, spec.target.metric)
+        steps.append(
+            f"Another base did better in the bake-off. The task still allows the base of version {version}, so a model "
+            f"on the other base has to gain {asks} on the test split to replace it."
+        )
+    return tuple(steps)
 
 
 def _beside(spec: TaskSpec, one: Contender) -> str:

@@ -9,13 +9,14 @@ import numpy.typing as npt
 import pytest
 from report_samples import ORDINARY, spec_for
 
-from playbook.artifacts import RoundVerdict, Trigger
+from playbook.artifacts import RoundVerdict, Score, Trigger
 from playbook.evaluate.compare import describe_side
 from playbook.evaluate.round_verdict import (
     FIXABLE,
     ON_NEW,
     Serving,
     decide_round,
+    may_fix,
     refuse_round,
     round_margin,
     round_tolerance,
@@ -56,10 +57,13 @@ def decided(
     known: tuple[str, ...] = ORDINARY,
     old: npt.NDArray[np.bool_] | None = OLD,
     base_out: str = "",
+    latency: float | None = None,
 ) -> tuple[Verdict, RoundVerdict]:
     answers = {"baseline": wrong(700) if baseline is None else baseline}
     answers |= {"candidate": candidate} if candidate is not None else {}
-    sides = {name: describe_side(spec, TRUTH, given) for name, given in answers.items()}
+    name = "latency_p95_ms"
+    measured = {name: Score(metric=name, value=latency, low=latency, high=latency, n=1)} if latency is not None else {}
+    sides = {name: describe_side(spec, TRUTH, given, measured) for name, given in answers.items()}
     serving = Serving(
         "1.2.0", incumbent, describe_side(spec, TRUTH, incumbent), known, old, asked_by=asked_by, base_out=base_out
     )
@@ -168,6 +172,72 @@ def test_nothing_that_the_incumbent_meets_may_be_missed() -> None:
     assert f"the candidate misses recall of {ORDINARY[0]}, which it meets" in verdict.text
     both = decided(candidate, wrong(0), None, spec=spec)[0]
     assert both.ship == "candidate", "a limit that the incumbent misses as well holds nobody back"
+
+
+def test_a_limit_on_the_model_holds_although_it_is_not_measured_on_the_incumbent() -> None:
+    document = task().model_dump(mode="json")
+    document["target"]["limits"] = [{"metric": "latency_p95_ms", "at_most": 20}]
+    spec = TaskSpec.model_validate(document)
+    verdict, found = decided(wrong(300), wrong(150), None, spec=spec, latency=95.0)
+    assert found.contenders[0].better and found.contenders[0].misses == ("latency_p95_ms",)
+    assert verdict.ship == found.ship == "incumbent"
+    assert "the candidate misses latency_p95_ms 95.0 ms against at most 20 ms asked, 75.0 ms over." in verdict.text
+    assert "which it meets" not in verdict.text
+    assert decided(wrong(300), wrong(150), None, spec=spec, latency=12.0)[0].ship == "candidate"
+
+
+def test_a_new_class_that_the_incumbent_knows_by_now_asks_for_nothing() -> None:
+    incumbent, candidate = wrong(40, start=1200), wrong(20, start=1200)  # better on new rows, by less than the margin
+    verdict, found = decided(incumbent, candidate, None, "new_class", "drift")
+    assert [(fix.trigger, fix.fixed) for fix in found.contenders[0].fixes] == [("drift", True)]
+    assert (verdict.ship, found.asked_by) == ("candidate", ("drift",))
+    alone, found = decided(incumbent, candidate, None, "new_class")
+    assert (alone.ship, found.asked_by, found.contenders[0].fixes) == ("incumbent", (), ())
+    assert len(alone.next_steps) == 1, "nothing is left that asks for a model"
+
+
+def test_a_better_base_alone_has_a_next_step_of_its_own() -> None:
+    same = wrong(150)
+    verdict, _ = decided(same, same.copy(), None, "better_base")
+    assert verdict.next_steps[1:] == (
+        "Another base did better in the bake-off. The task still allows the base of version 1.2.0, so a model on the "
+        "other base has to gain 3 points on the test split to replace it.",
+    )
+    both = decided(same, same.copy(), None, "drift", "better_base")[0].next_steps
+    assert "still there (drift): label more rows" in both[1] and both[2] == verdict.next_steps[1]
+    worse, _ = decided(same, wrong(400), None, "better_base", base_out="latency 40 ms over 3 ms")
+    assert worse.ship == "incumbent"
+    assert worse.next_steps[1].startswith("The task no longer allows the base of version 1.2.0.")
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "base_out", "new_classes", "new_rows", "expected"),
+    [
+        (("better_base",), False, False, 500, False),
+        (("better_base",), True, False, 0, True),
+        ((), True, False, 0, True),
+        (("new_class",), False, False, 500, False),
+        (("new_class",), False, True, 0, True),
+        (("task_changed",), False, False, 0, True),
+        (("drift",), False, False, 19, False),
+        (("drift",), False, False, 20, True),
+        (("drift", "new_class"), False, True, 0, False),
+        (("drift", "better_base"), False, False, 20, True),
+        (("schedule", "button"), False, True, 500, False),
+    ],
+)
+def test_a_fix_counts_only_where_it_can_be_shown(
+    asked_by: tuple[Trigger, ...], base_out: bool, new_classes: bool, new_rows: int, expected: bool
+) -> None:
+    assert may_fix(asked_by, base_out=base_out, new_classes=new_classes, new_rows=new_rows) is expected
+    new_to_it = ORDINARY[1:] if new_classes else ORDINARY
+    blind = wrong(200, start=len(TRUTH) - 200)
+    if new_classes:
+        blind[TRUTH == 0] = 1
+    old = np.arange(len(TRUTH)) < len(TRUTH) - new_rows
+    why = "latency 40 ms over 3 ms" if base_out else ""
+    _, found = decided(blind, TRUTH.copy(), None, *asked_by, known=new_to_it, old=old, base_out=why)
+    assert found.contenders[0].fixes_all is expected, "a perfect model fixes whatever can be fixed"
 
 
 def test_the_simpler_one_of_two_that_qualify_is_shipped() -> None:
