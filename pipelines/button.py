@@ -10,7 +10,6 @@ from playbook.settings import Settings
 from playbook.taskfile import Task
 from resources.world import World
 
-
 SCHEDULE_TAG = "dagster/schedule_name"  # Dagster sets it on the runs of a schedule
 
 
