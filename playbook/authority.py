@@ -93,21 +93,19 @@ def no_reason(text: str, option: str) -> list[str]:
 def explains(text: str) -> bool:
     """Whether a text has the few words that an explanation takes. It cannot tell whether they are true or to the point.
 
-    In writing without blanks between words, two characters count as a word. Elsewhere a single letter is no word,
-    and numbers alone are none.
+    In writing without blanks between words, two characters count as a word. Elsewhere single letters and
+    numbers count beside two other words only.
     """
     words: set[str] = set()
-    numbers: set[str] = set()
+    small: set[str] = set()  # single letters and numbers: "a bad idea", "yes, 3 points"
     unspaced = 0
     for word in _WORD.findall(plain_text(text).casefold()):
         characters = sum(unicodedata.name(char, "").startswith(_UNSPACED) for char in word)
         unspaced += characters
-        if word.isdigit():
-            numbers.add(word)
-        elif not characters and len(word) >= SHORTEST:
-            words.add(word)
-    if len(words) >= WORDS - 1:  # "yes, 3 points" says something, "1 2 3" does not
-        words |= numbers
+        if not characters:
+            (small if word.isdigit() or len(word) < SHORTEST else words).add(word)
+    if len(words) >= WORDS - 1:
+        words |= small
     return len(words) + unspaced // 2 >= WORDS
 
 

@@ -66,7 +66,9 @@ def test_filler_is_no_reason(text: str) -> None:
     assert "expected a reason of at least 3 words" in said and "--reason" in said
 
 
-@pytest.mark.parametrize("text", ["fails on refunds", "Ja, drei Punkte.", "值得，误差减半了", "it is slow"])
+@pytest.mark.parametrize(
+    "text", ["fails on refunds", "Ja, drei Punkte.", "值得，误差减半了", "it is slow", "a bad idea", "120 more rows"]
+)
 def test_a_few_words_are_a_reason(text: str) -> None:
     assert explains(text) and no_reason(text, "--reason") == []
 
