@@ -130,7 +130,7 @@ def confirm(
     found = answered.probabilities[model.name]
     test = describe_side(spec, truth, found if served is None else served.answers(found)).scores
     alike = dataset.gate.resemblance if dataset.gate else None
-    unlike = alike.text if alike is not None and alike.differs else ""
+    unlike = alike.text if alike is not None and not alike.alike else ""
     claim = judge_claim(spec, name, validation, test, openings=answered.openings, unlike=unlike)
     waiver = require_terms(play, dataset).waiver
     if waiver is not None:

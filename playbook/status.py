@@ -187,7 +187,7 @@ def _claim(found: dict[str, Any]) -> dict[str, Any] | None:
 def _test_split(dataset: DatasetVersion | None) -> dict[str, Any] | None:
     """Whether the test split's inputs are like the others; None where that is not known."""
     alike = dataset.gate.resemblance if dataset is not None and dataset.gate is not None else None
-    return alike.model_dump(include={"auc", "p_value", "differs", "text"}) if alike is not None else None
+    return alike.model_dump(include={"auc", "p_value", "differs", "known", "text"}) if alike is not None else None
 
 
 def _decision(found: dict[str, Any]) -> dict[str, Any] | None:

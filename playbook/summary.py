@@ -45,7 +45,7 @@ def _numbers(status: dict[str, Any]) -> list[str]:
         rows.append((f"data v{dataset['version']}", f"{counts}; {quarantined} quarantined; {dataset['hash'][:12]}"))
     for name, value in status["reference_baselines"].items():
         rows.append((name, f"validation {value:.4f}"))
-    if status["test_split"] and status["test_split"]["differs"]:
+    if status["test_split"] and (status["test_split"]["differs"] or not status["test_split"]["known"]):
         rows.append(("test split", status["test_split"]["text"]))
     if status["early_end"]:
         rows.append(("early end", status["early_end"]["text"]))

@@ -29,7 +29,13 @@ class Resemblance(Part):
     p_value: float
     length_ratio: float  # mean words of test texts over those of the others
     differs: bool
+    known: bool = True  # false: too few groups to tell a difference from that of a few customers
     text: str  # one sentence, by how much
+
+    @property
+    def alike(self) -> bool:
+        """Whether nothing stands against taking the test split for one like the others."""
+        return self.known and not self.differs
 
 
 class GateVerdict(Part):

@@ -210,7 +210,7 @@ def _with_test_split(overall: pd.DataFrame, rows: pd.DataFrame, alike: Resemblan
     counts = rows.loc[rows[SPLIT] == "test", LABEL].value_counts()
     short = missing(task.spec, {label: int(counts.get(label, 0)) for label in task.spec.labels})
     lacking = 0 if short is None else short.needed - short.available
-    return overall.assign(**{UNLIKE: [int(alike is not None and alike.differs)], LACKING: [lacking]})
+    return overall.assign(**{UNLIKE: [int(alike is not None and not alike.alike)], LACKING: [lacking]})
 
 
 def kappa_in_words(overall: pd.DataFrame) -> str:

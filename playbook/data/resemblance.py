@@ -27,6 +27,7 @@ WIDTH = 64  # dimensions of the decomposition
 MOST_ROWS = 1500  # of either sample: enough for an AUC of 0.55 to be told from chance
 NGRAMS = (2, 4)  # characters, within words
 LEAST_PERMUTATIONS = 499
+MANY = 10**9
 
 
 def resemblance(spec: TaskSpec, tables: dict[str, pd.DataFrame]) -> Resemblance | None:
@@ -46,6 +47,9 @@ def resemblance(spec: TaskSpec, tables: dict[str, pd.DataFrame]) -> Resemblance 
     names = [str(name) or f"row {at}" for at, name in enumerate(pd.concat(parts)[GROUP].fillna(""))]
     _, group = np.unique(names, return_inverse=True)
     level = spec.evaluation.shift_p_value
+    if arrangements(group, member) * level < 1:
+        found = _unknown(texts, member, len(np.unique(group[member])), spec)
+        return found.model_copy(update={"rows": (len(known), len(test))})
     draws = permuted(member, group, max(LEAST_PERMUTATIONS, math.ceil(4 / level)), random)
     auc, p_value = tell_apart(features_of(texts, spec.data.splits.seed), group, np.vstack([member, draws]), 0)
     words = np.array([len(text.split()) for text in texts], dtype=float)
@@ -54,6 +58,33 @@ def resemblance(spec: TaskSpec, tables: dict[str, pd.DataFrame]) -> Resemblance 
         rows=(len(known), len(test)), auc=auc, p_value=p_value, length_ratio=ratio, differs=p_value < level, text=""
     )
     return found.model_copy(update={"text": _in_words(found)})
+
+
+def arrangements(group: npt.NDArray[np.int64], member: npt.NDArray[np.bool_]) -> int:
+    """In how many ways groups that lie in one sample alone could have been dealt out, `MANY` at most.
+
+    Many where a group lies in both samples: its rows change places.
+    """
+    share = np.bincount(group, weights=member) / np.bincount(group)
+    mixed = (share > 0) & (share < 1)
+    if mixed.any():
+        return MANY
+    return min(MANY, math.comb(len(share), int((share == 1).sum())))
+
+
+def _unknown(texts: list[str], member: npt.NDArray[np.bool_], groups: int, spec: TaskSpec) -> Resemblance:
+    """The answer where so few groups cannot show a difference: how far apart the rows are, and why that says little."""
+    rows = np.arange(len(texts))
+    auc, _ = tell_apart(features_of(texts, spec.data.splits.seed), rows, member[None, :], 0)
+    words = np.array([len(text.split()) for text in texts], dtype=float)
+    ratio = float(words[member].mean() / max(words[~member].mean(), 1e-9))
+    noun = "group" if groups == 1 else "groups"
+    said = (
+        f"Whether the test split's inputs are like the others cannot be told: it has {groups} {noun} of rows, too few "
+        f"to know a difference of the data from one of a few customers. Row by row a classifier tells them apart with "
+        f"AUC {auc:.2f} (0.5 would be no difference)."
+    )
+    return Resemblance(rows=(0, 0), auc=auc, p_value=1.0, length_ratio=ratio, differs=False, known=False, text=said)
 
 
 def features_of(texts: list[str], seed: int) -> npt.NDArray[np.float64]:

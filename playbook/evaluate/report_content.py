@@ -69,7 +69,7 @@ def warnings(context: ReportInputs) -> list[str]:
     """Sentences for the headline, a claim that failed first, then a test split that is unlike the others."""
     failed = [claim.text for claim in claims(context) if not claim.confirmed]
     alike = context.dataset.gate.resemblance if context.dataset.gate is not None else None
-    unlike = alike.text if alike is not None and alike.differs else ""
+    unlike = alike.text if alike is not None and not alike.alike else ""
     said = not unlike or any(unlike in text for text in failed)
     return [*failed, *([] if said else [unlike]), *context.warnings]
 

@@ -55,6 +55,17 @@ def test_customers_of_their_own_are_no_difference() -> None:
     assert alarms <= 8 < naive  # 3 expected; rows taken as independent would be accused nearly always
 
 
+def test_a_few_groups_cannot_tell_and_it_says_so() -> None:
+    parts = [frame(texts(200, 1), ["A"] * 200), frame(texts(80, 2, "qrstuvwxyz"), ["B"] * 80)]
+    found = resemblance(SPEC, tables(*parts))
+    assert found is not None and not found.known and not found.differs and not found.alike
+    assert "cannot be told: it has 1 group of rows" in found.text and "AUC 1.00" in found.text
+    many = [f"C{at}" for at in range(280)]
+    known = resemblance(SPEC, tables(*(frame(part["text"].tolist(), many[at * 200 :][: len(part)])
+                                       for at, part in enumerate(parts))))  # fmt: skip
+    assert known is not None and known.known and known.differs
+
+
 @pytest.mark.parametrize("change", ["words", "length", "capitals"])
 def test_a_test_split_of_another_kind_is_seen_with_its_size(change: str) -> None:
     other = texts(120, 2, "fghijklmnopqrstu") if change == "words" else texts(120, 2)
