@@ -86,10 +86,13 @@ def locked_by(
 
 
 def changed_terms(locked: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[TermChange, ...]:
-    """Fields that differ, each with both values; an added class is no change, nor is a field that is new and unset."""
+    """Fields that differ, each with both values; an added class is no change.
+
+    A field that an opening did not record was not locked by it: an earlier release knew fewer of them.
+    """
     found = []
-    for name in dict.fromkeys((*locked, *now)):
-        before, after = locked.get(name), now.get(name)
+    for name, before in locked.items():
+        after = now.get(name)
         if name == CLASSES and isinstance(before, dict) and isinstance(after, dict):
             after = {label: after.get(label) for label in before}
             found += [

@@ -292,6 +292,8 @@ def test_a_rollback_that_is_repeated_goes_further_back(registry: Registry, log: 
         registry.rollback(name, "champion", log, OWNERS, by=OLA, reason=WHY, to="1.0.2")
     registry.rollback(name, "champion", log, OWNERS, by=OWNERS.sign_off, reason="it was the network", to="1.0.2")
     assert pointed(registry, name)["champion"] == "1.0.2" and last(log).body["reinstates"]
+    registry.rollback(name, "champion", log, OWNERS, by=OLA, reason=WHY)
+    assert pointed(registry, name)["champion"] == "1.0.0", "a way back, and not to 1.0.1, which was rolled back from"
     with pytest.raises(PromotionRefused, match="that nobody rolled back from"):
         registry.rollback(name, "champion", log, OWNERS, by=OLA, reason=WHY)
 
