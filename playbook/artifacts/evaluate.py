@@ -131,7 +131,7 @@ class ClassRegression(Part):
     rows: int
     broken: int
     mended: int
-    net: Figure | None = None  # mended minus broken, as a share of the rows; None without rows
+    net: Figure | None = None  # fixed minus broken, as a share of the rows; None without rows
     p_value: float | None = None  # of a net loss beyond the budget, corrected for the number of classes (Holm)
     over: bool = False  # such a loss is shown
 
@@ -145,7 +145,7 @@ class Regression(Part):
     mended: int
     share: float  # broken of all rows
     allowed: float  # net loss, as a share of all rows
-    net: Figure | None = None  # mended minus broken, as a share of all rows
+    net: Figure | None = None  # fixed minus broken, as a share of all rows
     per_class: tuple[ClassRegression, ...]
     passed: bool
     text: str
@@ -161,7 +161,7 @@ class Capability(Part):
     now: float  # share right of the shown model
     broken: int
     mended: int
-    net: Figure  # mended minus broken, as a share of the rows
+    net: Figure  # fixed minus broken, as a share of the rows
     allowed: float  # net loss
     passed: bool
     text: str

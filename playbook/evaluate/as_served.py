@@ -107,7 +107,7 @@ def _in_words(spec: TaskSpec, point: OperatingPoint) -> str:
         for name, score in point.figures.items()
     )
     return (
-        f"{point.of_class} is answered from a probability of {wording.percent(point.threshold)} on (chosen anew on "
+        f"{point.of_class} is answered from a probability of {wording.percent(point.threshold)} on (chosen again on "
         f"resampled rows: {wording.percent(low)} to {wording.percent(high)}), else the likeliest other class. "
         f"Validation ({wording.size(point.rows)}) chose it; {met}: {figures}."
     )
