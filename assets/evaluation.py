@@ -154,11 +154,16 @@ def _refused(play: Play, steps: Steps, resolution: Any) -> Evaluation:
 
 
 def _openings(play: Play, steps: Steps) -> int:
-    """How often the test split was opened so far, for an early end perhaps."""
-    from playbook.evaluate.test_split import openings_of
+    """How often rows of the test split were opened so far, for an early end perhaps; it stays closed."""
+    from playbook.evaluate.openings import openings_of_rows
+    from playbook.evaluate.test_split import closed_marks
 
-    sealed = steps.dataset.files.get(SEALED)
-    return len(openings_of(play.world.test_ledger(play.task.spec.task), sealed.sha256)) if sealed else 0
+    dataset, spec, world = steps.dataset, play.task.spec, play.world
+    sealed = dataset.files.get(SEALED)
+    if sealed is None:
+        return 0
+    rows = lambda: closed_marks(world.store, dataset, DATASET)  # noqa: E731
+    return len(openings_of_rows(world.test_ledger(spec.task), sealed.sha256, rows, spec.labels))
 
 
 def _own_models(play: Play, steps: Steps) -> list[AskedModel]:

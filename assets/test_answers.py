@@ -39,7 +39,7 @@ from playbook.data.tables import ROW_ID, TEXT
 from playbook.errors import ArtifactError
 from playbook.evaluate.answers import ANSWERS, Answerer, AskedModel, answers_key, read_answers, write_answers
 from playbook.evaluate.as_served import AsServed
-from playbook.evaluate.locked_terms import terms_of
+from playbook.evaluate.locked_terms import terms_of_task
 from playbook.plays import CONTROLS, DATASET
 from playbook.statistics.answers import Given, answers_of
 from playbook.store import SEALED
@@ -62,7 +62,7 @@ class Answered:
     frame: pd.DataFrame  # the opened split, columns of `playbook.data.tables`
     answers: Mapping[str, TestAnswers]  # by the model's name
     probabilities: Mapping[str, np.ndarray]  # each (rows, classes), float32
-    openings: int  # of this split on record so far
+    openings: int  # of this split's rows on record so far
     opened_for: int  # models that it was opened for
     asked: Mapping[str, AskedModel] = field(default_factory=dict)
     champion_version: str = ""  # where one is among them
@@ -137,7 +137,7 @@ def opened_rows(play: Play, dataset: DatasetVersion) -> pd.DataFrame | None:
     """Rows of the test split, where an opening on record has read them; None while it is closed."""
     import pandas as pd
 
-    from playbook.evaluate.test_split import openings_of
+    from playbook.evaluate.openings import openings_of
 
     store, task = play.world.store, play.task.spec.task
     sealed = dataset.files.get(SEALED)
@@ -166,13 +166,14 @@ def _answered(
     answers: Mapping[str, TestAnswers],
     frame: pd.DataFrame,
 ) -> Answered:
-    from playbook.evaluate.test_split import openings_of
+    from playbook.evaluate.openings import models_of, openings_of_rows
+    from playbook.evaluate.row_marks import row_marks
 
     store = play.world.store
     tables = {name: read_answers(store.path(one, TEST_ANSWERS, ANSWERS), one, frame) for name, one in answers.items()}
-    lines = openings_of(play.world.test_ledger(play.task.spec.task), dataset.files[SEALED].sha256)
-    candidates = len({line.get("opened_for") for line in lines})
-    return Answered(frame, answers, tables, len(lines), candidates, {model.name: model for model in models})
+    spec, sha256 = play.task.spec, dataset.files[SEALED].sha256
+    found = openings_of_rows(play.world.test_ledger(spec.task), sha256, lambda: row_marks(frame), spec.labels)
+    return Answered(frame, answers, tables, len(found), models_of(found), {model.name: model for model in models})
 
 
 def _open_and_ask(
@@ -190,7 +191,7 @@ def _open_and_ask(
         opened_for,
         world.test_ledger(spec.task),
         purpose=purpose,
-        terms=terms_of(spec),
+        terms=terms_of_task(play.task),
         waived=terms.entry,
     )
     play.report(f"test split opened ({len(opened.frame)} rows, opening {opened.openings}, on record)")

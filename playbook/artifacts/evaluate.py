@@ -245,6 +245,7 @@ class LockedTerms(Part):
     """The opening whose terms bind a test split, and what the task file says otherwise now."""
 
     opening: int  # its line in the ledger
+    task: str = ""  # whose ledger, where the rows were opened under another name
     opened_at: str
     opened_for: str
     dataset: int

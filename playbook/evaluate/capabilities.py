@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from playbook.artifacts import Capability
+from playbook.artifacts import Capability, canonical_hash
 from playbook.data.annotations import known_class, read_lines
 from playbook.data.text import clean_text, shown
 from playbook.errors import DataError
@@ -82,6 +82,22 @@ def load_capabilities(task: Task) -> CapabilitySet | None:
             "shown; add some, or take evaluation.capabilities out of the task file"
         )
     return CapabilitySet(tuple(found), np.array(list(found.values()), dtype=np.int64))
+
+
+def capability_content(task: Task) -> str:
+    """What the capability set says, in a few words: its size and a hash of its rows; blank where there is none.
+
+    Order, quotes and line ends do not count, texts and answers do.
+
+    Raises:
+        DataError: as `load_capabilities`.
+    """
+    found = load_capabilities(task)
+    if found is None:
+        return ""
+    answers = [task.spec.labels[at] for at in found.truth]
+    digest = canonical_hash(sorted(zip(found.texts, answers, strict=True)))
+    return f"{wording.size(len(answers), 'text')} with answers, SHA-256 {digest[:12]}"
 
 
 def _columns(spec: TaskSpec, path: Path) -> Sequence[str]:

@@ -2,41 +2,56 @@
 
 Whoever has seen a result can always find a margin, a confidence or a limit under which it passes. So an opening records
 the terms that it was judged by, and the same rows are judged by no other terms afterwards: target, limits, margin,
-confidence, power, the room to spare of an early end, the budgets of harm, what a round asks for, and what the classes
-mean. This is pre-registration (Nosek et al., The
-preregistration revolution, PNAS 2018) for one split.
+confidence, power, the room to spare of an early end, the budgets of harm with the rows of the capability set, what a
+round asks for, and what the classes mean. This is pre-registration (Nosek et al., The preregistration revolution, PNAS
+2018) for one split.
 
 Which rows are the same: a split counts as opened where more than `REUSED` of its rows were read by openings under other
-terms. A row is recognised by its id and by the hash of its text, whichever is known, so neither a dropped row nor a
-renumbered file makes another split of it. A share that small is allowed because a split that grows by fresh rows in
-each round keeps old ones; at one row in five, what was seen before moves a score by a fifth of what it moved then.
+terms, in whichever file and under whatever name of the task (`playbook.evaluate.openings`). A row is recognised by its
+text, or by its id with much the same text (`playbook.evaluate.row_marks`): so neither a dropped row nor a renumbered
+file nor a renamed task makes another split of it, and a fresh text under an old number is fresh. A share that small is
+allowed because a split that grows by fresh rows in each round keeps old ones; at one row in five, what was seen before
+moves a score by a fifth of what it moved then.
 
-Not a change: a class that is added (production brings new ones in rounds), where every older class means what it meant.
-An opening under a waiver locks nothing of its own: the first terms stay the ones that were written before any result.
+Not a change: a class that is added (production brings new ones in rounds), where every older class means what it meant;
+and a capability set where none was, which can only stand against shipping. An opening under a waiver locks nothing of
+its own: the first terms stay the ones that were written before any result.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from playbook.artifacts import LockedTerms, TermChange, canonical_hash
 from playbook.evaluate import wording
-from playbook.evaluate.row_marks import marks_of
-from playbook.evaluate.test_split import read_ledger
+from playbook.evaluate.capabilities import capability_content
+from playbook.evaluate.openings import CLASSES, Opening, Rows, read_openings
+from playbook.evaluate.row_marks import OpenedMarks
 from playbook.spec import TaskSpec
+from playbook.taskfile import Task
 
 REUSED = 0.2  # most of a split's rows that openings under other terms may have read
 WAIVED = "waived"  # field of a ledger line that was opened under a waiver
-CLASSES = "data.classes"
+CAPABILITIES = "evaluation.capabilities"
 RULES = ("confidence", "power", "early_end_standard_errors", "capability_tolerance")  # of `evaluation`
 
 
+def terms_of_task(task: Task) -> dict[str, Any]:
+    """What a verdict is decided by: the fields of the task file, and the rows of the capability set that it names.
+
+    Raises:
+        DataError: the capability set has faults.
+    """
+    content = capability_content(task)
+    return {**terms_of(task.spec), **({CAPABILITIES: content} if content else {})}
+
+
 def terms_of(spec: TaskSpec) -> dict[str, Any]:
-    """What a verdict is decided by, flat: name of the field in the task file -> value."""
+    """What of the task file itself decides a verdict, flat: name of the field -> value."""
     target = {f"target.{name}": value for name, value in spec.target.model_dump(mode="json").items()}
     rules = {f"evaluation.{name}": getattr(spec.evaluation, name) for name in RULES}
     harm = {f"evaluation.regression.{name}": value for name, value in spec.evaluation.regression.model_dump().items()}
@@ -44,45 +59,41 @@ def terms_of(spec: TaskSpec) -> dict[str, Any]:
     return {**target, **rules, **harm, **rounds, CLASSES: dict(sorted(spec.data.classes.items()))}
 
 
-def locked_by(
-    ledger: Path, test_sha256: str, terms: Mapping[str, Any], rows: Callable[[], list[list[str]]]
-) -> LockedTerms | None:
+def locked_by(ledger: Path, test_sha256: str, terms: Mapping[str, Any], rows: Rows) -> LockedTerms | None:
     """The opening whose terms bind a split, where they are not the terms of now.
 
     Args:
-        ledger: openings of the task.
+        ledger: openings of the task; those under other names lie in the folders beside it.
         test_sha256: of the split's file.
-        terms: of the task file as it is, by `terms_of`.
+        terms: of the task as it is, by `terms_of_task`.
         rows: marks of the split's rows by `row_marks`; asked only where another split was opened under other terms.
 
     Returns:
         None where no opening stands against these terms.
 
     Raises:
-        ArtifactError: the ledger is damaged, or the rows of an opening that may bind are no longer on record.
+        ArtifactError: a ledger is damaged, or the rows of an opening that may bind are no longer on record.
     """
     other = [
-        (number, line)
-        for number, line in enumerate(read_ledger(ledger), start=1)
-        if isinstance(line.get("terms"), dict) and not line.get(WAIVED) and changed_terms(line["terms"], terms)
+        one
+        for one in read_openings(ledger, terms.get(CLASSES))
+        if isinstance(one.line.get("terms"), dict)
+        and not one.line.get(WAIVED)
+        and changed_terms(one.line["terms"], terms)
     ]
     if not other:
         return None
-    same = [(number, line) for number, line in other if line.get("test_sha256") == test_sha256]
+    same = [one for one in other if one.test_sha256 == test_sha256]
     if same:
-        return _lock(*same[0], terms, fresh=None)
+        return _lock(same[0], terms, fresh=None)
     here = rows()
-    seen: set[str] = set()
-    binding = []
-    for number, line in other:
-        marks = marks_of(ledger, str(line.get("test_sha256", "")))
-        if any(mark in marks for row in here for mark in row):
-            binding.append((number, line))
-            seen |= marks
-    opened = sum(any(mark in seen for mark in row) for row in here)
+    marks = {one.split: one.marks() for one in other}
+    shared = {split for split, rows_read in marks.items() if OpenedMarks(rows_read).count(here)}
+    binding = [one for one in other if one.split in shared]
+    opened = OpenedMarks(mark for split in shared for mark in marks[split]).count(here)
     if not binding or opened <= REUSED * len(here):
         return None
-    return _lock(*binding[0], terms, fresh=math.ceil(opened / REUSED) - len(here))
+    return _lock(binding[0], terms, fresh=math.ceil(opened / REUSED) - len(here))
 
 
 def changed_terms(locked: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[TermChange, ...]:
@@ -108,9 +119,10 @@ def changed_terms(locked: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Te
 def refusal(lock: LockedTerms, name: str, owner: str) -> tuple[str, tuple[str, ...]]:
     """The verdict of a refused evaluation and its next steps: put back what was locked, fresh rows, or a waiver."""
     changed = wording.listing([f"{one.field} (locked: {one.locked}, now: {one.found})" for one in lock.changed])
+    under = f" of the task {lock.task}, which has rows and classes in common with this one" if lock.task else ""
     text = (
-        f"No answer under these terms: the test split was opened on {lock.opened_at} (opening {lock.opening}, for "
-        f"model {lock.opened_for[:12]}), and that locked them. What changed after it: {changed}."
+        f"No answer under these terms: the test split was opened on {lock.opened_at} (opening {lock.opening}{under}, "
+        f"for model {lock.opened_for[:12]}), and that locked them. What changed after it: {changed}."
     )
     steps = (
         "Put the locked values back into the task file; the stored result is then shown again.",
@@ -122,10 +134,12 @@ def refusal(lock: LockedTerms, name: str, owner: str) -> tuple[str, tuple[str, .
     return text, steps
 
 
-def _lock(number: int, line: Mapping[str, Any], terms: Mapping[str, Any], fresh: int | None) -> LockedTerms:
+def _lock(one: Opening, terms: Mapping[str, Any], fresh: int | None) -> LockedTerms:
+    line = one.line
     rows = int(line.get("rows") or 0)
     return LockedTerms(
-        opening=number,
+        opening=one.number,
+        task="" if one.own else one.task,
         opened_at=str(line.get("time", "")),
         opened_for=str(line.get("opened_for", "")),
         dataset=int(line.get("dataset") or 0),

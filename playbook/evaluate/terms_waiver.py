@@ -13,7 +13,7 @@ from playbook.authority import no_reason, not_allowed, plain_text, same_name
 from playbook.decide.log import Entry, open_decision_log
 from playbook.errors import ApprovalRefused
 from playbook.evaluate.approval import not_a_day
-from playbook.evaluate.locked_terms import locked_by, refusal, terms_of
+from playbook.evaluate.locked_terms import locked_by, refusal, terms_of_task
 from playbook.evaluate.sign_off_state import holds
 from playbook.evaluate.test_split import closed_marks
 from playbook.plays import DATASET
@@ -28,12 +28,13 @@ def lock_of(task: Task, store: Store, dataset: DatasetVersion, ledger: Path) -> 
     """The opening that binds the test split of a dataset version to other terms than the task file's, or None.
 
     Raises:
-        ArtifactError: the ledger, or the record of an opened split's rows, is damaged.
+        ArtifactError: a ledger, or the record of an opened split's rows, is damaged.
+        DataError: the capability set has faults.
     """
     sealed = dataset.files.get(SEALED)
     if sealed is None:
         return None
-    terms = terms_of(task.spec)
+    terms = terms_of_task(task)
     return locked_by(ledger, sealed.sha256, terms, lambda: closed_marks(store, dataset, DATASET))
 
 

@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 
 from playbook.artifacts import DatasetVersion
 from playbook.errors import ArtifactError
-from playbook.evaluate.row_marks import MARKED, keep_marks, row_marks
+from playbook.evaluate.openings import CLASSES, models_of, openings_of_rows, read_ledger
+from playbook.evaluate.row_marks import MARKED, RowMark, keep_marks, row_marks
 from playbook.store import SEALED, Store
 
 LOCK_SECONDS = 30.0
@@ -29,7 +30,8 @@ LOCK_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class TestRows:
-    """The opened split: columns of `playbook.data.tables`; how often it was opened so far, and for how many models."""
+    """The opened split: columns of `playbook.data.tables`; how often its rows were opened so far, and for how many
+    models (`playbook.evaluate.openings`)."""
 
     __test__ = False  # not a test case, whatever pytest may think of the name
 
@@ -84,37 +86,15 @@ def open_test_split(
         **({"rows": dataset.rows.get(SEALED, 0), "terms": dict(terms)} if terms is not None else {}),
         **({"waived": waived} if waived else {}),
     }
-    lines = _append(ledger, line)
-    same = [earlier for earlier in lines if earlier.get("test_sha256") == sealed.sha256]
+    _append(ledger, line)
     frame = pd.read_parquet(store.sealed_path(dataset, asset, SEALED))
     keep_marks(ledger, sealed.sha256, frame)
-    return TestRows(frame, len(same), len({earlier.get("opened_for") for earlier in same}))
+    classes = terms.get(CLASSES) if terms is not None else None
+    found = openings_of_rows(ledger, sealed.sha256, lambda: row_marks(frame), classes)
+    return TestRows(frame, len(found), models_of(found))
 
 
-def read_ledger(ledger: Path) -> list[dict[str, Any]]:
-    """Every opening on record, oldest first; none where there is no ledger yet.
-
-    Raises:
-        ArtifactError: a line is no JSON object; the ledger was edited or the disk was full.
-    """
-    if not ledger.exists():
-        return []
-    lines = []
-    for number, text in enumerate(ledger.read_bytes().splitlines(keepends=True), start=1):
-        try:
-            line = json.loads(text) if text.endswith(b"\n") else None  # without: cut short
-        except ValueError:
-            line = None
-        if not isinstance(line, dict):
-            raise ArtifactError(
-                f"{ledger}, line {number}: expected one JSON object per opening of the test split, found "
-                f"{text[:60].decode(errors='replace')!r}; restore the file, the test split stays closed until then"
-            )
-        lines.append(line)
-    return lines
-
-
-def closed_marks(store: Store, dataset: DatasetVersion, asset: str) -> list[list[str]]:
+def closed_marks(store: Store, dataset: DatasetVersion, asset: str) -> list[RowMark]:
     """Marks of the rows of a split that may be closed, by `row_marks`; it stays closed.
 
     Ids and texts are hashed and never returned, labels are not read: that a row was opened before can be known without
@@ -125,21 +105,12 @@ def closed_marks(store: Store, dataset: DatasetVersion, asset: str) -> list[list
     return row_marks(pd.read_parquet(path, columns=columns))
 
 
-def openings_of(ledger: Path, test_sha256: str) -> list[dict[str, Any]]:
-    """Openings on record of one test split, by the SHA-256 of its file, oldest first.
-
-    Raises:
-        ArtifactError: a line of the ledger is damaged.
-    """
-    return [line for line in read_ledger(ledger) if line.get("test_sha256") == test_sha256]
-
-
-def _append(ledger: Path, line: dict[str, Any]) -> list[dict[str, Any]]:
-    """Add a line, wait until it is on disk, and return the whole ledger."""
+def _append(ledger: Path, line: dict[str, Any]) -> None:
+    """Add a line to a ledger that is whole, and wait until it is on disk."""
     try:
         ledger.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{ledger}.lock", timeout=LOCK_SECONDS):
-            earlier = read_ledger(ledger)
+            read_ledger(ledger)
             body = (json.dumps(line) + "\n").encode()
             descriptor = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
@@ -150,7 +121,6 @@ def _append(ledger: Path, line: dict[str, Any]) -> list[dict[str, Any]]:
             if written != len(body):
                 raise OSError("the line was cut short; is the disk full?")
             _sync_folder(ledger.parent)
-            return [*earlier, line]
     except (OSError, Timeout) as error:
         raise ArtifactError(
             f"{ledger}: expected to record the opening of the test split, but {type(error).__name__}: {error}. The "

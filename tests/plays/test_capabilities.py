@@ -49,14 +49,24 @@ def test_the_gain_over_the_reference_is_in_verdict_and_status(place: Place) -> N
     assert shown["name"] == done.over_reference.name and shown["delta"] == done.over_reference.gain.value
 
 
-def test_another_file_is_another_evaluation_of_the_same_answers(place: Place) -> None:
+def test_the_file_is_locked_by_the_opening_and_another_one_is_another_evaluation_of_the_same_answers(
+    place: Place,
+) -> None:
     before, openings = evaluation(place), place.ledger
     write(place, 60)
+    again = place.run()
+    assert again.code == 0 and again.status["state"] == "refused", again.said
+    assert "evaluation.capabilities (locked: " in again.status["verdict"] and place.ledger == openings
+    why = ("--as", "team:c", "--reason", "the first file was half of the set", "--until", "2099-01-01")
+    assert place.command("waive", str(place.file), "locked_terms", *why).code == 0
     again = place.run()
     assert again.code == 0, again.said
     after = evaluation(place)
     assert after.play_key != before.play_key and after.capabilities[0].rows > before.capabilities[0].rows
     assert place.ledger == openings, "the test split stays closed"
+    write(place, 40)
+    assert place.run().status["state"] == "shipped"
+    assert evaluation(place).capabilities == before.capabilities
 
 
 def test_a_fault_of_the_file_is_found_before_anything_else(place: Place) -> None:

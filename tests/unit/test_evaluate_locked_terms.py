@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,11 +13,13 @@ from report_samples import ORDINARY, dataset_for, spec_for
 
 from playbook.artifacts import DatasetVersion, LockedTerms
 from playbook.errors import ArtifactError
-from playbook.evaluate.locked_terms import changed_terms, locked_by, refusal, terms_of
+from playbook.evaluate.locked_terms import changed_terms, locked_by, refusal, terms_of, terms_of_task
+from playbook.evaluate.openings import read_ledger
 from playbook.evaluate.terms_waiver import lock_of, waive_terms
-from playbook.evaluate.test_split import closed_marks, open_test_split, read_ledger
+from playbook.evaluate.test_split import TestRows, closed_marks, open_test_split
 from playbook.spec import TaskSpec
 from playbook.store import Store
+from playbook.taskfile import Task
 
 ASSET = "dataset_version"
 Opened = Callable[..., DatasetVersion]
@@ -25,6 +29,16 @@ def table(rows: range, prefix: str = "r", text: str = "ticket number") -> pd.Dat
     return pd.DataFrame({
         "row_id": [f"{prefix}{row}" for row in rows], "text": [f"{text} {row}" for row in rows], "label": "access",
     })  # fmt: skip
+
+
+WORDS = ["my", "card", "was", "charged", "order", "never", "arrived", "refund", "invoice", "wrong", "account", "locked"]
+
+
+def letters(rows: range, seed: int, ids: str = "{}") -> pd.DataFrame:
+    """Rows as people write them, under ids that are row numbers unless `ids` says otherwise."""
+    rng = random.Random(seed)  # noqa: S311
+    texts = [" ".join(rng.choices(WORDS, k=9)) for _ in rows]
+    return pd.DataFrame({"row_id": [ids.format(row) for row in rows], "text": texts, "label": "access"})
 
 
 class Splits:
@@ -41,13 +55,14 @@ class Splits:
         key = f"k{len(list((self.folder / 'store').rglob('manifest.json')))}"
         return self.store.put(ASSET, dataset.model_copy(update={"play_key": key}), {"test": source})
 
-    def open(self, dataset: DatasetVersion, spec: TaskSpec, waived: str = "") -> None:
-        terms = terms_of(spec)
-        open_test_split(self.store, dataset, ASSET, "model", self.ledger, terms=terms, waived=waived)
+    def open(self, dataset: DatasetVersion, spec: TaskSpec, waived: str = "", name: str = "demo") -> TestRows:
+        terms, ledger = terms_of(spec), self.ledger.parent.with_name(name) / self.ledger.name
+        return open_test_split(self.store, dataset, ASSET, "model", ledger, terms=terms, waived=waived)
 
-    def lock(self, dataset: DatasetVersion, spec: TaskSpec) -> LockedTerms | None:
+    def lock(self, dataset: DatasetVersion, spec: TaskSpec, name: str = "demo") -> LockedTerms | None:
         marks = lambda: closed_marks(self.store, dataset, ASSET)  # noqa: E731
-        return locked_by(self.ledger, dataset.files["test"].sha256, terms_of(spec), marks)
+        ledger = self.ledger.parent.with_name(name) / self.ledger.name
+        return locked_by(ledger, dataset.files["test"].sha256, terms_of(spec), marks)
 
 
 @pytest.fixture
@@ -135,6 +150,74 @@ def test_a_row_more_or_less_or_other_ids_do_not_unlock(splits: Splits) -> None:
     assert splits.lock(splits.put(table(range(250))), after) is None
     assert splits.lock(splits.put(table(range(50, 100))), after) is None, "fresh rows only"
     assert len(read_ledger(splits.ledger)) == 1, "asking opens nothing"
+
+
+def test_fresh_texts_under_old_row_numbers_are_fresh_and_a_corrected_typo_is_not(splits: Splits) -> None:
+    first = letters(range(60), 1)
+    splits.open(splits.put(first), BEFORE)
+    after = changed(BEFORE, "target.margin", 0.01)
+    assert splits.lock(splits.put(letters(range(60), 2)), after) is None, "row 1 of another file is another row"
+    edited = first.assign(text=[text.replace("r", "rr", 1) for text in first["text"]])
+    loud = first.assign(text=first["text"].str.upper() + " !!", row_id="new" + first["row_id"])
+    shuffled = first.assign(row_id=first["row_id"].tolist()[::-1])
+    for name, frame in {"typos under their ids": edited, "shouted": loud, "renumbered": shuffled}.items():
+        assert splits.lock(splits.put(frame), after) is not None, name
+
+
+def test_openings_of_the_rows_are_counted_whatever_the_file_or_the_name(splits: Splits) -> None:
+    frame = letters(range(100), 1, "a{}")
+    assert splits.open(splits.put(frame), BEFORE).openings == 1
+    assert splits.open(splits.put(frame[:99]), BEFORE).openings == 2
+    again = splits.open(splits.put(frame.assign(row_id="b" + frame["row_id"])), BEFORE, name="renamed")
+    assert (again.openings, again.candidates) == (3, 1)
+    fresh = letters(range(100), 2, "c{}")
+    mixed = pd.concat([frame[:4], fresh[:96]])
+    assert splits.open(splits.put(mixed), BEFORE).openings == 1, "four rows in a hundred are under the stated share"
+    assert splits.open(splits.put(pd.concat([frame[:6], fresh[:94]])), BEFORE).openings == 5, "six are not"
+    next(splits.ledger.parent.glob("opened_rows/*.json")).unlink()
+    assert splits.open(splits.put(letters(range(100), 3, "d{}")), BEFORE).openings > 1, "no record, no smaller count"
+
+
+def test_another_name_of_the_task_starts_no_clean_ledger(splits: Splits) -> None:
+    frame = letters(range(50), 1)
+    splits.open(splits.put(frame), BEFORE, name="tickets")
+    dataset, after = splits.put(frame[:49]), changed(BEFORE, "target.margin", 0.01)
+    lock = splits.lock(dataset, after, name="tickets2")
+    assert lock is not None and lock.task == "tickets"
+    assert "opening 1 of the task tickets" in refusal(lock, "tickets2", "anna@example.org")[0]
+    assert splits.lock(dataset, BEFORE, name="tickets2") is None
+    other = changed(after, "data.classes", {"calm": "no hurry at all", "urgent": "today"})
+    assert splits.lock(dataset, other, name="urgency") is None, "other classes: another question about the texts"
+
+
+def test_rows_that_an_earlier_release_put_on_record_are_known_by_their_texts(splits: Splits) -> None:
+    frame = table(range(50))
+    splits.open(splits.put(frame), BEFORE)
+    path = next(splits.ledger.parent.glob("opened_rows/*.json"))
+    marks = closed_marks(splits.store, splits.put(frame), ASSET)
+    path.write_text(json.dumps([[mark.row_id, mark.spelled] for mark in marks]))
+    after = changed(BEFORE, "target.margin", 0.01)
+    assert splits.lock(splits.put(table(range(49), prefix="x")), after) is not None
+    assert splits.lock(splits.put(table(range(50), text="fresh text")), after) is None
+
+
+def test_the_rows_of_the_capability_set_are_locked(tmp_path: Path) -> None:
+    path = tmp_path / "able.csv"
+    rows = [f"text {row},access" for row in range(30)]
+    task = Task(changed(BEFORE, "evaluation.capabilities", str(path)), tmp_path / "demo.yaml")
+
+    def terms_with(*lines: str) -> dict[str, Any]:
+        path.write_text("\n".join(["text,label", *lines]))
+        return terms_of_task(task)
+
+    before = terms_with(*rows)
+    assert changed_terms(before, terms_with(*rows[::-1], "")) == (), "order and a blank line say nothing"
+    (fewer,) = changed_terms(before, terms_with(*rows[1:]))
+    assert fewer.field == "evaluation.capabilities" and fewer.locked.startswith("30 texts with answers")
+    assert changed_terms(before, terms_with("text 0,fault", *rows[1:]))
+    (gone,) = changed_terms(before, terms_of(BEFORE))
+    assert gone.found == "none"
+    assert changed_terms(terms_of(BEFORE), before) == (), "one more thing that must not get worse helps nobody"
 
 
 def test_openings_add_up_and_one_under_a_waiver_locks_nothing(splits: Splits) -> None:

@@ -11,7 +11,8 @@ from report_samples import ORDINARY, dataset_for, spec_for
 
 from playbook.artifacts import DatasetVersion
 from playbook.errors import ArtifactError, GateRed
-from playbook.evaluate.test_split import open_test_split, read_ledger
+from playbook.evaluate.openings import read_ledger
+from playbook.evaluate.test_split import open_test_split
 from playbook.store import Store
 
 CHECKOUT = Path(__file__).resolve().parents[2]
