@@ -20,6 +20,7 @@ from typing import Literal
 from playbook.adapt.curve import best_epoch
 from playbook.artifacts import Epoch, Rung
 from playbook.evaluate.paired import TOLERANCE
+from playbook.spec import UNBOUNDED
 
 Case = Literal[
     "diverging", "too short", "wrong base", "overfitting", "stalled", "unfinished", "overconfident", "improving"
@@ -72,6 +73,7 @@ class Reading:
     floor: float = 0.0  # lowest possible training loss (`smoothing_floor`)
     rows: int | None = None  # validation rows, which say how exact the metric is; None where that is not known
     start: float | None = None  # validation metric of what training started from; any gain on it counts
+    metric: str = ""  # `Limit.label` of the committed metric
 
 
 NOTHING_KNOWN = Reading()
@@ -135,7 +137,7 @@ def _known(rung: Rung, allowed_epochs: int, floor: float) -> Reading:
     if score is None:
         return Reading(allowed_epochs, floor)
     gain = -rung.gain if rung.curve[0].lower_is_better else rung.gain
-    return Reading(allowed_epochs, floor, score.n or None, score.value - gain)
+    return Reading(allowed_epochs, floor, score.n or None, score.value - gain, score.metric)
 
 
 def _next_thing(found: Diagnosis, last: Rung, max_rungs: int) -> str:
@@ -151,9 +153,17 @@ def _next_thing(found: Diagnosis, last: Rung, max_rungs: int) -> str:
     return found.next_thing
 
 
-def _noise(value: float, rows: int | None) -> float:
-    """Standard error of a share on so many rows; MOVED where the rows are not known, or for what is no share."""
-    return math.sqrt(value * (1 - value) / rows) if rows and value <= 1 else MOVED
+def _noise(value: float, known: Reading) -> float:
+    """Standard error of the committed metric on the validation rows; MOVED where their number is not known.
+
+    A share of rows has the error of a share. A log loss is a mean over rows whose losses spread about as widely as
+    their mean (an exponential distribution's do); a change of less than MOVED of it counts for nothing in any case.
+    """
+    if known.rows is None:
+        return MOVED
+    if known.metric in UNBOUNDED:
+        return value * max(MOVED, 1 / math.sqrt(known.rows))
+    return math.sqrt(value * (1 - value) / known.rows)
 
 
 def _metric_turned(curve: Sequence[Epoch], known: Reading) -> bool:
@@ -161,7 +171,7 @@ def _metric_turned(curve: Sequence[Epoch], known: Reading) -> bool:
     best = best_epoch(curve)
     ends = sum(epoch.merit for epoch in curve[-TREND:]) / TREND
     top = curve[best].merit
-    return len(curve) - 1 - best >= TREND and top - ends > _noise(abs(top), known.rows)
+    return len(curve) - 1 - best >= TREND and top - ends > _noise(abs(top), known)
 
 
 def _loss_turned(curve: Sequence[Epoch]) -> bool:

@@ -72,6 +72,16 @@ def test_the_metric_has_turned_only_beyond_its_error_on_so_many_rows() -> None:
     assert (few, many) == ("overconfident", "overfitting")
 
 
+@pytest.mark.parametrize(("best", "rows", "case"), [(0.1, 300, "overfitting"), (0.5, 300, "overconfident")])
+def test_a_log_loss_is_no_share_of_rows(best: float, rows: int, case: str) -> None:
+    """0.015 nats up: three errors of a loss of 0.1, and one of a share of 0.1 is as large; of 0.5 it is chance."""
+    epochs = [
+        Epoch(epoch=at, train_loss=train, validation_loss=loss, validation=loss, seconds=1, lower_is_better=True)
+        for at, (train, loss) in enumerate([(1.0, best + 0.1), (0.5, best), (0.3, best + 0.015), (0.2, best + 0.015)])
+    ]
+    assert read_curve(epochs, Reading(rows=rows, metric="log_loss")).case == case
+
+
 def test_a_rung_that_never_gets_beyond_its_start_has_stalled_whatever_its_first_epoch_broke() -> None:
     metric = (0.6, 0.7, 0.75)
     assert read_curve(curve(BOTH_IMPROVE, metric), Reading(start=0.76)).case == "stalled"
