@@ -137,7 +137,7 @@ def _curve(
     candidates, 1 + resamples) and twice (candidates, 1 + resamples).
     """
     _require_rows(truth)
-    thresholds = candidates(probabilities[:, number])
+    thresholds = candidates(probabilities[:, number], truth == number)
     decided = [answers_at(probabilities, Threshold(number, float(value))) for value in thresholds]
     weights = np.vstack([np.ones(len(truth)), resamples])
     values = np.stack([[_known(metric, truth, answers, weights) for answers in decided] for metric in metrics])
@@ -152,14 +152,39 @@ def _require_rows(truth: Labels) -> None:
         raise ValueError("expected validation rows to choose a threshold on, found none")
 
 
-def candidates(probabilities: npt.NDArray[np.floating[Any]]) -> Floats:
-    """Thresholds between the distinct probabilities of a class, at most 200 of them, in rising order."""
+def candidates(probabilities: npt.NDArray[np.floating[Any]], own: npt.NDArray[np.bool_]) -> Floats:
+    """Thresholds between the distinct probabilities of a class, at most 200 of them, in rising order.
+
+    Where there are more, those are left out that do worst. Just below a row of the class the recall is what it is at
+    any threshold down to the next such row, with the fewest rows of other classes beside it; just above a row of
+    another class it is the other way round. So thresholds are taken at rows of the class and at rows of the others,
+    all of them where they are few, else spread over their ranks. The steps are even in the arcsine of the rank's root,
+    which is even in standard errors of a share: denser at both ends, where recall is high and false positives are few.
+
+    Args:
+        probabilities: of the class, shape (rows,).
+        own: whether a row is of the class, shape (rows,).
+    """
     distinct = np.unique(probabilities.astype(np.float64))
     between = (distinct[1:] + distinct[:-1]) / 2
     found = np.concatenate([[distinct[0] / 2], between, [(distinct[-1] + 1) / 2]])
     if len(found) > MOST_THRESHOLDS:
-        found = found[np.linspace(0, len(found) - 1, MOST_THRESHOLDS).round().astype(int)]
+        place = np.searchsorted(distinct, probabilities.astype(np.float64))  # of the threshold just below each row
+        below, above = np.unique(place[own]), np.unique(place[~own] + 1)
+        room = MOST_THRESHOLDS - 2
+        half = room // 2
+        most_below = max(half, room - len(above))
+        chosen = [_spread(below, most_below), _spread(above, room - min(len(below), most_below))]
+        found = found[np.unique(np.concatenate([[0, len(found) - 1], *chosen]))]
     return np.unique(found)
+
+
+def _spread(places: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
+    """At most so many of the places, both ends among them; see `candidates`."""
+    if len(places) <= most:
+        return places
+    shares = np.sin(np.linspace(0, np.pi / 2, most)) ** 2
+    return places[(shares * (len(places) - 1)).round().astype(int)]
 
 
 def _known(metric: Metric, truth: Labels, answers: Answers, weights: Floats) -> Floats:

@@ -95,9 +95,41 @@ def test_the_same_rows_give_the_same_point() -> None:
 
 @pytest.mark.parametrize("values", [[0.5], [0.2, 0.2, 0.9], list(np.linspace(0, 1, 5000))])
 def test_candidates_lie_between_probabilities(values: list[Any]) -> None:
-    found = candidates(np.array(values))
+    found = candidates(np.array(values), np.arange(len(values)) % 2 == 0)
     assert len(found) <= 200 and (np.diff(found) > 0).all()
     assert found[0] <= min(values) and found[-1] >= max(values)
+
+
+@pytest.mark.parametrize(("number", "slack"), [(1, 0.0), (0, 0.0005)])
+def test_a_rare_class_has_what_the_full_set_of_thresholds_has(number: int, slack: float) -> None:
+    """1 % of 10,000 rows, as the class and as its opposite: at every recall the fewest false positives that there are.
+
+    `slack` is of the recall: 9,900 rows of a class cannot each have a threshold.
+    """
+    truth, table = rows(11, 10_000, share=0.01)
+    truth = truth if number else 1 - truth
+    table = table if number else table[:, ::-1]
+    own, shown = truth == 1, table[:, 1]
+    distinct = np.unique(shown)
+    every = np.concatenate([[0.0], (distinct[1:] + distinct[:-1]) / 2, [1.0]])
+    found = candidates(shown, own)
+    (recalls, alarms), (few_recalls, few_alarms) = (
+        [1 - np.searchsorted(np.sort(shown[part]), thresholds) / part.sum() for part in (own, ~own)]
+        for thresholds in (every, found)
+    )
+    assert len(found) <= 200
+    for least in np.linspace(0.5, 1.0, 51):
+        fewest = alarms[recalls >= least].min()
+        assert ((few_recalls >= least - slack) & (few_alarms <= fewest)).any(), least
+
+
+def test_limits_that_few_thresholds_of_a_rare_class_meet_are_met() -> None:
+    truth, table = rows(5, 10_000, share=0.01)
+    asked = metrics(RECALL.model_copy(update={"at_least": 0.7}), ALARMS.model_copy(update={"at_most": 0.005}))
+    found = choose_point(asked, 1, truth, table)
+    assert found is not None
+    recall, alarms = found.values[:, found.place]
+    assert recall >= 0.7 and alarms <= 0.005
 
 
 def test_no_rows_are_refused() -> None:
