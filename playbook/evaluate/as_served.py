@@ -20,6 +20,7 @@ from playbook.spec import TaskSpec
 from playbook.statistics.answers import Answers
 from playbook.statistics.metric import Metric, is_met, metrics_of
 from playbook.statistics.operating_point import ChosenPoint, Threshold, best_threshold, choose_point, decide
+from playbook.statistics.threshold_class import threshold_class
 
 MOST_POINTS = 80  # of a curve
 Labels = npt.NDArray[np.integer[Any]]
@@ -57,7 +58,7 @@ def as_served(spec: TaskSpec, truth: Labels, probabilities: Probabilities) -> As
 
 def threshold_number(spec: TaskSpec) -> int | None:
     """Number of the class that is answered from a threshold on; None where every row gets its likeliest class."""
-    name = spec.target.threshold_class(len(spec.labels))
+    name = threshold_class(spec.target, spec.labels)
     return None if name is None else spec.labels.index(name)
 
 

@@ -97,9 +97,10 @@ class Target(Limit):
     limits: tuple[Limit, ...] = Field((), description="Further limits that hold beside the target.")
     operating_point: Literal["auto", "argmax", "threshold"] = Field(
         "auto",
-        description="Answer the class of the first limit on one class from a probability on that validation chose to "
-        "meet all limits with some room (`threshold`), or every row with its likeliest class (`argmax`). `auto` takes "
-        "a threshold where the target is of one class, or where a task of two classes has a limit on one.",
+        description="Answer one class from a probability on that validation chose to meet all limits with some room "
+        "(`threshold`), or every row with its likeliest class (`argmax`). The class is that of the first limit on one "
+        "class; in a task of two classes without such a limit the second in alphabetical order (either would do). "
+        "`auto` takes a threshold in tasks of two classes, and where the target is of one class.",
     )
 
     @model_validator(mode="after")
@@ -111,11 +112,6 @@ class Target(Limit):
             )
         if self.metric not in UNBOUNDED and self.margin > 0.5:
             raise ValueError(f"margin of at most 0.5 (50 points), not {self.margin:g}")
-        if self.operating_point == "threshold" and self.threshold_class(2) is None:
-            raise ValueError(
-                "operating_point: threshold needs a limit on one class "
-                f"({', '.join(PER_CLASS_METRICS)} with of_class), and there is none; add one, or say argmax"
-            )
         labels = [limit.label for limit in self.all_limits]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
@@ -127,16 +123,6 @@ class Target(Limit):
         """The target itself first, then the limits beside it, those on the model included."""
         own = Limit(metric=self.metric, at_least=self.at_least, at_most=self.at_most, of_class=self.of_class)
         return (own, *self.limits)
-
-    def threshold_class(self, classes: int) -> str | None:
-        """The class that is answered from a probability on, of a task of so many classes; None: the likeliest is.
-
-        It is the class of the first limit that depends on which rows are given that class.
-        """
-        named = next((limit.of_class for limit in self.all_limits if limit.metric in PER_CLASS_METRICS), None)
-        own = self.metric in PER_CLASS_METRICS
-        wanted = self.operating_point == "threshold" or (self.operating_point == "auto" and (own or classes == 2))
-        return named if wanted else None
 
     @property
     def budgets(self) -> tuple[Limit, ...]:

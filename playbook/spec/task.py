@@ -15,7 +15,7 @@ from playbook.spec.decision import DecisionAnswers, Prices
 from playbook.spec.evaluation import Evaluation
 from playbook.spec.package import Package
 from playbook.spec.production import Monitoring, Retraining, Serving
-from playbook.spec.section import Section
+from playbook.spec.section import BUDGETS, NEED_PROBABILITIES, PER_CLASS_METRICS, Section
 from playbook.spec.sign_off import SignOff
 from playbook.spec.target import Owners, Target
 
@@ -52,10 +52,27 @@ class TaskSpec(Section):
         always = constant_answer(self.target.all_limits, tuple(self.data.classes))
         if always is not None:
             raise ValueError(f"target: {remedy(self.target.all_limits, always)}")
+        self._threshold_has_a_class()
         strange = sorted(set(self.evaluation.slices) - set(self.data.columns.keep))
         if strange:
             raise ValueError(f"evaluation.slices: {strange} is not in data.columns.keep {list(self.data.columns.keep)}")
         return self
+
+    def _threshold_has_a_class(self) -> None:
+        """`playbook.statistics.threshold_class` says which one."""
+        asked, metrics = self.target.operating_point == "threshold", {limit.metric for limit in self.target.all_limits}
+        if not asked or metrics & set(PER_CLASS_METRICS):
+            return
+        if len(self.data.classes) > 2:
+            raise ValueError(
+                "target.operating_point: threshold needs a limit on one class "
+                f"({', '.join(PER_CLASS_METRICS)} with of_class), and there is none; add one, or say argmax"
+            )
+        if metrics <= {*NEED_PROBABILITIES, *BUDGETS}:
+            raise ValueError(
+                "target.operating_point: threshold needs a limit that depends on which class is answered (accuracy, "
+                f"for example), and there are only {', '.join(sorted(metrics))}; add one, or say argmax"
+            )
 
     @model_validator(mode="after")
     def _override_decided(self) -> TaskSpec:

@@ -175,6 +175,8 @@ def test_an_edit_of_what_is_measured_reaches_everybody_who_measures(edited: Edit
     assert not {"answers", "data", "handoff", "scope"} & reached
     answers = edited("playbook/adapt/classifier.py", ".softmax(1)", ".softmax(-1)")
     assert answers >= {"answers", "package", "evaluate"} and not set(TRAIN) & answers
+    serving = edited("playbook/statistics/threshold_class.py", "len(labels) == 2", "len(labels) == 3")
+    assert {"frozen", "rung", "early_end", "candidate", "evaluate"} <= serving and not set(TRAIN) & serving
     first = "from __future__ import annotations\n"
     uncalled = edited("playbook/adapt/module.py", first, f"{first}\n\ndef uncalled(): ...\n")
     assert uncalled == set(), "what nobody calls makes nothing old"

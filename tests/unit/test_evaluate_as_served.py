@@ -24,6 +24,7 @@ from playbook.operate.reference import load_reference, save_reference
 from playbook.spec import TaskSpec
 from playbook.statistics.metric import metrics_of
 from playbook.statistics.operating_point import Threshold
+from playbook.statistics.threshold_class import threshold_class
 
 RECALL: dict[str, Any] = {"metric": "recall", "of_class": "calm", "at_least": 0.9, "margin": 0.02}
 ALARMS = {"metric": "false_positive_rate", "of_class": "calm", "at_most": 0.1}
@@ -64,33 +65,43 @@ def test_the_point_is_told_with_its_uncertainty() -> None:
     assert b"recall of calm" in drawn and b"<script" not in drawn
 
 
+ACCURACY: dict[str, Any] = {"metric": "accuracy", "at_least": 0.9, "margin": 0.02}
+LOSS: dict[str, Any] = {"metric": "log_loss", "at_most": 0.5, "margin": 0.02}
+
+
 @pytest.mark.parametrize(
     ("target", "classes", "of_class"),
     [
         ({**RECALL, "limits": [ALARMS]}, 2, "calm"),
-        ({"metric": "accuracy", "at_least": 0.9, "margin": 0.02, "limits": [ALARMS]}, 2, "calm"),
-        ({"metric": "accuracy", "at_least": 0.9, "margin": 0.02, "limits": [ALARMS]}, 5, None),
-        ({"metric": "accuracy", "at_least": 0.9, "margin": 0.02}, 2, None),
+        ({**ACCURACY, "limits": [ALARMS | {"of_class": "anger"}]}, 2, "anger"),
+        ({**ACCURACY, "limits": [ALARMS]}, 5, None),
+        (ACCURACY, 2, "calm"),  # the second of two
+        ({**ACCURACY, "metric": "macro_f1", "operating_point": "threshold"}, 2, "calm"),
+        ({**ACCURACY, "metric": "balanced_accuracy"}, 3, None),
+        ({**ACCURACY, "operating_point": "argmax"}, 2, None),
+        (LOSS, 2, None),  # of probabilities alone
+        ({**LOSS, "limits": [{"metric": "accuracy", "at_least": 0.9}]}, 2, "calm"),
         ({**RECALL, "limits": [ALARMS]}, 5, "calm"),
         ({**RECALL, "limits": [ALARMS], "operating_point": "argmax"}, 2, None),
-        (
-            {"metric": "accuracy", "at_least": 0.9, "margin": 0.02, "limits": [ALARMS], "operating_point": "threshold"},
-            5,
-            "calm",
-        ),
+        ({**ACCURACY, "limits": [ALARMS], "operating_point": "threshold"}, 5, "calm"),
     ],
 )
 def test_which_tasks_get_a_threshold(target: dict[str, Any], classes: int, of_class: str | None) -> None:
-    assert spec_of(target).target.threshold_class(classes) == of_class
+    labels = ("anger", "calm", "fear", "joy", "sorrow")[:classes]
+    spec = spec_of(target, {"classes": dict.fromkeys(labels, "A class.")})
+    assert threshold_class(spec.target, spec.labels) == of_class
 
 
 def test_a_threshold_of_no_class_is_refused() -> None:
+    asked = {"operating_point": "threshold"}
     with pytest.raises(ValueError, match="operating_point: threshold needs a limit on one class"):
-        spec_of({"metric": "accuracy", "at_least": 0.9, "margin": 0.02, "operating_point": "threshold"})
+        spec_of({**ACCURACY, **asked}, {"classes": dict.fromkeys(("a", "b", "c"), "A class.")})
+    with pytest.raises(ValueError, match=r"depends on which class is answered .* only log_loss"):
+        spec_of({**LOSS, **asked})
 
 
 def test_without_a_threshold_answers_are_the_likeliest_classes() -> None:
-    spec = spec_of({"metric": "accuracy", "at_least": 0.9, "margin": 0.02})
+    spec = spec_of({**ACCURACY, "operating_point": "argmax"})
     truth, table = rows(3, 500)
     found = as_served(spec, truth, table)
     assert found.threshold is None and operating_point(spec, truth, table) is None
