@@ -55,7 +55,12 @@ def activations(play: Play) -> Path:
 
 
 def training_inputs(play: Play, dataset: DatasetVersion, base: BaseSelection) -> dict[str, Any]:
-    """What the models of the staircase and their figures on validation depend on; no margin, no limit, no power."""
+    """What the models of the staircase and their figures on validation depend on; no margin, no power.
+
+    Limits count where they choose a threshold: models are scored as they would answer.
+    """
+    from playbook.evaluate.as_served import threshold_terms
+
     spec = play.task.spec
     settings = spec.adaptation.model_dump(mode="json")
     return {
@@ -63,6 +68,7 @@ def training_inputs(play: Play, dataset: DatasetVersion, base: BaseSelection) ->
         "labels": spec.labels,
         "base": base.pin.model_dump() if base.pin else None,
         "metric": [spec.target.metric, spec.target.of_class],
+        "threshold": threshold_terms(spec),
         "head": {name: settings[name] for name in sorted(IN_A_HEAD)},
         "evaluation": spec.evaluation.model_dump(mode="json", include={"confidence", "resamples"}),
     }

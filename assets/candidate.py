@@ -49,10 +49,13 @@ def candidate(maker: AssetMaker) -> dg.AssetsDefinition:
 
 def _inputs(play: Play) -> dict[str, Any]:
     """What the choice and the diagnosis depend on beside the steps."""
+    from playbook.evaluate.as_served import threshold_terms
+
     spec = play.task.spec
     return {
         "plan": spec.adaptation.model_dump(mode="json"),
         "metric": [spec.target.metric, spec.target.of_class],
+        "threshold": threshold_terms(spec),
         "evaluation": [spec.evaluation.confidence, spec.evaluation.resamples],
         "code": version_of("candidate"),
     }

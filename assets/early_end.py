@@ -14,7 +14,7 @@ from assets.terms import require_terms, terms_now
 from assets.test_answers import answer, reference_model, trained_model
 from playbook.artifacts import DatasetVersion, EarlyEnd, EarlyEndClaim, FrozenBaseline, ReferenceBaselines, Score
 from playbook.evaluate.answers import AskedModel
-from playbook.evaluate.as_served import AsServed, as_served
+from playbook.evaluate.as_served import AsServed, as_served, served_under
 from playbook.plays import DATASET, EARLY_END, FROZEN
 from playbook.statistics.answers import Answers
 
@@ -105,7 +105,9 @@ def reference_claim(play: Play, dataset: DatasetVersion, references: ReferenceBa
     name = references.meets_target
     if not name:
         return None
-    return confirm(play, dataset, reference_model(play, dataset, name), name, references.validation[name])
+    served = served_under(references.served[name], play.task.spec.labels)
+    model = reference_model(play, dataset, name, references.tfidf)
+    return confirm(play, dataset, model, name, references.validation[name], served)
 
 
 def confirm(
@@ -114,7 +116,7 @@ def confirm(
     model: AskedModel,
     name: str,
     validation: Score,
-    served: AsServed | None = None,
+    served: AsServed,
 ) -> EarlyEndClaim:
     """Ask the test split whether a baseline meets the target; the opening goes on record first, once per model."""
     from playbook.data.tables import LABEL
@@ -128,7 +130,7 @@ def confirm(
     number = {label: at for at, label in enumerate(spec.labels)}
     truth = np.array([number[label] for label in answered.frame[LABEL]], dtype=np.int64)
     found = answered.probabilities[model.name]
-    test = describe_side(spec, truth, found if served is None else served.answers(found)).scores
+    test = describe_side(spec, truth, served.answers(found)).scores
     alike = dataset.gate.resemblance if dataset.gate else None
     unlike = alike.text if alike is not None and not alike.alike else ""
     claim = judge_claim(spec, name, validation, test, openings=answered.openings, unlike=unlike)

@@ -190,6 +190,7 @@ def _inputs(play: Play, steps: Steps) -> dict[str, Any]:
         "candidate": [steps.choice.source, steps.choice.model, steps.choice.diagnosis],
         "baseline": steps.frozen.digest,
         "controls": steps.controls.digest,
+        "references": steps.references.model_dump(mode="json", include={"validation", "served"}),
         "rows": {split: dataset.files[split].sha256 for split in rows if split in dataset.files},
         "data": dataset.dataset_hash,
         "agreement": dataset.agreement.model_dump(mode="json") if dataset.agreement else None,

@@ -58,7 +58,7 @@ def _inputs(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fr
     data = play.task.spec.data
     files = {part: label_file(play.task, part) for part in (*RESTS_ON, "known_errors")}
     return {
-        "training": training_inputs(play, dataset, base),
+        "training": training_inputs(play, dataset, base) | {"threshold": None},  # heads are read by probability
         "frozen": [frozen.files["weights"].sha256, frozen.l2],
         "labels": data.labels.model_dump(mode="json"),
         "fold_draws": _draws(play, dataset),

@@ -164,6 +164,7 @@ def reference_inputs(task: Task, dataset: DatasetVersion, base: FirstBase) -> di
         "data": dataset.dataset_hash,
         "classes": spec.data.classes,
         "limits": [limit.model_dump(mode="json") for limit in spec.target.all_limits],  # the first one is the target
+        "operating_point": spec.target.operating_point,
         "evaluation": spec.evaluation.model_dump(mode="json", include=set(SCORED_BY)),
         "weighting": [spec.adaptation.class_weighting, spec.adaptation.seed],
         "arithmetic": [spec.adaptation.accelerator, spec.adaptation.precision],
@@ -192,6 +193,7 @@ def _score(play: Play, dataset: DatasetVersion, base: FirstBase) -> Made:
     artifact = ReferenceBaselines(
         task=spec.task,
         validation=dict(found.scores),
+        served={name: one.rules(spec.labels) for name, one in found.served.items()},
         tfidf=found.tfidf,
         meets_target=found.meets_target,
         left_out=dict(found.left_out),

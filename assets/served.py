@@ -10,11 +10,9 @@ import numpy as np
 from assets.candidate import asset_of
 from assets.play import Play
 from assets.steps import Steps
-from playbook.artifacts import OperatingPoint
-from playbook.data.tables import TEXT
-from playbook.evaluate.as_served import AsServed, as_served, operating_point, threshold_number
-from playbook.plays import CONTROLS, DATASET
-from playbook.statistics.operating_point import Threshold
+from playbook.artifacts import OperatingPoint, ServedRules
+from playbook.evaluate.as_served import AsServed, as_served, operating_point, served_under
+from playbook.plays import CONTROLS
 
 if TYPE_CHECKING:
     from assets.test_answers import Answered
@@ -25,8 +23,8 @@ CHAMPION = "champion"
 def served_by(play: Play, steps: Steps, answered: Answered, work: Path) -> dict[str, AsServed]:
     """What makes served answers of each model's probabilities, by the model's name.
 
-    The task's own models have answered validation already. References are asked about it only where the task has a
-    threshold; else the likeliest class is the answer, whatever their temperature. The champion has rules of its own.
+    The task's own models have answered validation already; what suits references there was found when they were
+    fitted. The champion has rules of its own.
     """
     spec, found = play.task.spec, {}
     for name in answered.answers:
@@ -35,9 +33,8 @@ def served_by(play: Play, steps: Steps, answered: Answered, work: Path) -> dict[
             found[name] = as_served(spec, *validation_table(play, kept))
         elif name == CHAMPION:
             found[name] = _champion(play, answered.champion_version, work)
-        elif threshold_number(spec) is not None and name in answered.asked:
-            play.report(f"operating point on validation: {name}")
-            found[name] = as_served(spec, *_asked(play, steps, answered, name, work))
+        elif name in steps.references.served:
+            found[name] = served_under(steps.references.served[name], spec.labels)
     return found
 
 
@@ -74,18 +71,4 @@ def _champion(play: Play, version: str, work: Path) -> AsServed:
 
     spec, registry = play.task.spec, play.world.registry
     rules = load_rules(registry.fetch_bundle(registry.find(spec.task, version), work / f"rules-{CHAMPION}"))
-    known = rules.of_class in spec.labels
-    return AsServed(1.0, Threshold(spec.labels.index(rules.of_class), rules.decide_from) if known else None)
-
-
-def _asked(play: Play, steps: Steps, answered: Answered, name: str, work: Path) -> tuple[np.ndarray, np.ndarray]:
-    import pandas as pd
-
-    from assets.examination import class_numbers
-    from playbook.evaluate.incumbent import answers_under
-
-    labels = play.task.spec.labels
-    frame = pd.read_parquet(play.world.store.path(steps.dataset, DATASET, "validation"))
-    loaded = answered.asked[name].load(work / f"validation-{name}")
-    table = answers_under(loaded.predict_proba(frame[TEXT].tolist()), loaded.labels, labels)
-    return class_numbers(labels, frame), table
+    return served_under(ServedRules(of_class=rules.of_class, decide_from=rules.decide_from), spec.labels)

@@ -371,9 +371,9 @@ def reference_models(
     return models
 
 
-def reference_model(play: Play, dataset: DatasetVersion, name: str) -> AskedModel:
+def reference_model(play: Play, dataset: DatasetVersion, name: str, tfidf: TfidfChoice | None = None) -> AskedModel:
     """One reference baseline."""
-    return reference_models(play, dataset, [name])[0]
+    return reference_models(play, dataset, [name], tfidf)[0]
 
 
 def champion_model(play: Play, at: Registered) -> AskedModel:

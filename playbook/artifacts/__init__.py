@@ -87,6 +87,7 @@ from playbook.artifacts.scope import (
     PathCost,
     ProblemStatement,
     ReferenceBaselines,
+    ServedRules,
     TfidfChoice,
 )
 
@@ -164,6 +165,7 @@ __all__ = [
     "Rung",
     "Score",
     "SeedSpread",
+    "ServedRules",
     "Shift",
     "Ship",
     "Side",

@@ -32,11 +32,20 @@ class TfidfChoice(Part):
     folds: int = 0
 
 
+class ServedRules(Part):
+    """What makes served answers of a model's probabilities; without a class every row gets its likeliest one."""
+
+    temperature: float = 1.0
+    of_class: str = ""  # answered from a probability of `decide_from` on
+    decide_from: float = 0.0
+
+
 class ReferenceBaselines(Artifact):
     """What a model has to beat: majority class, TF-IDF with logistic regression, the base zero-shot (1.7)."""
 
     kind: ClassVar[str] = "reference_baselines"
     validation: dict[str, Score] = Field(default_factory=dict)  # majority, tfidf, zero_shot
+    served: dict[str, ServedRules] = Field(default_factory=dict)  # by reference, fitted on validation
     tfidf: TfidfChoice = TfidfChoice()
     meets_target: str = ""  # name of the reference that meets the target on validation, if any
     left_out: dict[str, str] = Field(default_factory=dict)  # reference -> why it could not be made

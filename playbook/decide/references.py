@@ -23,8 +23,9 @@ from playbook.data.tables import GROUP, LABEL, TEXT
 from playbook.decide.tfidf import fit_tfidf, majority
 from playbook.decide.zero_shot import Extract, zero_shot
 from playbook.errors import DataError
+from playbook.evaluate.as_served import AsServed, as_served
 from playbook.spec import TaskSpec
-from playbook.statistics.answers import Answers, answers_of
+from playbook.statistics.answers import Answers
 from playbook.statistics.metric import metrics_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class References:
 
     scores: Mapping[str, Score]  # of the target's own metric
     limits: Mapping[str, Mapping[str, Score]]  # name -> Limit.label -> score
-    answers: Mapping[str, Answers]  # to the validation rows
+    answers: Mapping[str, Answers]  # to the validation rows, as served
+    served: Mapping[str, AsServed]  # temperature and threshold of each, fitted on those rows
     predictors: Mapping[str, TextPredictor]
     tfidf: TfidfChoice  # how it was chosen
     meets_target: str  # simplest reference that meets every limit, or ""
@@ -69,6 +71,9 @@ def fit_references(
     tfidf: TfidfChoice | None = None,
 ) -> References:
     """Fit the references on train and score them on validation; `predictors` answer any other texts.
+
+    They are scored as any model is, after the temperature and the threshold that suit them best on validation.
+    `predictors` give probabilities before both.
 
     Args:
         spec: the task.
@@ -92,12 +97,15 @@ def fit_references(
     }
     if extractor is not None:
         predictors["zero_shot"] = zero_shot(spec, extractor)
-    answers = {name: answers_of(predictor.probabilities(texts["validation"])) for name, predictor in predictors.items()}
+    tables = {name: predictor.probabilities(texts["validation"]) for name, predictor in predictors.items()}
+    served = {name: as_served(spec, truth["validation"], table) for name, table in tables.items()}
+    answers = {name: served[name].answers(table) for name, table in tables.items()}
     limits = {name: _scores(spec, truth["validation"], given) for name, given in answers.items()}
     return References(
         scores={name: scores[spec.target.label] for name, scores in limits.items()},
         limits=limits,
         answers=answers,
+        served=served,
         predictors=predictors,
         tfidf=choice,
         meets_target=next((name for name, scores in limits.items() if meets_target(spec, scores, answers[name])), ""),

@@ -1,7 +1,7 @@
 """A model's answers as served: probabilities after its temperature, classes after its operating point (B8, 5.3).
 
-Temperature and threshold are fitted on validation, for every model its own. Whatever is scored goes through here, so
-that the figures of a page are those of the packaged model.
+Temperature and threshold are fitted on validation, for every model its own, references included. Whatever is scored
+goes through here, so that the figures of a page are those of the packaged model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from playbook.artifacts import OperatingPoint, Score, ThresholdFigures
+from playbook.artifacts import OperatingPoint, Score, ServedRules, ThresholdFigures
 from playbook.evaluate import wording
 from playbook.evaluate.calibration import fit_temperature, scaled
 from playbook.spec import TaskSpec
@@ -41,9 +41,24 @@ class AsServed:
             return Answers(probabilities.argmax(axis=1), calibrated)  # a temperature moves no answer
         return Answers(decide(calibrated, self.threshold), calibrated)
 
+    def rules(self, labels: Sequence[str]) -> ServedRules:
+        """As an artefact keeps it."""
+        if self.threshold is None:
+            return ServedRules(temperature=self.temperature)
+        of_class = labels[self.threshold.number]
+        return ServedRules(temperature=self.temperature, of_class=of_class, decide_from=self.threshold.value)
+
+
+def served_under(rules: ServedRules, labels: Sequence[str]) -> AsServed:
+    """What an artefact kept; a class that is no label is answered as the likeliest one."""
+    known = rules.of_class in labels
+    return AsServed(rules.temperature, Threshold(labels.index(rules.of_class), rules.decide_from) if known else None)
+
 
 def as_served(spec: TaskSpec, truth: Labels, probabilities: Probabilities) -> AsServed:
     """Temperature and threshold of a model, fitted on its answers to validation.
+
+    Whoever says the same of every row has no threshold: there is nothing that it could tell apart.
 
     Args:
         spec: the task.
@@ -51,7 +66,7 @@ def as_served(spec: TaskSpec, truth: Labels, probabilities: Probabilities) -> As
         probabilities: as the model was trained, shape (rows, classes).
     """
     temperature, number = fit_temperature(truth, probabilities), threshold_number(spec)
-    if number is None:
+    if number is None or not np.ptp(probabilities, axis=0).any():
         return AsServed(temperature)
     return AsServed(temperature, best_threshold(metrics_of(spec), number, truth, scaled(probabilities, temperature)))
 
@@ -60,6 +75,14 @@ def threshold_number(spec: TaskSpec) -> int | None:
     """Number of the class that is answered from a threshold on; None where every row gets its likeliest class."""
     name = threshold_class(spec.target, spec.labels)
     return None if name is None else spec.labels.index(name)
+
+
+def threshold_terms(spec: TaskSpec) -> dict[str, Any] | None:
+    """What a threshold depends on in the task file, for keys of results; None where the likeliest class is answered."""
+    number = threshold_number(spec)
+    if number is None:
+        return None
+    return {"class": number, "limits": [metric.limit.model_dump(mode="json") for metric in metrics_of(spec)]}
 
 
 def operating_point(spec: TaskSpec, truth: Labels, probabilities: Probabilities) -> OperatingPoint | None:

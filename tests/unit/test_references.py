@@ -7,7 +7,9 @@ from report_samples import ORDINARY, score, spec_for
 
 from playbook.decide.references import References, fit_references, meets_target
 from playbook.errors import DataError
+from playbook.evaluate.as_served import served_under
 from playbook.statistics.answers import answers_of
+from playbook.statistics.metric import metrics_of
 
 WORDS = {
     "access": "password login",
@@ -33,6 +35,23 @@ def rows(count: int, seed: int, noise: float = 0.1, labels: tuple[str, ...] = OR
 def found() -> References:
     spec = spec_for(ORDINARY, limits=[{"metric": "recall", "of_class": "fault", "at_least": 0.6}])
     return fit_references(spec, rows(400, 1), rows(200, 2))
+
+
+def test_references_are_scored_as_they_would_serve() -> None:
+    """Their own temperature makes the log loss smaller, and their own threshold finds more of a rare class."""
+    train, validation = rows(400, 1, 0.5), rows(200, 2)  # labels of training are half noise: unsure answers
+    loss = spec_for(ORDINARY, metric="log_loss", at_least=None, at_most=0.5)
+    found = fit_references(loss, train, validation)
+    table = found.predictors["tfidf"].probabilities(validation["text"].tolist())
+    truth = np.array([loss.labels.index(label) for label in validation["label"]])
+    assert found.served["tfidf"].temperature < 0.8
+    assert found.scores["tfidf"].value < metrics_of(loss)[0].value(truth, table) - 0.1
+    rare = spec_for(ORDINARY, metric="recall", of_class="fault", at_least=0.9)
+    tfidf, majority = (fit_references(rare, train, validation).served[name] for name in ("tfidf", "majority"))
+    assert tfidf.threshold is not None and tfidf.threshold.number == rare.labels.index("fault")
+    assert majority.threshold is None, "it is the same for every row, whatever the threshold"
+    kept = served_under(tfidf.rules(rare.labels), rare.labels)
+    assert kept == tfidf and served_under(majority.rules(rare.labels), rare.labels) == majority
 
 
 def test_the_majority_class_is_counted_by_hand() -> None:

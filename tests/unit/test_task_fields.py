@@ -63,7 +63,7 @@ from playbook.taskfile import Task
 # time. `terms` are what an opening locks: they are judged, and make nothing.
 AGAIN: tuple[tuple[str, str], ...] = (
     (
-        "early_end evaluation terms",
+        "references early_end evaluation terms",
         """
         target.operating_point
         """,
@@ -410,3 +410,16 @@ def test_no_training_and_no_answer_depends_on_what_it_is_judged_by() -> None:
     shown += [field for field in FIELDS if field.startswith(("owners.", "prices."))]
     assert {field: EXPECTED[field] for field in judged + shown if costly & set(EXPECTED[field].split())} == {}
     assert all("evaluation" not in EXPECTED[field].split() and "terms" not in EXPECTED[field] for field in shown)
+
+
+@pytest.mark.parametrize("edit", [{"at_least": 0.87}, {"operating_point": "argmax"}])
+def test_where_limits_choose_a_threshold_they_make_figures_again_and_train_nothing(
+    tmp_path: Path, edit: dict[str, Any]
+) -> None:
+    keys = Keys(tmp_path)
+    two = edited(DOCUMENT, "data.classes")
+    assert len(two["data"]["classes"]) == 2 and two["target"]["metric"] == "accuracy"
+    before, after = (keys.of({**two, "target": {**two["target"], **one}}) for one in ({}, edit))
+    again = {name for name in before if before[name] != after[name]}
+    assert {"references", "frozen", "rung", "candidate", "controls", "early_end", "evaluation"} <= again
+    assert not {"head", "training", "audit", "answers_candidate", "answers_tfidf"} & again
