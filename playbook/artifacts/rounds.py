@@ -35,6 +35,7 @@ class Contender(Part):
     on_new: Figure | None = None  # on the others
     fixes: tuple[Fix, ...] = ()
     misses: tuple[str, ...] = ()  # limits that the incumbent meets and this one does not, and its own on the model
+    always: str = ""  # the class that it answers to every row; empty where there are several
     better: bool = False  # by the round's margin
     not_worse: bool = False  # by more than the round's tolerance
 
@@ -46,7 +47,7 @@ class Contender(Part):
     @property
     def qualifies(self) -> bool:
         """Whether it may take the incumbent's place."""
-        return not self.misses and (self.better or (self.not_worse and self.fixes_all))
+        return not self.misses and not self.always and (self.better or (self.not_worse and self.fixes_all))
 
 
 class RoundVerdict(Part):

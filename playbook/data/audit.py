@@ -7,7 +7,7 @@ altered since, and splits may be the team's own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, PROTECTED, copies_els
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT
 from playbook.data.text import clean_text, shown
 from playbook.errors import DataError
-from playbook.spec import SPLITS
+from playbook.spec import SPLITS, TaskSpec
+from playbook.spec.constant_answers import constant_answer
 from playbook.statistics.sample_size import missing
 from playbook.taskfile import Task
 
@@ -32,7 +33,7 @@ COPY_OF = "copy_of"  # row id of the closest copy, or ''
 GROUP_IN_OTHER_SPLIT = "group_in_other_split"  # another split with rows of the row's group, or ''
 DEFINED, EDGE_CASES = "defined", "edge_cases"  # whether the guideline has them for a class: yes or no
 KAPPA, LABELLED_TWICE = "kappa", "labelled_twice"
-UNLIKE, LACKING = "test_unlike", "test_rows_lacking"
+UNLIKE, LACKING, CONSTANT = "test_unlike", "test_rows_lacking", "constant_answer_meets_target"
 NO_KAPPA = -2.0  # stands for a kappa that nobody can know, below every floor
 NAMED = 5  # offenders that a message names
 
@@ -210,7 +211,21 @@ def _with_test_split(overall: pd.DataFrame, rows: pd.DataFrame, alike: Resemblan
     counts = rows.loc[rows[SPLIT] == "test", LABEL].value_counts()
     short = missing(task.spec, {label: int(counts.get(label, 0)) for label in task.spec.labels})
     lacking = 0 if short is None else short.needed - short.available
-    return overall.assign(**{UNLIKE: [int(alike is not None and not alike.alike)], LACKING: [lacking]})
+    constant = int(constant_on_test(task.spec, {str(label): int(n) for label, n in counts.items()}) is not None)
+    unlike = int(alike is not None and not alike.alike)
+    return overall.assign(**{UNLIKE: [unlike], LACKING: [lacking], CONSTANT: [constant]})
+
+
+def constant_on_test(spec: TaskSpec, counts: Mapping[str, int]) -> str | None:
+    """A class that meets the target and every limit if it is the answer to all test rows; None without rows.
+
+    Args:
+        spec: the task.
+        counts: test rows by class.
+    """
+    total = sum(counts.values())
+    shares = {label: count / total for label, count in counts.items()} if total else None
+    return constant_answer(spec.target.all_limits, spec.labels, shares)
 
 
 def kappa_in_words(overall: pd.DataFrame) -> str:

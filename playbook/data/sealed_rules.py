@@ -1,4 +1,4 @@
-"""What the gate asks of the test split without opening it: its size, and whether its inputs are like the others."""
+"""What the gate asks of the test split without opening it: its size, its classes' shares, and whether it is alike."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from playbook.data import audit as a
 from playbook.data.audit import Audit
 from playbook.data.rule import Condition, Rule
 from playbook.data.tables import LABEL
+from playbook.spec.constant_answers import remedy
 from playbook.statistics.sample_size import missing, rows_to_label
 from playbook.taskfile import Task
 
@@ -13,13 +14,37 @@ _BETWEEN = "ExpectColumnValuesToBeBetween"
 
 
 def sealed_rules(task: Task) -> tuple[Rule, ...]:
-    """Both are warnings: a split that is too small ends the task with a refusal, one that is unlike is in headlines."""
-    return (_size(task), _alike())
+    """All are warnings: a split that is too small ends the task with a refusal, one that is unlike is in headlines, and
+    a constant answer that meets the target ends and ships nothing."""
+    return (_size(task), _constant(task), _alike())
+
+
+def _counts(seen: Audit) -> dict[str, int]:
+    return dict(zip(seen.classes[LABEL], (int(n) for n in seen.classes["test"]), strict=True))
+
+
+def _constant(task: Task) -> Rule:
+    def found(seen: Audit) -> str:
+        counts = _counts(seen)
+        label = a.constant_on_test(task.spec, counts)
+        if label is None:
+            return "every class fails some limit when it is the answer to everything"
+        share = counts[label] / max(sum(counts.values()), 1)
+        return f"{remedy(task.spec.target.all_limits, label)} ({share:.1%} of the test rows are of that class)"
+
+    return Rule(
+        "more than a constant answer",
+        "warning",
+        "a target that no model meets by answering the same to everything",
+        found,
+        "such a model neither ends the task nor ships; a limit that it fails makes the target one",
+        (Condition("overall", _BETWEEN, {"column": a.CONSTANT, "min_value": 0, "max_value": 0}),),
+    )
 
 
 def _size(task: Task) -> Rule:
     def found(seen: Audit) -> str:
-        counts = dict(zip(seen.classes[LABEL], (int(n) for n in seen.classes["test"]), strict=True))
+        counts = _counts(seen)
         short = missing(task.spec, counts)
         if short is None:
             return f"{sum(counts.values()):,} test rows"

@@ -4,7 +4,7 @@ The rule, in this order:
 
 1. The contender is what validation chose among the refreshed champion, the model trained from the base, and the frozen
    baseline. It qualifies where it misses no limit that the incumbent meets and no limit on the model itself (latency,
-   size, memory: they are measured on the contenders only), and
+   size, memory: they are measured on the contenders only), does not answer the same to every row, and
    - it is better: the interval of its gain over the incumbent lies above zero, and the measured gain is at least what
      a true gain of the round's margin reaches with the promised power (`least_gain`); or
    - it is not worse and fixes what fired: the lower end of that interval is above minus the round's tolerance, and
@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 from playbook.artifacts import Contender, Figure, Fix, RoundVerdict, Side, Trigger
 from playbook.evaluate import wording
+from playbook.evaluate.constant import always
 from playbook.evaluate.incumbent import LEAST_ROWS
 from playbook.evaluate.metrics import Labels
 from playbook.evaluate.verdict import Resolution, Verdict, earned, needed_rows, task_difference
@@ -216,6 +217,7 @@ def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, 
         **on,
         fixes=tuple(_fixes(spec, serving, truth, answers, on["on_new"])),
         misses=tuple(limit.label for limit in spec.target.all_limits if _stands_against(limit, serving.side, side)),
+        always=always(side),
         better=gain.low > 0 and gain.delta >= least - TOLERANCE,
         not_worse=gain.low > -round_tolerance(spec),
     )
@@ -324,6 +326,7 @@ def _kept(spec: TaskSpec, serving: Serving, found: RoundVerdict, side: Side) -> 
     met = [label for label in first.misses if label not in {limit.label for limit in own}]
     reasons = [f"the {name} misses {wording.listing(met)}, which it meets"] if met else []
     reasons += [f"the {name} misses {wording.misses(own, side.scores)}"] if own else []
+    reasons += [f"the {name} answers {first.always!r} to every row, which is no model"] if first.always else []
     if not first.better:
         reasons.append(
             f"{_beside(spec, first)}, where {wording.margin(found.margin, spec.target.metric)} were asked of a round"

@@ -6,6 +6,8 @@ The rule, in this order:
    is at least what a true gain of the margin reaches with the promised power (`playbook.statistics.sample_size`).
 2. `baseline`: the frozen baseline meets every limit.
 3. `nothing`: neither; the text says what is missing and what to do.
+
+A model that answers the same to every row never ships, whatever limits it meets.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 
 from playbook.artifacts import ClassFigures, Ship, Side
 from playbook.evaluate import wording
+from playbook.evaluate.constant import always, never_ships, remedy
 from playbook.evaluate.metrics import Labels
 from playbook.evaluate.paired import (
     TOLERANCE,
@@ -212,6 +215,9 @@ def missed(spec: TaskSpec, side: Side) -> tuple[Limit, ...]:
 def _only_baseline(spec: TaskSpec, baseline: Side) -> Verdict:
     target, gaps = spec.target, missed(spec, baseline)
     why = "Nothing that was tried beyond the frozen base was kept, so no gain is claimed."
+    if not gaps and (same := always(baseline)):
+        text = f"Ship nothing: {never_ships('the frozen baseline', same)}. {why}"
+        return Verdict("nothing", text, (remedy(spec, same),))
     if not gaps:
         reached = wording.against(baseline.scores[target.label].value, target)
         return Verdict("baseline", f"Ship the frozen baseline: {target.label} {reached}, every limit met. {why}", ())
@@ -222,14 +228,19 @@ def _only_baseline(spec: TaskSpec, baseline: Side) -> Verdict:
 def _two_models(spec: TaskSpec, baseline: Side, candidate: Side, gain: PairedDifference) -> Verdict:
     target, label = spec.target, spec.target.label
     held, gaps, base_gaps = _gain_text(spec, gain), missed(spec, candidate), missed(spec, baseline)
-    if not gaps and earned(spec, gain):
+    wins = not gaps and earned(spec, gain)
+    if wins and not always(candidate):
         reached = wording.against(candidate.scores[label].value, target)
         return Verdict("candidate", f"Ship the candidate: {label} {reached}, every limit met. {held}", ())
-    if not base_gaps:
+    if not base_gaps and not always(baseline):
         reached = wording.against(baseline.scores[label].value, target)
         other = f" The candidate misses {wording.misses(gaps, candidate.scores)}." if gaps else ""
         text = f"Ship the simpler frozen baseline: {label} {reached}, every limit met. {held}{other}"
         return Verdict("baseline", text, ())
+    if wins or not base_gaps:
+        same = always(candidate if wins else baseline)
+        reason = never_ships("the candidate" if wins else "the simpler frozen baseline", same)
+        return Verdict("nothing", f"Ship nothing: {reason}. {held}", (remedy(spec, same),))
     if not gaps:
         text = (
             f"Ship nothing yet: the candidate meets the target, but not by the gain that was asked for. {held} "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from data_samples import SHARED, rows, task_document, write_csv
 from report_samples import ORDINARY, spec_for
 
-from playbook.data.audit import audit
+from playbook.data.audit import CONSTANT, audit
 from playbook.data.prepare import prepare
 from playbook.data.resemblance import resemblance
 from playbook.data.sealed_rules import sealed_rules
+from playbook.spec import Target
 from playbook.taskfile import Task, load_task
 
 SPEC = spec_for(ORDINARY)
@@ -115,6 +117,22 @@ def test_the_gate_says_how_many_rows_the_margin_needs(tmp_path: Path) -> None:
     assert "95 more labelled rows would do (in the test file)" in said
     enough = judged(tmp_path, task_with(tmp_path, 0.15, unseen))["size of the test split"]
     assert enough == (0, "60 test rows")
+
+
+def test_the_gate_says_that_a_constant_answer_would_meet_the_target(tmp_path: Path) -> None:
+    task, name = task_with(tmp_path, 0.15, rows(60, 9)), "more than a constant answer"
+    prepare(task, tmp_path / "out")
+    seen = audit(task, tmp_path / "out")
+    rule = next(rule for rule in sealed_rules(task) if rule.name == name)
+    assert seen.overall[CONSTANT].iloc[0] == 0 and rule.found(seen).startswith("every class fails some limit")
+    label = task.spec.labels[0]
+    easy = Target(metric="precision", of_class=label, at_least=0.05, margin=0.15)
+    task = replace(task, spec=task.spec.model_copy(update={"target": easy}))
+    seen = audit(task, tmp_path / "out")
+    rule = next(rule for rule in sealed_rules(task) if rule.name == name)
+    assert seen.overall[CONSTANT].iloc[0] == 1
+    assert f"answers {label!r} to everything would meet precision of {label}" in rule.found(seen)
+    assert "% of the test rows are of that class" in rule.found(seen)
 
 
 @pytest.mark.skipif(not (SHARED / "banking77").is_dir(), reason="needs ../shared/data/banking77")

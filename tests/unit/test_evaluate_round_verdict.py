@@ -77,6 +77,16 @@ def test_the_margin_is_half_the_targets_unless_the_task_file_says_otherwise() ->
     assert round_tolerance(task(tolerance=0.005)) == 0.005
 
 
+def test_a_constant_answer_takes_nobodys_place() -> None:
+    """The incumbent is right in one row of ten, and whoever says one of five classes to everything in two."""
+    same, spec = np.zeros_like(TRUTH), task(at_least=0.1)
+    verdict, found = decided(wrong(1350), same, same, spec=spec)
+    assert found.contenders[0].better and found.contenders[0].always == ORDINARY[0]
+    assert verdict.ship == "incumbent"
+    assert f"the candidate answers {ORDINARY[0]!r} to every row, which is no model" in verdict.text
+    assert decided(wrong(1350), wrong(1200), same, spec=spec)[0].ship == "candidate"
+
+
 def test_a_better_model_takes_the_place_of_the_one_that_serves() -> None:
     verdict, found = decided(wrong(300), wrong(150))
     assert (verdict.ship, found.ship, found.why) == ("candidate", "candidate", "better")

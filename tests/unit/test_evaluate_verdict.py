@@ -116,6 +116,25 @@ def test_a_candidate_that_is_the_baseline_claims_no_gain(spec: TaskSpec) -> None
     assert "misses accuracy 80.0 %" in unmet.text
 
 
+def constant(value: float) -> Side:
+    return side(value).model_copy(update={"confusion": ((0, 100), (0, 900))})
+
+
+def test_a_constant_answer_never_ships(spec: TaskSpec) -> None:
+    alone = decide(spec, constant(0.9), None, None)
+    assert alone.ship == "nothing"
+    assert "the frozen baseline meets every limit, but answers 'billing' to every row" in alone.text
+    assert "balanced_accuracy well above 0.2" in alone.next_steps[0]
+    unearned = PairedDifference(0.01, -0.01, 0.03, 0.01)
+    simpler = decide(spec, constant(0.9), side(0.91), unearned)
+    assert simpler.ship == "nothing" and "the simpler frozen baseline meets every limit, but answers" in simpler.text
+    assert decide(spec, constant(0.86), side(0.91), CLEAR).ship == "candidate"
+    other = decide(spec, side(0.80), constant(0.9), CLEAR)
+    assert other.ship == "nothing" and "the candidate meets every limit, but answers 'billing'" in other.text
+    assert decide(spec, side(0.86), constant(0.9), CLEAR).ship == "baseline"
+    assert "misses accuracy" in decide(spec, constant(0.8), None, None).text
+
+
 def test_a_near_miss_is_written_with_enough_digits(spec: TaskSpec) -> None:
     assert "84.96 % against 85 % asked, 0.04 points short" in decide(spec, side(0.8496), None, None).text
 

@@ -8,7 +8,8 @@ from metric_samples import limit_of, metric_of
 from report_samples import spec_for
 
 from playbook.spec import METRICS, PER_CLASS_METRICS
-from playbook.spec.constant_answers import constant_answer
+from playbook.spec.constant_answers import constant_answer, remedy
+from playbook.statistics.answers import Answers
 
 CLASSES = ("anger", "fear", "joy")
 ANGER: dict[str, Any] = {"metric": "recall", "of_class": "anger", "at_least": 0.9, "limits": []}
@@ -64,3 +65,35 @@ def test_the_value_of_a_constant_answer_is_what_the_metric_computes(name: str) -
         limit = limit_of(name, None if of_class is None else "0", bound)
         if bound not in (0.0, 1.0):
             assert (constant_answer([limit], ("0",) * 3) is not None) == met, (name, bound, value)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("label", [0, 1])
+def test_where_the_shares_are_known_the_value_is_what_the_metric_computes(name: str, label: int) -> None:
+    truth = np.array([0] * 600 + [1] * 300 + [2] * 100)
+    shares = {"0": 0.6, "1": 0.3, "2": 0.1}
+    prior = np.tile(list(shares.values()), (len(truth), 1))
+    answers = Answers(np.full(len(truth), label), prior)
+    of_class = 0 if name in PER_CLASS_METRICS else None
+    metric = metric_of(name, of_class, 3)
+    value = metric.value(truth, answers)
+    for away, met in ((0.005, False), (-0.005, True)):
+        bound = value + metric.sign * away
+        limit = limit_of(
+            name, None if of_class is None else "0", min(max(bound, 0.0), 1.0 if name != "log_loss" else 9)
+        )
+        if limit.bound == bound:
+            always = constant_answer([limit], ("0", "1", "2"), shares)
+            assert met or always != str(label), (bound, value)
+            assert not met or always is not None, (bound, value)
+
+
+def test_precision_of_a_frequent_class_alone_asks_for_nothing_once_the_shares_are_known() -> None:
+    spec = spec_for(CLASSES, metric="precision", of_class="anger", at_least=0.6)  # the task file alone cannot tell
+    limits, shares = spec.target.all_limits, {"anger": 0.7, "fear": 0.2, "joy": 0.1}
+    assert constant_answer(limits, CLASSES) is None and constant_answer(limits, CLASSES, shares) == "anger"
+    assert "false_positive_rate of anger, balanced_accuracy or macro_f1" in remedy(limits, "anger")
+    assert "recall" not in remedy(limits, "anger"), "which the constant answer meets as well"
+    assert constant_answer(limits, CLASSES, {"anger": 0.5, "fear": 0.3, "joy": 0.2}) is None
+    f1 = spec_for(CLASSES, metric="f1", of_class="anger", at_least=0.8).target.all_limits
+    assert constant_answer(f1, CLASSES, shares) == "anger"  # 2 x 0.7 / 1.7
