@@ -35,6 +35,7 @@ from playbook.artifacts import (
     Ship,
     SignOff,
 )
+from playbook.evaluate.constant import always
 from playbook.plays import DATASET, DECISION, EVALUATION, PACKAGED, REFERENCES, SIGN_OFF
 
 State = Literal[
@@ -155,6 +156,8 @@ def _nothing_why(evaluation: Evaluation | None) -> str:
     side = evaluation.candidate or evaluation.baseline if evaluation is not None else None
     if evaluation is None or side is None:
         return ""
+    if not evaluation.missed and always(side):
+        return "a constant answer meets the target, and is no model"
     if evaluation.candidate is not None and not evaluation.missed:
         return "the target is met, but not by the gain that was asked for"
     return "the target is missed"
