@@ -11,28 +11,34 @@ import dagster as dg
 from assets.candidate import write_bundle
 from assets.play import Play
 from assets.steps import Steps
-from playbook.artifacts import DatasetVersion, Score
+from playbook.artifacts import DatasetVersion, FrozenBaseline, Rung, Score
 from playbook.data.tables import TEXT
 from playbook.plays import DATASET, FROZEN
 
 
 def measured_budgets(play: Play, steps: Steps, work: Path) -> dict[str, dict[str, Score]]:
     """What the limits on the model come to for `baseline` and `candidate`; empty where the task file has none."""
+    if not play.task.spec.target.budgets:
+        return {}
+    models: dict[str, FrozenBaseline | Rung] = {"baseline": steps.frozen}
+    if steps.choice.source != FROZEN:
+        models["candidate"] = steps.model
+    return {name: measured_model(play, steps.dataset, name, model, work) for name, model in models.items()}
+
+
+def measured_model(
+    play: Play, dataset: DatasetVersion, name: str, model: FrozenBaseline | Rung, work: Path
+) -> dict[str, Score]:
+    """What the limits on the model come to for one of the staircase; empty where the task file has none."""
     from playbook.evaluate.budgets import measure_budgets
 
-    spec = play.task.spec
-    if not spec.target.budgets:
+    if not play.task.spec.target.budgets:
         return {}
-    models = {"baseline": steps.frozen}
-    if steps.choice.source != FROZEN:
-        models["candidate"] = steps.model  # type: ignore[assignment]
-    texts, found = validation_texts(play, steps.dataset), {}
-    for name, model in models.items():
-        folder = write_bundle(play, model, work / f"budget-{name}")
-        found[name] = measure_budgets(spec, folder, texts)
-        shutil.rmtree(folder)
-        said = ", ".join(f"{label} {score.value:g}" for label, score in found[name].items())
-        play.report(f"{name} in a clean process: {said}")
+    folder = write_bundle(play, model, work / f"budget-{name}")
+    found = measure_budgets(play.task.spec, folder, validation_texts(play, dataset))
+    shutil.rmtree(folder)
+    said = ", ".join(f"{label} {score.value:g}" for label, score in found.items())
+    play.report(f"{name} in a clean process: {said}")
     return found
 
 

@@ -1,9 +1,12 @@
 """Play 4: whether the frozen baseline ends the task, asked of the test split; the same question for references."""
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+from collections.abc import Mapping
+
 import dagster as dg
 import numpy as np
 
+from assets.budgets import measured_model
 from assets.candidate import asset_of
 from assets.code_versions import version_of
 from assets.factory import AssetMaker
@@ -43,13 +46,16 @@ def early_end(maker: AssetMaker) -> dg.AssetsDefinition:
         if frozen.skipped:
             return result(play, skip(play, EarlyEnd, frozen.reason))
         done = _asked(play, dataset, frozen)
-        return result(play, done, {"ends": done.ends, "claim": done.claim.text if done.claim else "none"})
+        return result(
+            play, done, {"ends": done.ends, "claim": done.claim.text if done.claim else done.reason or "none"}
+        )
 
     return confirmed
 
 
 def _asked(play: Play, dataset: DatasetVersion, frozen: FrozenBaseline) -> EarlyEnd:
     from playbook.decide.references import meets_target
+    from playbook.evaluate.budgets import over_budget
     from playbook.evaluate.compare import describe_side
 
     spec = play.task.spec
@@ -69,10 +75,16 @@ def _asked(play: Play, dataset: DatasetVersion, frozen: FrozenBaseline) -> Early
         validation = describe_side(spec, truth, answers).scores
         if in_round or not meets_target(spec, validation, answers):
             return Made(EarlyEnd(task=spec.task))
+        measured = measured_model(play, dataset, FROZEN, frozen, play.work(key))
+        over = over_budget(spec.target.budgets, measured)
+        if over:  # known without the test split, which stays closed
+            why = f"the frozen baseline meets the target on validation, but is over a limit: {'; '.join(over)}"
+            play.report(why)
+            return Made(EarlyEnd(task=spec.task, reason=f"{why}. The task goes on."))
         model = trained_model(play, FROZEN, frozen)
         table = play.world.store.path(frozen, asset_of(frozen), "predictions")
         served = as_served(spec, *validation_table(play, table))
-        claim = confirm(play, dataset, model, FROZEN, validation[spec.target.label], served)
+        claim = confirm(play, dataset, model, FROZEN, validation[spec.target.label], served, measured)
         return Made(EarlyEnd(task=spec.task, claim=claim, reason=claim.text))
 
     return remembered(play, EarlyEnd, inputs, make)
@@ -107,7 +119,7 @@ def reference_claim(play: Play, dataset: DatasetVersion, references: ReferenceBa
         return None
     served = served_under(references.served[name], play.task.spec.labels)
     model = reference_model(play, dataset, name, references.tfidf)
-    return confirm(play, dataset, model, name, references.validation[name], served)
+    return confirm(play, dataset, model, name, references.validation[name], served, references.measured)
 
 
 def confirm(
@@ -117,6 +129,7 @@ def confirm(
     name: str,
     validation: Score,
     served: AsServed,
+    measured: Mapping[str, Score],
 ) -> EarlyEndClaim:
     """Ask the test split whether a baseline meets the target; the opening goes on record first, once per model."""
     from playbook.data.tables import LABEL
@@ -133,7 +146,7 @@ def confirm(
     test = describe_side(spec, truth, served.answers(found)).scores
     alike = dataset.gate.resemblance if dataset.gate else None
     unlike = alike.text if alike is not None and not alike.alike else ""
-    claim = judge_claim(spec, name, validation, test, openings=answered.openings, unlike=unlike)
+    claim = judge_claim(spec, name, validation, test, openings=answered.openings, unlike=unlike, measured=measured)
     waiver = require_terms(play, dataset).waiver
     if waiver is not None:
         claim = claim.model_copy(update={"text": f"{claim.text} {waived_text(waiver)}"})

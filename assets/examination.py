@@ -27,7 +27,7 @@ from playbook.artifacts import (
     TransferVerdict,
 )
 from playbook.data.tables import TEXT
-from playbook.evaluate.as_served import AsServed
+from playbook.evaluate.as_served import AsServed, as_served
 from playbook.plays import DATASET
 from playbook.statistics.answers import Given, answers_of
 
@@ -163,8 +163,9 @@ def validation_confusion(play: Play, steps: Steps, name: str) -> list[list[int]]
     """Confusion of `baseline` or `candidate` on validation, (classes, classes), rows: true class."""
     from playbook.evaluate.metrics import confusion
 
-    truth, probabilities = validation_answers(play, steps, name)
-    counts: list[list[int]] = confusion(truth, probabilities.argmax(axis=1), len(play.task.spec.labels)).tolist()
+    spec, (truth, probabilities) = play.task.spec, validation_answers(play, steps, name)
+    classes = as_served(spec, truth, probabilities).answers(probabilities).classes
+    counts: list[list[int]] = confusion(truth, classes, len(spec.labels)).tolist()
     return counts
 
 

@@ -44,10 +44,12 @@ class ReferenceBaselines(Artifact):
     """What a model has to beat: majority class, TF-IDF with logistic regression, the base zero-shot (1.7)."""
 
     kind: ClassVar[str] = "reference_baselines"
+    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"measured"}
     validation: dict[str, Score] = Field(default_factory=dict)  # majority, tfidf, zero_shot
     served: dict[str, ServedRules] = Field(default_factory=dict)  # by reference, fitted on validation
     tfidf: TfidfChoice = TfidfChoice()
     meets_target: str = ""  # name of the reference that meets the target on validation, if any
+    measured: dict[str, Score] = Field(default_factory=dict)  # limits on the model, of the one that meets the target
     left_out: dict[str, str] = Field(default_factory=dict)  # reference -> why it could not be made
 
 

@@ -1,20 +1,23 @@
 """Limits on the model itself: time of one answer, size on disk, memory (1.1).
 
-They are judged twice: at evaluation on the models as they would be packaged, and again on the package. What is measured
-is what a server does: a clean process loads the folder and answers real texts.
+They are judged at evaluation on the models as they would be packaged, and again on the package; for a frozen baseline
+that would end the task, before that. What is measured is what a server does: a clean process loads the folder and
+answers real texts. A reference is never packaged: only the time of its answers is measured, where it was fitted, and
+whoever claims that it meets the target says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from playbook.artifacts import Score
-from playbook.bases.latency import MIB, measure_bundle
+from playbook.bases.latency import MIB, measure_bundle, time_calls
 from playbook.evaluate import wording
 from playbook.spec import Limit, TaskSpec
 from playbook.statistics.metric import is_met
 
+CALLS = 30  # that are timed at least
 REMEDIES = {
     "latency_p95_ms": "choose a smaller base or fewer kept layers (base.layers), or measure on a faster machine",
     "size_mb": "choose a smaller base or fewer kept layers (base.layers)",
@@ -47,6 +50,31 @@ def measure_budgets(spec: TaskSpec, folder: Path, texts: Sequence[str]) -> dict[
         single = next(latency for latency in footprint.latency if latency.batch == 1)
         found |= {"latency_p95_ms": single.p95_ms, "memory_mb": footprint.memory_mb}
     return {name: Score(metric=name, value=found[name], low=found[name], high=found[name], n=1) for name in asked}
+
+
+def time_reference(spec: TaskSpec, answer: Callable[[Sequence[str]], object], texts: Sequence[str]) -> dict[str, Score]:
+    """What can be measured of a reference in its own process: milliseconds of one call with one text (95th percentile).
+
+    Args:
+        spec: the task; nothing is measured where it has no limit on this.
+        answer: the reference's probabilities of texts.
+        texts: what calls are made of, at least one.
+    """
+    if "latency_p95_ms" not in {limit.metric for limit in spec.target.budgets}:
+        return {}
+    value = time_calls(answer, texts, 1, CALLS).p95_ms
+    return {"latency_p95_ms": Score(metric="latency_p95_ms", value=value, low=value, high=value, n=1)}
+
+
+def budgets_in_words(spec: TaskSpec, measured: Mapping[str, Score]) -> str:
+    """A sentence for a claim: every limit on the model with what was measured; empty where there are none."""
+    found = [
+        f"{limit.label} {wording.against(measured[limit.label].value, limit)}"
+        if limit.label in measured
+        else f"{limit.label} was not measured (at most {limit.bound:g} asked): judge it on what is put into service"
+        for limit in spec.target.budgets
+    ]
+    return f"Limits on the model: {'; '.join(found)}." if found else ""
 
 
 def size_mb(folder: Path) -> float:

@@ -11,12 +11,20 @@ from collections.abc import Mapping
 
 from playbook.artifacts import EarlyEndClaim, Score
 from playbook.evaluate import wording
+from playbook.evaluate.budgets import budgets_in_words
 from playbook.spec import TaskSpec
-from playbook.statistics.metric import metrics_of
+from playbook.statistics.metric import is_met, metrics_of
 
 
 def judge_claim(
-    spec: TaskSpec, baseline: str, validation: Score, test: Mapping[str, Score], *, openings: int, unlike: str = ""
+    spec: TaskSpec,
+    baseline: str,
+    validation: Score,
+    test: Mapping[str, Score],
+    *,
+    openings: int,
+    unlike: str = "",
+    measured: Mapping[str, Score] | None = None,
 ) -> EarlyEndClaim:
     """What the test split says of a baseline that meets the target on validation.
 
@@ -24,22 +32,26 @@ def judge_claim(
         spec: the task.
         baseline: its name, `tfidf` for example.
         validation: its score in the target's metric there.
-        test: its scores on the test split by `Limit.label`, every limit on answers among them. Limits on the model
-            itself (latency, size) are judged where it is measured.
+        test: its scores on the test split by `Limit.label`, every limit on answers among them.
         openings: how often this split was opened, this time included.
         unlike: a sentence on how the test split differs from validation, where it does.
+        measured: what limits on the model itself come to, by `Limit.label`, as far as they could be measured; the claim
+            names the others.
     """
-    spare = spec.evaluation.early_end_standard_errors
+    spare, known = spec.evaluation.early_end_standard_errors, dict(measured or {})
     missed = tuple(metric.label for metric in metrics_of(spec) if not metric.met(test[metric.label], spare))
+    over = [one for one in spec.target.budgets if one.label in known and not is_met(one, known[one.label].value)]
+    missed = (*missed, *(limit.label for limit in over))
     found = EarlyEndClaim(
         baseline=baseline,
         validation=validation,
-        test=dict(test),
+        test={**test, **known},
         missed=missed,
         confirmed=not missed,
         openings=openings,
     )
-    return found.model_copy(update={"text": _in_words(spec, found, unlike)})
+    said = (_in_words(spec, found, unlike), budgets_in_words(spec, known))
+    return found.model_copy(update={"text": " ".join(part for part in said if part)})
 
 
 def _in_words(spec: TaskSpec, claim: EarlyEndClaim, unlike: str) -> str:
