@@ -125,7 +125,11 @@ def _described(spec: TaskSpec, metrics: Sequence[Metric], found: ChosenPoint, ro
 
 def _in_words(spec: TaskSpec, point: OperatingPoint) -> str:
     low, high = point.interval
-    met = "all limits are met there" if point.met else "no threshold meets all limits there, this one misses least"
+    met = (
+        "all limits are met there"
+        if point.met
+        else "not all limits are met there, and no other threshold is shown to do better"
+    )
     figures = "; ".join(
         f"{name} {wording.score_range(score)}, with the likeliest class {wording.percent(point.at_argmax[name])}"
         for name, score in point.figures.items()

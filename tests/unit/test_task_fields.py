@@ -88,7 +88,7 @@ AGAIN: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
-        "references early_end evaluation terms drift",
+        "references frozen early_end rung candidate controls refresh evaluation terms drift",
         """
         target.at_least target.limits
         """,
@@ -413,13 +413,16 @@ def test_no_training_and_no_answer_depends_on_what_it_is_judged_by() -> None:
 
 
 @pytest.mark.parametrize("edit", [{"at_least": 0.87}, {"operating_point": "argmax"}])
+@pytest.mark.parametrize("classes", [2, 3])
 def test_where_limits_choose_a_threshold_they_make_figures_again_and_train_nothing(
-    tmp_path: Path, edit: dict[str, Any]
+    tmp_path: Path, classes: int, edit: dict[str, Any]
 ) -> None:
+    data = {**DOCUMENT["data"], "classes": dict.fromkeys(("access", "billing", "fault")[:classes], "A class.")}
+    target = {"metric": "accuracy", "at_least": 0.8, "margin": 0.02}
     keys = Keys(tmp_path)
-    two = edited(DOCUMENT, "data.classes")
-    assert len(two["data"]["classes"]) == 2 and two["target"]["metric"] == "accuracy"
-    before, after = (keys.of({**two, "target": {**two["target"], **one}}) for one in ({}, edit))
+    before, after = (keys.of({**DOCUMENT, "data": data, "target": {**target, **one}}) for one in ({}, edit))
     again = {name for name in before if before[name] != after[name]}
-    assert {"references", "frozen", "rung", "candidate", "controls", "early_end", "evaluation"} <= again
+    figures = {"frozen", "rung", "candidate", "controls", "refresh"}
+    assert {"references", "early_end", "evaluation"} <= again
+    assert figures & again == (figures if classes == 2 else set()), "of three the likeliest is answered"
     assert not {"head", "training", "audit", "answers_candidate", "answers_tfidf"} & again
