@@ -2,6 +2,7 @@
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import dagster as dg
 import numpy as np
@@ -13,12 +14,21 @@ from assets.factory import AssetMaker
 from assets.incumbent import incumbent_of
 from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.served import validation_table
-from assets.terms import require_terms, terms_now
+from assets.terms import terms_now
 from assets.test_answers import answer, reference_model, trained_model
-from playbook.artifacts import DatasetVersion, EarlyEnd, EarlyEndClaim, FrozenBaseline, ReferenceBaselines, Score
+from playbook.artifacts import (
+    DatasetVersion,
+    Decision,
+    EarlyEnd,
+    EarlyEndClaim,
+    FrozenBaseline,
+    ReferenceBaselines,
+    Score,
+)
 from playbook.evaluate.answers import AskedModel
 from playbook.evaluate.as_served import AsServed, as_served, served_under
-from playbook.plays import DATASET, EARLY_END, FROZEN
+from playbook.evaluate.terms_waiver import locked_text
+from playbook.plays import DATASET, DECISION, EARLY_END, FROZEN
 from playbook.statistics.answers import Answers
 
 PURPOSE = "early end"  # in the ledger of openings
@@ -32,20 +42,20 @@ def early_end(maker: AssetMaker) -> dg.AssetsDefinition:
         owner=maker.task.spec.owners.sign_off,
         part="early_end",
         kinds={"pytorch"},
-        upstream={"dataset": DATASET, "frozen": FROZEN},
+        upstream={"dataset": DATASET, "decided": DECISION, "frozen": FROZEN},
     )
 
     @dg.asset(
         **options, description="Where the frozen baseline meets the target on validation, the test split is asked."
     )
     def confirmed(
-        context: dg.AssetExecutionContext, dataset: DatasetVersion, frozen: FrozenBaseline
+        context: dg.AssetExecutionContext, dataset: DatasetVersion, decided: Decision, frozen: FrozenBaseline
     ) -> dg.Output[EarlyEnd]:
         play = maker.play(context, EARLY_END)
         require_green(dataset)
         if frozen.skipped:
             return result(play, skip(play, EarlyEnd, frozen.reason))
-        done = _asked(play, dataset, frozen)
+        done = _asked(play, dataset, decided, frozen)
         return result(
             play, done, {"ends": done.ends, "claim": done.claim.text if done.claim else done.reason or "none"}
         )
@@ -53,7 +63,7 @@ def early_end(maker: AssetMaker) -> dg.AssetsDefinition:
     return confirmed
 
 
-def _asked(play: Play, dataset: DatasetVersion, frozen: FrozenBaseline) -> EarlyEnd:
+def _asked(play: Play, dataset: DatasetVersion, decided: Decision, frozen: FrozenBaseline) -> EarlyEnd:
     from playbook.decide.references import meets_target
     from playbook.evaluate.budgets import over_budget
     from playbook.evaluate.compare import describe_side
@@ -68,10 +78,13 @@ def _asked(play: Play, dataset: DatasetVersion, frozen: FrozenBaseline) -> Early
         "data": dataset.dataset_hash,
         "asked": asked_of(play),
         "terms": terms_now(play, dataset).key,
+        "reference": decided.claim.text if _may_not_ask(decided.claim) else "",
         "code": version_of("early_end"),
     }
 
     def make(key: str) -> Made:
+        if _may_not_ask(decided.claim):  # a reference's: the split is not asked for the frozen baseline either
+            return _ended(play, decided.claim)
         validation = describe_side(spec, truth, answers).scores
         if in_round or not meets_target(spec, validation, answers):
             return Made(EarlyEnd(task=spec.task))
@@ -85,9 +98,18 @@ def _asked(play: Play, dataset: DatasetVersion, frozen: FrozenBaseline) -> Early
         table = play.world.store.path(frozen, asset_of(frozen), "predictions")
         served = as_served(spec, *validation_table(play, table))
         claim = confirm(play, dataset, model, FROZEN, validation[spec.target.label], served, measured)
-        return Made(EarlyEnd(task=spec.task, claim=claim, reason=claim.text))
+        return _ended(play, claim)
 
     return remembered(play, EarlyEnd, inputs, make)
+
+
+def _may_not_ask(claim: EarlyEndClaim | None) -> TypeGuard[EarlyEndClaim]:
+    return claim is not None and claim.locked is not None
+
+
+def _ended(play: Play, claim: EarlyEndClaim) -> Made:
+    reason = " ".join((claim.text, *claim.next_steps))
+    return Made(EarlyEnd(task=play.task.spec.task, claim=claim, reason=reason))
 
 
 def asked_of(play: Play) -> dict[str, object]:
@@ -131,13 +153,21 @@ def confirm(
     served: AsServed,
     measured: Mapping[str, Score],
 ) -> EarlyEndClaim:
-    """Ask the test split whether a baseline meets the target; the opening goes on record first, once per model."""
+    """Ask the test split whether a baseline meets the target; the opening goes on record first, once per model.
+
+    Where the terms changed after an opening and nobody waived that, the split is not asked: the claim says so, with
+    what can be done, as an evaluation does.
+    """
     from playbook.data.tables import LABEL
     from playbook.evaluate.compare import describe_side
-    from playbook.evaluate.early_end import judge_claim
+    from playbook.evaluate.early_end import judge_claim, locked_claim
     from playbook.evaluate.suite import waived_text
 
-    spec = play.task.spec
+    spec, terms = play.task.spec, terms_now(play, dataset)
+    if terms.lock is not None and terms.refused:
+        claim = locked_claim(name, validation, terms.lock, locked_text(terms.lock, play.task))
+        play.report(" ".join((claim.text, *claim.next_steps)))
+        return claim
     play.report(f"{name} meets the target on validation; the test split is asked")
     answered = answer(play, dataset, model, purpose=PURPOSE)
     number = {label: at for at, label in enumerate(spec.labels)}
@@ -147,9 +177,8 @@ def confirm(
     alike = dataset.gate.resemblance if dataset.gate else None
     unlike = alike.text if alike is not None and not alike.alike else ""
     claim = judge_claim(spec, name, validation, test, openings=answered.openings, unlike=unlike, measured=measured)
-    waiver = require_terms(play, dataset).waiver
-    if waiver is not None:
-        claim = claim.model_copy(update={"text": f"{claim.text} {waived_text(waiver)}"})
+    if terms.waiver is not None:
+        claim = claim.model_copy(update={"text": f"{claim.text} {waived_text(terms.waiver)}"})
     play.report(claim.text)
     outcome = "confirmed on test" if claim.confirmed else "not confirmed on test"
     figures = {"value": test[spec.target.label].value, "openings": claim.openings}

@@ -13,6 +13,7 @@ from playbook.artifacts import (
     DatasetVersion,
     Decision,
     EarlyEnd,
+    EarlyEndClaim,
     Evaluation,
     LabelAudit,
     PackagedModel,
@@ -97,7 +98,7 @@ def read_status(task: Task, places: Settings) -> dict[str, Any]:
         "test": _test_side(evaluation),
         "ship": evaluation.ship if evaluation else None,
         "verdict": evaluation.verdict if evaluation else None,
-        "next_steps": list(evaluation.next_steps) if evaluation else [],
+        "next_steps": list(evaluation.next_steps if evaluation else _steps_of_claim(found)),
         "transfer": evaluation.transfer.text if evaluation else None,
         "blockers": [blocker.model_dump() for blocker in evaluation.blockers] if evaluation else [],
         "waived_terms": waived_text(evaluation.waived) if evaluation and evaluation.waived else None,
@@ -179,9 +180,19 @@ def _done(artifact: Artifact | None, kind: type[Any]) -> Any:
 
 def _claim(found: dict[str, Any]) -> dict[str, Any] | None:
     """The last baseline that met the target on validation, and what the test split said to that."""
-    decided, early = _done(found.get(DECISION), Decision), _done(found.get(EARLY_END), EarlyEnd)
-    claims = [part.claim for part in (early, decided) if part is not None and part.claim is not None]
+    claims = _claims(found)
     return claims[0].model_dump(include={"baseline", "confirmed", "text", "openings"}) if claims else None
+
+
+def _claims(found: dict[str, Any]) -> list[EarlyEndClaim]:
+    decided, early = _done(found.get(DECISION), Decision), _done(found.get(EARLY_END), EarlyEnd)
+    return [part.claim for part in (early, decided) if part is not None and part.claim is not None]
+
+
+def _steps_of_claim(found: dict[str, Any]) -> tuple[str, ...]:
+    """What can be done where a baseline's claim may not be asked of the test split."""
+    claims = _claims(found)
+    return claims[0].next_steps if claims else ()
 
 
 def _test_split(dataset: DatasetVersion | None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from playbook.artifacts.artifact import Artifact, Part, Score
+from playbook.artifacts.evaluate import LockedTerms
 
 
 class EarlyEndClaim(Part):
@@ -18,17 +19,22 @@ class EarlyEndClaim(Part):
     missed: tuple[str, ...] = ()  # limits that it does not meet on test with room to spare
     confirmed: bool = False
     openings: int = 0  # of this test split so far, on record
+    locked: LockedTerms | None = None  # why the test split was not asked: the terms changed after it was opened
     text: str = ""
+    next_steps: tuple[str, ...] = ()  # where it was not asked: what can be done
 
 
 class EarlyEnd(Artifact):
     """Whether the frozen baseline ends the task. Without a claim it did not meet the target on validation, and the test
-    split stayed closed."""
+    split stayed closed. A claim that may not be asked is the frozen baseline's, or that of a reference."""
 
     kind: ClassVar[str] = "early_end"
     claim: EarlyEndClaim | None = None
 
     @property
     def ends(self) -> bool:
-        """Whether nothing is unfrozen, because the frozen baseline meets the target."""
-        return self.claim is not None and self.claim.confirmed
+        """Whether nothing is unfrozen: the frozen baseline meets the target, or under these terms nobody may say so.
+
+        The evaluation refuses the same terms, so that whatever was trained for it would be trained in vain.
+        """
+        return self.claim is not None and (self.claim.confirmed or self.claim.locked is not None)

@@ -72,7 +72,7 @@ def references_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
             return _found(question, answer, "but it was fitted on rows that may not be trained on")
         return _found(question, answer, "nothing needs to be adapted", ("no_model",), 3)
     others = tuple(path for path in PATHS if path != "no_model")
-    return _found(question, f"no: {scores}", "no reference baseline reaches the target on validation", others, 3)
+    return _found(question, f"no: {scores}", "no reference baseline is shown to meet the target", others, 3)
 
 
 def volume_row(measured: Measured) -> EvidenceRow:

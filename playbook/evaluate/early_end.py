@@ -7,9 +7,9 @@ and the claim that failed is its first finding: either luck on validation, or a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from playbook.artifacts import EarlyEndClaim, Score
+from playbook.artifacts import EarlyEndClaim, LockedTerms, Score
 from playbook.evaluate import wording
 from playbook.evaluate.budgets import budgets_in_words
 from playbook.spec import TaskSpec
@@ -52,6 +52,29 @@ def judge_claim(
     )
     said = (_in_words(spec, found, unlike), budgets_in_words(spec, known))
     return found.model_copy(update={"text": " ".join(part for part in said if part)})
+
+
+def locked_claim(
+    baseline: str, validation: Score, lock: LockedTerms, refusal: tuple[str, Sequence[str]]
+) -> EarlyEndClaim:
+    """The claim of a baseline where the test split may not be asked, because the terms changed after it was opened.
+
+    Args:
+        baseline: its name.
+        validation: its score in the target's metric there.
+        lock: the opening that binds the split.
+        refusal: what an evaluation says in the same case, and its next steps (`playbook.evaluate.locked_terms`).
+    """
+    text, steps = refusal
+    name = wording.model_name(baseline)
+    said = f"{name[:1].upper()}{name[1:]} meets the target on validation ({wording.of_score(validation)}); the test "
+    return EarlyEndClaim(
+        baseline=baseline,
+        validation=validation,
+        locked=lock,
+        text=f"{said}split is not asked whether it does there, and nothing is unfrozen. {text}",
+        next_steps=tuple(steps),
+    )
 
 
 def _in_words(spec: TaskSpec, claim: EarlyEndClaim, unlike: str) -> str:

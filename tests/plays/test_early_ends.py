@@ -44,6 +44,14 @@ def test_a_target_that_the_frozen_baseline_meets_ends_the_task(tmp_path: Path, d
     assert not any(name in {"rung_1", "controls: scratch"} for name in place.attempts())
     assert status["ship"] == "baseline" and status["model"]["source"] == "frozen_baseline"
     assert "frozen baseline" in report(place)
+    before, ledger = place.attempts(), place.ledger
+    place.task(target={"at_least": 0.89})
+    ended = place.run()
+    assert ended.code == 0 and ended.status["state"] == "refused", ended.said
+    assert "target.at_least (locked: 0.9, now: 0.89)" in ended.status["verdict"] and place.ledger == ledger
+    assert "the test split is not asked" in ended.status["early_end"]["text"]
+    assert any("playbook waive" in step for step in ended.status["next_steps"])
+    assert set(place.attempts()) <= {*before, "evaluation"} and "rung_1" not in place.attempts()
 
 
 def words_of(kind: str, count: int, seed: int, told: bool) -> list[dict[str, str]]:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from report_samples import ORDINARY, dataset_for, score, spec_for
 
-from playbook.artifacts import Decision, EarlyEnd, Resemblance
+from playbook.artifacts import Decision, EarlyEnd, LockedTerms, Resemblance, TermChange
+from playbook.evaluate.as_served import AsServed
 from playbook.evaluate.early_end import judge_claim
 from playbook.evaluate.report_content import ReportInputs, warnings
 
@@ -50,3 +54,27 @@ def test_a_failed_claim_comes_first_in_the_headline_and_a_difference_is_said_onc
     both = judge_claim(SPEC, "tfidf", score(0.93), low, openings=1, unlike=UNLIKE.text)
     said = ReportInputs(SPEC, dataset, decision=decided.model_copy(update={"claim": both}))
     assert warnings(said) == [both.text]
+
+
+def test_a_claim_whose_terms_changed_after_an_opening_is_refused_as_an_evaluation_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from assets import early_end
+    from assets.terms import Terms
+
+    change = TermChange(field="target.margin", locked="0.02", found="0.01")
+    lock = LockedTerms(
+        opening=1, opened_at="2026-11-02", opened_for="m", dataset=3, changed=(change,), fresh_rows=9, key="k"
+    )
+    monkeypatch.setattr(early_end, "terms_now", lambda play, dataset: Terms(lock))
+    monkeypatch.setattr(early_end, "answer", lambda *_, **__: pytest.fail("the test split was asked"))
+    said: list[str] = []
+    task: Any = SimpleNamespace(spec=SPEC, called=lambda: "demo")
+    play: Any = SimpleNamespace(task=task, report=said.append)
+    model: Any = SimpleNamespace(name="f")
+    claim = early_end.confirm(play, dataset_for(SPEC), model, "frozen_baseline", score(0.93), AsServed(), {})
+    assert claim.locked == lock and not claim.confirmed and claim.test == {}
+    assert "meets the target on validation (93.0 %)" in claim.text
+    assert "target.margin (locked: 0.02, now: 0.01)" in claim.text and claim.text in said[0]
+    assert "Put the locked values back" in claim.next_steps[0] and "playbook waive demo" in claim.next_steps[2]
+    assert EarlyEnd(task="t", claim=claim).ends, "nothing is trained for an evaluation that would be refused"
