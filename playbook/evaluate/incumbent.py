@@ -7,6 +7,8 @@ candidate minus incumbent on the old rows: a refreshed model may win on what is 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +18,8 @@ from playbook.evaluate.compare import describe_side
 from playbook.evaluate.metrics import Labels
 from playbook.evaluate.verdict import task_difference
 from playbook.spec import TaskSpec
-from playbook.statistics.answers import Answers, Given, answers_of
+from playbook.statistics.answers import Given, answers_of
+from playbook.statistics.metric import PairedDifference, target_metric
 
 LEAST_ROWS = 20  # fewer old or new rows give no figure of their own
 
@@ -64,8 +67,8 @@ def compare_incumbent(
     before, after = answers_of(incumbent), answers_of(shown)
     score = describe_side(spec, truth, before).scores[spec.target.label]
     parts = {"forgetting": old, "on_new": ~old} if old is not None else {}
-    figures = {name: _difference(spec, truth, before, after, rows) for name, rows in parts.items()}
-    whole = _difference(spec, truth, before, after, np.ones(len(truth), bool))
+    figures = {name: gain_on(spec, truth, before, after, rows) for name, rows in parts.items()}
+    whole = _figure(task_difference(spec, truth, before, after)) if _told(spec, truth) else None
     recall = {
         label: _recall(truth == at, before.classes == at, after.classes == at, label in known)
         for at, label in enumerate(spec.labels)
@@ -83,14 +86,39 @@ def compare_incumbent(
     return found.model_copy(update={"text": _in_words(spec, found)})
 
 
-def _difference(
-    spec: TaskSpec, truth: Labels, before: Answers, after: Answers, rows: npt.NDArray[np.bool_]
+def gain_on(
+    spec: TaskSpec, truth: Labels, before: Given, after: Given, rows: npt.NDArray[np.bool_] | None
 ) -> Figure | None:
-    """After minus before on some rows; None where they are too few, or lack the class that the target speaks of."""
-    of_class = spec.target.of_class
-    if rows.sum() < LEAST_ROWS or (of_class and not (truth[rows] == spec.labels.index(of_class)).any()):
+    """Gain of one model over another in the target's metric on some rows of a test split.
+
+    Means over classes are over the classes that have true rows there. Otherwise a single answer of a class without any,
+    as a class that is new has none among the old rows, would count as an F1 of 0 and cost a whole class. So counted,
+    such an answer is the error that it is in the row that has it, and no more.
+
+    Args:
+        spec: the task.
+        truth: true classes of the whole split, shape (rows,).
+        before: answers of the first model to it, as `Metric.value` takes them.
+        after: those of the second.
+        rows: which rows count, shape (rows,); None where that is not known.
+
+    Returns:
+        The gain; None where the rows are not known, fewer than `LEAST_ROWS`, or lack the class that the target is of.
+    """
+    if rows is None or not _told(spec, truth[rows]):
         return None
-    found = task_difference(spec, truth[rows], before.take(rows), after.take(rows))
+    there = truth[rows]
+    metric = replace(target_metric(spec), averaged=tuple(int(at) for at in np.unique(there)))
+    return _figure(metric.difference(there, answers_of(before).take(rows), answers_of(after).take(rows)))
+
+
+def _told(spec: TaskSpec, truth: Labels) -> bool:
+    """Whether rows are enough for a difference, and have the class that the target is of."""
+    of_class = spec.target.of_class
+    return len(truth) >= LEAST_ROWS and (of_class is None or bool((truth == spec.labels.index(of_class)).any()))
+
+
+def _figure(found: PairedDifference) -> Figure:
     return Figure(value=found.delta, low=found.low, high=found.high)
 
 

@@ -35,11 +35,11 @@ import numpy.typing as npt
 from playbook.artifacts import Contender, Figure, Fix, RoundVerdict, Side, Trigger
 from playbook.evaluate import wording
 from playbook.evaluate.constant import always
-from playbook.evaluate.incumbent import LEAST_ROWS
+from playbook.evaluate.incumbent import LEAST_ROWS, gain_on
 from playbook.evaluate.metrics import Labels
 from playbook.evaluate.verdict import Resolution, Verdict, earned, needed_rows, task_difference
 from playbook.spec import UNBOUNDED, Limit, TaskSpec
-from playbook.statistics.answers import Given, answers_of
+from playbook.statistics.answers import Given
 from playbook.statistics.metric import TOLERANCE, PairedDifference, bind, is_met
 from playbook.statistics.sample_size import least_gain, rows_to_label
 
@@ -208,7 +208,7 @@ def decide_round(
 def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, side: Side, name: str) -> Contender:
     gain = task_difference(spec, truth, serving.answers, answers)
     parts = {"on_old": serving.old, "on_new": None if serving.old is None else ~serving.old}
-    on = {part: _gain_on(spec, serving, truth, answers, rows) for part, rows in parts.items()}
+    on = {part: gain_on(spec, truth, serving.answers, answers, rows) for part, rows in parts.items()}
     least = least_gain(round_margin(spec), gain.standard_error, spec.evaluation.power)
     return Contender(
         name="candidate" if name == "candidate" else "baseline",
@@ -231,20 +231,6 @@ def _stands_against(limit: Limit, incumbent: Side, side: Side) -> bool:
     if is_met(limit, side.scores[limit.label].value):
         return False
     return limit.is_budget or is_met(limit, incumbent.scores[limit.label].value)
-
-
-def _gain_on(
-    spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, rows: npt.NDArray[np.bool_] | None
-) -> Figure | None:
-    """Gain over the incumbent on some rows; None where they are too few, or lack the target's class."""
-    if rows is None or rows.sum() < LEAST_ROWS:
-        return None
-    of_class = spec.target.of_class
-    if of_class is not None and not (truth[rows] == spec.labels.index(of_class)).any():
-        return None
-    return _figure(
-        task_difference(spec, truth[rows], answers_of(serving.answers).take(rows), answers_of(answers).take(rows))
-    )
 
 
 def _fixes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, on_new: Figure | None) -> list[Fix]:

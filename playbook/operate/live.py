@@ -61,7 +61,7 @@ def _metric(spec: TaskSpec, names: tuple[str, ...], own: int) -> Metric:
     rules = spec.evaluation
     return bind(
         spec.target, names, confidence=rules.confidence, resamples=rules.resamples, seed=spec.adaptation.seed,
-        averaged=own,
+        averaged=tuple(range(own)),
     )  # fmt: skip
 
 

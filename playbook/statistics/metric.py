@@ -89,7 +89,7 @@ class Metric:
     confidence: float = 0.95
     resamples: int = 2000
     seed: int = 0
-    averaged: int | None = None  # means over classes are over the first so many labels; over all where None
+    averaged: tuple[int, ...] | None = None  # numbers of the classes that means over classes are over; all where None
 
     def __post_init__(self) -> None:
         if self.limit.is_budget:
@@ -234,7 +234,9 @@ class Metric:
 
     def _chosen(self) -> npt.NDArray[np.int64]:
         """Numbers of the classes that the metric is of, or the mean over."""
-        return np.arange(self.averaged or len(self.labels)) if self.of_class is None else np.array([self.of_class])
+        if self.of_class is not None:
+            return np.array([self.of_class])
+        return np.array(range(len(self.labels)) if self.averaged is None else self.averaged)
 
     def _ratios(self, kinds: Kinds, answers: Answers) -> Ratios:
         name = OF_ONE.get(self.name, self.name)
@@ -369,7 +371,7 @@ def bind(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-    averaged: int | None = None,
+    averaged: tuple[int, ...] | None = None,
 ) -> Metric:
     """A limit bound to the classes, in the order of `TaskSpec.labels`.
 
@@ -379,7 +381,7 @@ def bind(
         confidence: of two-sided intervals, for example 0.95.
         resamples: bootstrap resamples.
         seed: of the bootstrap; the same seed gives the same intervals.
-        averaged: means over classes are over the first so many labels; over all where None.
+        averaged: numbers of the classes that means over classes are over; all where None.
 
     Raises:
         ValueError: a limit on the model itself, or a class that is not among the labels.

@@ -20,6 +20,7 @@ worst value. Labels are numbers from 0 to `classes - 1`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def worst_value(metric: str) -> float:
 
 def metric_values(
     metric: str, of_class: int | None, truth: Labels, predicted: Labels, weights: Floats, classes: int,
-    averaged: int | None = None,
+    averaged: Sequence[int] | None = None,
 ) -> Floats:  # fmt: skip
     """A metric of classes under many weightings of the same rows, for example multiplicities of bootstrap resamples.
 
@@ -53,7 +54,8 @@ def metric_values(
         predicted: predicted classes, shape (rows,).
         weights: how often each row counts, shape (resamples, rows).
         classes: how many classes there are.
-        averaged: means over classes are over the first so many; over all where None.
+        averaged: numbers of the classes that means over classes are over; all where None. Answers of the others are
+            errors in the rows that have them, and no class of their own.
 
     Returns:
         Shape (resamples,). NaN where a resample holds no row that the metric could be computed on (no true row of the
@@ -69,7 +71,7 @@ def metric_values(
     _check_weights(weights, len(truth))
     if metric in ("accuracy", "micro_f1"):
         return ratio(weights @ (truth == predicted).astype(float), weights.sum(axis=1))
-    chosen = np.arange(averaged or classes) if of_class is None else np.array([of_class])
+    chosen = np.array(range(classes) if averaged is None else averaged) if of_class is None else np.array([of_class])
     is_true = (truth[:, None] == chosen).astype(float)
     is_predicted = (predicted[:, None] == chosen).astype(float)
     if metric == "false_positive_rate":
@@ -85,7 +87,7 @@ def metric_values(
 
 def probability_values(
     metric: str, of_class: int | None, truth: Labels, probabilities: npt.NDArray[Any], weights: Floats,
-    averaged: int | None = None,
+    averaged: Sequence[int] | None = None,
 ) -> Floats:  # fmt: skip
     """As `metric_values`, for the metrics that are computed from probabilities, shape (rows, classes).
 
@@ -102,7 +104,7 @@ def probability_values(
     _check_weights(weights, len(truth))
     if metric == "log_loss":
         return ratio(weights @ log_losses(truth, probabilities), weights.sum(axis=1))
-    chosen = range(averaged or classes) if of_class is None else [of_class]
+    chosen = (range(classes) if averaged is None else averaged) if of_class is None else [of_class]
     ranked = roc_auc if metric == "roc_auc" else average_precision
     found = [ranked(truth == at, probabilities[:, at].astype(float), weights) for at in chosen]
     return mean_of_defined(np.stack(found, axis=1))

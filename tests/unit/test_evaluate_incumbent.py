@@ -50,6 +50,22 @@ def test_a_class_that_the_incumbent_does_not_know_has_no_recall_before() -> None
     assert f"New classes: {new} (recall 100.0 %)" in found.text
 
 
+@pytest.mark.parametrize("strays", [0, 1, 6])
+def test_answers_of_a_new_class_on_old_rows_are_errors_and_no_class_of_their_own(strays: int) -> None:
+    """Each of 4 classes has 75 old rows. `strays` of one go to the new class, whose F1 there would be 0: 20 points."""
+    spec, new = spec_for(ORDINARY, metric="macro_f1"), 0
+    truth, old = np.concatenate([np.tile([1, 2, 3, 4], 75), np.zeros(60, np.int64)]), np.arange(360) < 300
+    incumbent = np.where(truth == new, 1, truth)  # it does not know the class, and makes no error on old rows
+    refreshed = truth.copy()
+    refreshed[np.flatnonzero(truth == 1)[:strays]] = new
+    lost_f1 = 1 - 2 * (75 - strays) / (75 + 75 - strays)  # of the one class that loses rows
+    found = compare_incumbent(spec, "1.0.0", truth, incumbent, refreshed, old, spec.labels[1:])
+    assert found.forgetting is not None
+    assert found.forgetting.value == pytest.approx(-lost_f1 / 4)
+    assert found.forgetting.low <= -lost_f1 / 4 <= found.forgetting.high
+    assert (found.forgetting.high < 0) is (strays == 6), "six rows are the fewest that can be told from chance"
+
+
 def test_answers_of_a_model_with_other_classes_are_put_in_order() -> None:
     table = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
     out = answers_under(table, ("b", "gone", "a"), ("a", "b", "new"))

@@ -160,6 +160,17 @@ def test_a_new_class_that_is_not_found_is_not_covered() -> None:
     assert found.contenders[0].fixes[0].text == f"new classes: {ORDINARY[0]}: recall 0.0 % of 300 rows"
 
 
+def test_what_a_round_loses_on_old_rows_is_no_class_that_has_no_row_there() -> None:
+    document = task(0.5).model_dump(mode="json")
+    spec = TaskSpec.model_validate(document | {"target": document["target"] | {"metric": "macro_f1"}})
+    old = OLD & (TRUTH != 0)  # 800 rows of four classes
+    incumbent, candidate = np.where(TRUTH == 0, 1, TRUTH), TRUTH.copy()
+    candidate[np.flatnonzero(old & (TRUTH == 1))[:10]] = 0
+    _, found = decided(incumbent, candidate, None, "new_class", known=ORDINARY[1:], old=old, spec=spec)
+    lost = found.contenders[0].on_old
+    assert lost is not None and lost.value == pytest.approx((2 * 190 / 390 - 1) / 4)
+
+
 def test_a_base_that_is_out_and_a_changed_task_are_fixed_by_a_model_that_is_no_worse() -> None:
     same = wrong(150)
     verdict, _ = decided(same, same.copy(), None, "better_base", base_out="latency 40 ms over 3 ms")

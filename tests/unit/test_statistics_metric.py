@@ -163,7 +163,7 @@ def test_an_undefined_metric_counts_as_its_worst() -> None:
 def test_means_may_leave_classes_out() -> None:
     truth, said = np.array([0, 1, 2, 2]), np.array([0, 1, 0, 1])
     all_classes = metric_of("balanced_accuracy", None, 3)
-    own = bind(limit_of("balanced_accuracy"), ("0", "1", "2"), averaged=2)
+    own = bind(limit_of("balanced_accuracy"), ("0", "1", "2"), averaged=(0, 1))
     assert all_classes.value(truth, said) == pytest.approx(2 / 3) and own.value(truth, said) == 1
 
 
