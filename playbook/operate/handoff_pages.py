@@ -194,7 +194,7 @@ def _triggers(given: HandoffInputs) -> str:
             f"a gain of {round_margin(spec):g}; {round_tolerance(spec):g} may be lost where it fixes what fired",
         ),
         ("schedule", f"{plan.schedule} (UTC)" if plan.schedule else "none"),
-        ("without cause", f"metric, difference and drift each hold in 60 days in at most {plan.false_alarm_rate:.0%}"),
+        ("without cause", f"metric, difference and drift each hold in 60 days in at most {plan.false_alarm_rate:.1%}"),
         ("held back by", f"{plan.cool_down_days} days after a round; fewer than {plan.min_new_labels} new labels"),
     ]
     return markdown_table(("retraining in the task file", "fires at"), rows)

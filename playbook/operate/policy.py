@@ -16,7 +16,7 @@ from datetime import date, timedelta
 
 from playbook.artifacts import Drift, RetrainDecision, Score, Trigger
 from playbook.evaluate import wording
-from playbook.operate.drift import FIGURES, finer
+from playbook.operate.drift import FIGURES
 from playbook.spec import TaskSpec
 from playbook.statistics.daily_looks import (
     PERIOD_DAYS,
@@ -119,12 +119,14 @@ def false_alarms(spec: TaskSpec) -> dict[Trigger, str]:
 
 
 def sure_enough(spec: TaskSpec) -> float:
-    """p-value up to which a window counts for the drift trigger; at the least as small as resamples can show."""
+    """p-value up to which a window counts for the drift trigger.
+
+    The task file has resamples enough that every figure can have one so small (`playbook.spec.drift_rates`).
+    """
     rules, rule = spec.monitoring, spec.retraining.drift
     if rule is None:
         return rules.false_alarm_rate
-    wanted = rate_of_a_day(spec.retraining.false_alarm_rate, rule.alarms, rule.windows)
-    return min(rules.false_alarm_rate, max(wanted, 1 / (finer(rules.resamples) + 1)))
+    return min(rules.false_alarm_rate, rate_of_a_day(spec.retraining.false_alarm_rate, rule.alarms, rule.windows))
 
 
 def drift_rate(spec: TaskSpec) -> float:

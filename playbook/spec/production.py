@@ -8,7 +8,11 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from playbook.spec.drift_rates import resamples_for, shows
 from playbook.spec.section import Fraction, Section
+
+MOST_RESAMPLES = 20_000  # of `monitoring.resamples`
+MOST_RATE = 0.5  # of `retraining.false_alarm_rate`
 
 
 class Redaction(Section):
@@ -71,17 +75,17 @@ class Monitoring(Section):
         0.01, ge=0.001, le=0.2, description="Share of windows without any drift that may raise the alarm (B5)."
     )
     resamples: int = Field(
-        999, ge=199, le=20000, description="Random windows of the pooled rows that each window is held against."
+        999, ge=199, le=MOST_RESAMPLES, description="Random windows of the pooled rows that a window is held against."
     )
     min_rows: int = Field(30, ge=10, description="A window with fewer rows is not judged.")
     min_outcomes: int = Field(30, ge=10, description="Fewer true labels give no live metric.")
 
     @model_validator(mode="after")
     def _resolvable(self) -> Monitoring:
-        if self.false_alarm_rate * (self.resamples + 1) < 1:
+        if not shows(self.resamples, self.false_alarm_rate):
             raise ValueError(
-                f"resamples of at least {round(1 / self.false_alarm_rate) - 1}, so that a rate of "
-                f"{self.false_alarm_rate:g} can be seen"
+                f"resamples of at least {resamples_for(self.false_alarm_rate)}, so that every figure of drift can "
+                f"raise the alarm at a rate of {self.false_alarm_rate:g}; found {self.resamples}"
             )
         return self
 
@@ -123,9 +127,10 @@ class Retraining(Section):
     false_alarm_rate: float = Field(
         0.05,
         ge=0.001,
-        le=0.5,
+        le=MOST_RATE,
         description="Chance that a trigger which rests on a test (metric, metric_differs, drift; each for itself) "
-        "holds on any of 60 days although nothing changed; how sure a day must be follows from it.",
+        "holds on any of 60 days although nothing changed; how sure a day must be follows from it. Drift "
+        "needs monitoring.resamples enough to be so sure.",
     )
     new_labels: int | None = Field(None, ge=1, description="So many labelled rows that no dataset version has yet.")
     task_changed: bool = Field(

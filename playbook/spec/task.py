@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -12,12 +13,14 @@ from playbook.spec.bases import BakeOff, Base
 from playbook.spec.constant_answers import constant_answer, remedy
 from playbook.spec.data import Data
 from playbook.spec.decision import DecisionAnswers, Prices
+from playbook.spec.drift_rates import TOLERANCE, finer, resamples_for, shows, sure_p_value
 from playbook.spec.evaluation import Evaluation
 from playbook.spec.package import Package
-from playbook.spec.production import Monitoring, Retraining, Serving
+from playbook.spec.production import MOST_RATE, MOST_RESAMPLES, Monitoring, Retraining, Serving
 from playbook.spec.section import BUDGETS, NEED_PROBABILITIES, PER_CLASS_METRICS, Section
 from playbook.spec.sign_off import SignOff
 from playbook.spec.target import Owners, Target
+from playbook.statistics.daily_looks import rate_of_a_day, rate_of_all_days
 
 
 class TaskSpec(Section):
@@ -83,6 +86,21 @@ class TaskSpec(Section):
             if faults:
                 raise ValueError(f"decision.override: {'; '.join(faults)}")
         return self
+
+    @model_validator(mode="after")
+    def _drift_can_fire(self) -> TaskSpec:
+        rule, drawn, rate = self.retraining.drift, self.monitoring.resamples, self.retraining.false_alarm_rate
+        if rule is None or shows(drawn, rate_of_a_day(rate, rule.alarms, rule.windows)):
+            return self
+        p_value = rate_of_a_day(rate, rule.alarms, rule.windows)
+        wanted, least = resamples_for(p_value), rate_of_all_days(sure_p_value(finer(drawn)), rule.alarms, rule.windows)
+        remedies = [f"monitoring.resamples of at least {wanted:,}"] if wanted <= MOST_RESAMPLES else []
+        remedies += [f"a rate of at least {math.ceil(1e4 * least - TOLERANCE) / 1e4:g}"] if least <= MOST_RATE else []
+        raise ValueError(
+            f"retraining.false_alarm_rate: {rate:g} asks {rule.alarms} of {rule.windows} windows for p-values of at "
+            f"most {p_value:.2g}, which {drawn:,} monitoring.resamples cannot show in every figure of drift. Expected "
+            f"{' or '.join(remedies or ['a larger rate with more monitoring.resamples'])}; `drift: null` does without"
+        )
 
     @property
     def bases(self) -> tuple[Base, ...]:

@@ -28,7 +28,7 @@ TARGETS: list[dict[str, Any]] = [
 
 def spec_of(**target: Any) -> TaskSpec:
     document = spec_for(LABELS, **target).model_dump(mode="json")
-    document["monitoring"] |= {"false_alarm_rate": 0.05, "resamples": 199}
+    document["monitoring"] |= {"false_alarm_rate": 0.05, "resamples": 699}
     return TaskSpec.model_validate(document)
 
 

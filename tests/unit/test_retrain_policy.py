@@ -12,8 +12,11 @@ from scipy.stats import binomtest
 
 from playbook.artifacts import Drift, DriftFigure, Score
 from playbook.evaluate.paired import wilson
-from playbook.operate.policy import Facts, decide_retraining, drift_began
-from playbook.spec import TaskSpec
+from playbook.operate.drift import FIGURES
+from playbook.operate.policy import Facts, decide_retraining, drift_began, sure_enough
+from playbook.operate.thresholds import thresholds_of
+from playbook.spec import Monitoring, TaskSpec
+from playbook.spec.drift_rates import finer
 
 DAY = date(2025, 10, 10)
 
@@ -182,9 +185,62 @@ def test_every_trigger_states_how_often_it_holds_without_cause() -> None:
     for name in ("metric", "metric_differs", "drift"):
         assert found.false_alarms[name] == "at most 5.0 % of streams without a change in 60 days"
     assert "no false alarm" in found.false_alarms["new_labels"]
-    # windows cannot be surer than their resamples: the rate that is stated is the one that is kept
-    rough = spec_with(drift={"alarms": 1, "windows": 1}, false_alarm_rate=0.001)
-    assert decide_retraining(rough, facts()).false_alarms["drift"].startswith("at most 1.2 %")
+    often = spec_with(false_alarm_rate=0.5)  # no surer than the alarm asks: the rate that is stated is the kept one
+    assert decide_retraining(often, facts()).false_alarms["drift"].startswith("at most 31.0 %")
+
+
+def policy(rate: float, alarms: int, windows: int, resamples: int) -> TaskSpec:
+    document = spec_for(ORDINARY).model_dump(mode="json")
+    document["retraining"] = {"drift": {"alarms": alarms, "windows": windows}, "false_alarm_rate": rate}
+    document["monitoring"] = {"resamples": resamples}
+    return TaskSpec.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    ("rate", "alarms", "windows", "resamples"),
+    [(0.05, 3, 5, 682), (0.05, 3, 5, 999), (0.5, 1, 1, 199), (0.01, 3, 5, 3413), (0.00103, 5, 5, 20_000)],
+)
+def test_at_every_rate_that_is_allowed_each_figure_can_count(
+    rate: float, alarms: int, windows: int, resamples: int
+) -> None:
+    """A window beyond all random ones in one figure alone; in each other figure another random window is the first."""
+    sure, count, random = sure_enough(policy(rate, alarms, windows, resamples)), len(FIGURES), np.random.default_rng(2)
+    thresholds = thresholds_of(random.random((finer(resamples), count)), sure, 70)
+    for figure in range(count):
+        window = np.full(count, 0.5)
+        window[figure] = 2.0
+        assert thresholds.p_values(window).min() <= sure, FIGURES[figure]
+
+
+@pytest.mark.parametrize(
+    ("rate", "alarms", "windows", "resamples", "enough", "least"),
+    [
+        (0.05, 3, 5, 681, 682, 0.0501),
+        (0.01, 3, 5, 999, 3413, 0.0342),
+        (0.001, 3, 5, 999, None, 0.0342),  # of resamples more than are allowed would be needed
+        (0.05, 1, 92, 199, 4831, None),  # of the rate
+        (0.001, 1, 92, 199, None, None),
+    ],
+)
+def test_a_rate_at_which_some_figure_could_never_count_is_refused(
+    rate: float, alarms: int, windows: int, resamples: int, enough: int | None, least: float | None
+) -> None:
+    with pytest.raises(ValueError, match="cannot show in every figure of drift") as refused:
+        policy(rate, alarms, windows, resamples)
+    said = str(refused.value)
+    assert (f"monitoring.resamples of at least {enough or 0:,}" in said) is (enough is not None)
+    assert (f"a rate of at least {least or 0:g}" in said) is (least is not None)
+    assert ("a larger rate with more" in said) is (enough is None and least is None)
+    if enough is not None:
+        assert policy(rate, alarms, windows, enough).monitoring.resamples == enough
+    if least is not None:
+        assert policy(least, alarms, windows, resamples).retraining.false_alarm_rate == least
+
+
+def test_an_alarm_that_some_figure_could_never_raise_is_refused() -> None:
+    with pytest.raises(ValueError, match="resamples of at least 1599, so that every figure"):
+        Monitoring(false_alarm_rate=0.001)
+    assert Monitoring(false_alarm_rate=0.001, resamples=1599).resamples == 1599
 
 
 def test_windows_of_earlier_releases_have_the_p_value_of_their_figures() -> None:
