@@ -76,7 +76,7 @@ def in_order(rungs: dict[str, Rung]) -> list[Rung]:
 
 
 def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
-    from playbook.adapt.diagnosis import diagnose_staircase, smoothing_floor
+    from playbook.adapt.diagnosis import diagnose_staircase, smoothing_floor, with_refresh
     from playbook.adapt.rates import rate_finding
     from playbook.adapt.staircase import make_ledger
 
@@ -90,6 +90,8 @@ def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
     plan = play.task.spec.adaptation
     floor = smoothing_floor(plan.label_smoothing, len(play.task.spec.labels))
     read = diagnose_staircase(climbed, plan.epochs, floor, plan.max_rungs)
+    if refreshed is not None:
+        read = with_refresh(read, refreshed, plan.epochs, floor, stands=model is refreshed)
     play.report(f"{model.step}: validation {model.validation.value if model.validation else 0:.4f}. {referee}".strip())
     rates = rate_finding(plan, max((step.unfrozen for step in climbed if step.curve), default=0))
     if rates:

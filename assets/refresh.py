@@ -1,10 +1,12 @@
 """Play 4 in a retraining round: the champion trained further on the data that has grown (6.6)."""
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 
 from assets.adaptation import activations, training_inputs
 from assets.base import base_folder
@@ -15,8 +17,10 @@ from assets.play import Made, Play, remembered, require_green, result, skip
 from assets.tracked import log_attempt
 from assets.training import NOT_IN_A_TRAINING, train
 from playbook.artifacts import BasePin, BaseSelection, DatasetVersion, FrozenBaseline, Refresh
+from playbook.data.tables import LABEL, TEXT
 from playbook.errors import PinMismatch
 from playbook.plays import BASE, DATASET, FROZEN, REFRESH
+from playbook.statistics.answers import Answers
 from resources.registry import Registered
 
 
@@ -87,14 +91,18 @@ def _refresh(play: Play, dataset: DatasetVersion, incumbent: Registered, key: st
         + (f"; new in its head: {', '.join(new)}" if new else "")
     )
     start = start_weights(bundle, unfrozen, spec.labels, work / "start.safetensors")
-    return _train(play, dataset, incumbent, _Start(pin, folder, unfrozen, start), work)
+    return _train(play, dataset, incumbent, _Start(bundle, pin, folder, unfrozen, start), work)
 
 
+@dataclass(frozen=True)
 class _Start:
     """Where a refresh begins."""
 
-    def __init__(self, pin: BasePin, folder: Path, unfrozen: int, weights: Path) -> None:
-        self.pin, self.folder, self.unfrozen, self.weights = pin, folder, unfrozen, weights
+    bundle: Path  # of the champion
+    pin: BasePin
+    folder: Path  # of the base
+    unfrozen: int
+    weights: Path
 
 
 def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _Start, work: Path) -> Made:
@@ -105,6 +113,7 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
     from playbook.adapt.refresh import refresh_plan
     from playbook.adapt.staircase import served_answers
     from playbook.evaluate.compare import describe_side
+    from playbook.statistics.metric import target_metric
 
     spec, store = play.task.spec, play.world.store
     plan = refresh_plan(spec.adaptation, spec.retraining.refresh)
@@ -128,14 +137,24 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
     found = train(play, job)
     trained = found.result
     answers = pd.read_parquet(job.out / "predictions.parquet")
-    score = describe_side(spec, *served_answers(answers, spec)).scores[spec.target.label]
-    play.report(f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
+    truth, refreshed = served_answers(answers, spec)
+    score = describe_side(spec, truth, refreshed).scores[spec.target.label]
+    gain = target_metric(spec).difference(truth, _answers_before(play, start, job.validation), refreshed)
+    play.report(
+        f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f}), {gain.delta:+.4f} over the champion "
+        f"(paired standard error {gain.standard_error:.4f})"
+    )
     names = {"weights": "weights.safetensors", "predictions": "predictions.parquet", "config": "config.json"}
     files = {role: job.out / name for role, name in names.items()}
     run_id = log_attempt(
         play,
         dataset,
-        metrics={"validation": score.value, "best_epoch": float(trained.best_epoch + 1)},
+        metrics={
+            "validation": score.value,
+            "gain": gain.delta,
+            "gain_error": gain.standard_error,
+            "best_epoch": float(trained.best_epoch + 1),
+        },
         params={"unfrozen": start.unfrozen, "started_from": incumbent.uri, "adaptation": plan.model_dump()},
         curve=trained.curve,
         config=files["config"],
@@ -150,6 +169,8 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
         curve=trained.curve,
         started_from=incumbent.bundle_sha256,
         kept=True,
+        gain=gain.delta,
+        gain_error=gain.standard_error,
         rule="training goes on from the champion's checkpoint",
         reason=f"champion {incumbent.version} trained further",
         stopped=trained.stopped,
@@ -161,7 +182,28 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
     return Made(artifact, files)
 
 
+def _answers_before(play: Play, start: _Start, validation: Path) -> Answers:
+    """What the champion answers on validation, in the task's classes: what its further training has to beat."""
+    import pandas as pd
+
+    from playbook.adapt.classifier import load_bundle
+    from playbook.adapt.precision import training_device
+    from playbook.evaluate.as_served import as_served
+    from playbook.evaluate.incumbent import answers_under
+
+    spec, rows = play.task.spec, pd.read_parquet(validation)
+    champion = load_bundle(start.bundle, training_device(spec.adaptation.accelerator))
+    table = answers_under(champion.predict_proba(rows[TEXT].tolist()), champion.labels, spec.labels)
+    truth = rows[LABEL].map({label: at for at, label in enumerate(spec.labels)}).to_numpy(np.int64)
+    return as_served(spec, truth, table).answers(table)
+
+
 def _shown(done: Refresh) -> dict[str, Any]:
     if done.skipped or done.validation is None:
         return {}
-    return {"from_version": done.version, "unfrozen": done.unfrozen, "validation": done.validation.value}
+    return {
+        "from_version": done.version,
+        "unfrozen": done.unfrozen,
+        "validation": done.validation.value,
+        "gain": done.gain,
+    }

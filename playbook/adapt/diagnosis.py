@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from playbook.adapt.curve import best_epoch
-from playbook.artifacts import Epoch, Rung
+from playbook.artifacts import Epoch, Refresh, Rung
 from playbook.evaluate.paired import TOLERANCE
 from playbook.spec import UNBOUNDED
 
@@ -109,6 +109,38 @@ def diagnose(curve: Sequence[Epoch], known: Reading = NOTHING_KNOWN) -> str:
 def still_rising(curve: Sequence[Epoch], allowed_epochs: int | None) -> bool:
     """Whether training used all epochs that it was allowed and was at its best in the last one: it had not settled."""
     return len(curve) > 1 and len(curve) == allowed_epochs and best_epoch(curve) == len(curve) - 1
+
+
+def diagnose_refresh(refreshed: Refresh, allowed_epochs: int, floor: float) -> Diagnosis:
+    """Diagnose the champion's further training; what it starts from has learned already, and no block is added to it.
+
+    Args:
+        refreshed: with its curve, and with its gain over the champion on validation.
+        allowed_epochs: epochs that it was allowed.
+        floor: lowest possible training loss (`smoothing_floor`).
+    """
+    found = read_curve(refreshed.curve, _known(refreshed, allowed_epochs, floor))
+    own = _OF_A_REFRESH.get(found.case)
+    return replace(own, finding=f"{own.finding} {_evidence(refreshed.curve)}") if own else found
+
+
+def with_refresh(
+    staircase: StaircaseDiagnosis, refreshed: Refresh, allowed_epochs: int, floor: float, *, stands: bool
+) -> StaircaseDiagnosis:
+    """The diagnosis of a round: the refresh beside the rungs; it says what to do next where it is the candidate.
+
+    Args:
+        staircase: what `diagnose_staircase` says of the rungs.
+        refreshed: the champion trained further.
+        allowed_epochs: epochs that it was allowed.
+        floor: lowest possible training loss (`smoothing_floor`).
+        stands: whether it is the candidate.
+    """
+    found = diagnose_refresh(refreshed, allowed_epochs, floor)
+    diagnoses = {**staircase.diagnoses, refreshed.step: found.text}
+    if staircase.diagnosis and not stands:
+        return replace(staircase, diagnoses=diagnoses)
+    return StaircaseDiagnosis(f"{refreshed.step}: {found.text}", diagnoses, found.next_thing)
 
 
 def diagnose_staircase(rungs: Sequence[Rung], allowed_epochs: int, floor: float, max_rungs: int) -> StaircaseDiagnosis:
@@ -263,3 +295,32 @@ _OVERCONFIDENT = Diagnosis(
     "temperature takes it back.",
 )
 _IMPROVING = Diagnosis("improving", "Training and validation both improve.", "Go on: one more block may help.")
+# A refresh goes on from weights that have learned, at lower rates and with the blocks that it has.
+_REFRESHED = Diagnosis(
+    "improving",
+    "Training and validation both improve on the champion.",
+    "More labelled rows of what is new are the next thing to try; more blocks are tried by training from the base.",
+)
+_OF_A_REFRESH: dict[Case, Diagnosis] = {
+    "diverging": Diagnosis(
+        "diverging",
+        "The loss rises or is no finite number: the refresh leaves what the champion had learned.",
+        "Lower retraining.refresh.learning_rate_factor to a third; if that does not help, set precision: float32.",
+    ),
+    "wrong base": Diagnosis(
+        "wrong base",
+        "Neither training nor validation improves on the champion: the rows are learned already, or the rates are too "
+        "low to learn more.",
+        "If production brought something new, raise retraining.refresh.learning_rate_factor; otherwise nothing is "
+        "missing.",
+    ),
+    "improving": _REFRESHED,
+    "overconfident": replace(
+        _REFRESHED,
+        case="overconfident",
+        finding="Validation has gained on the champion and its metric holds, while its loss rises: the answers are as "
+        "good but too sure of themselves. The best epoch was kept.",
+        next_thing="Fewer epochs or more label smoothing would keep confidence honest; a fitted temperature takes it "
+        "back. " + _REFRESHED.next_thing,
+    ),
+}

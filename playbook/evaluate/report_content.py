@@ -99,7 +99,7 @@ def ledger_rows(context: ReportInputs) -> list[LedgerRow]:
 
 def _ledger_row(rung: Rung) -> LedgerRow:
     return LedgerRow(
-        step=f"rung_{rung.index}",
+        step=rung.step,
         unfrozen=rung.unfrozen,
         validation=rung.validation.value if rung.validation else 0.0,
         gain=rung.gain,

@@ -91,6 +91,11 @@ def test_the_round_extends_the_label_set_and_reports_the_old_classes(first: tupl
     assert {row: after[row] for row in before} == before  # no row changed its side
     assert not refreshed.skipped
     assert (refreshed.version, refreshed.unfrozen) == ("1.0.0", 1)
+    assert refreshed.gain > 0.05, "the champion does not know the new class"
+    chosen = found["candidate"]
+    assert "(Best in epoch" in chosen.diagnoses["refresh"]
+    assert next(row.gain for row in chosen.ledger if row.step == "refresh") == refreshed.gain
+    assert "<dt>refresh</dt>" in Path(ended.status["report"]).read_text("utf-8")
     evaluation = found["evaluation"]
     served = evaluation.incumbent
     assert served is not None

@@ -7,9 +7,19 @@ import math
 import numpy as np
 import pytest
 
-from playbook.adapt.diagnosis import Reading, diagnose, diagnose_staircase, read_curve, smoothing_floor, still_rising
+from playbook.adapt.diagnosis import (
+    Reading,
+    StaircaseDiagnosis,
+    diagnose,
+    diagnose_refresh,
+    diagnose_staircase,
+    read_curve,
+    smoothing_floor,
+    still_rising,
+    with_refresh,
+)
 from playbook.adapt.staircase import diagnose as diagnose_from_staircase
-from playbook.artifacts import Epoch, Rung
+from playbook.artifacts import Epoch, Refresh, Rung, Score
 
 Points = list[tuple[float, float]]
 Real = tuple[list[tuple[float, float, float]], int, int, int, float, str]
@@ -158,6 +168,46 @@ def test_healthy_curves_lead_up_the_staircase_only_where_the_rung_was_kept(
 ) -> None:
     found = diagnose_staircase([rung(1, BOTH_IMPROVE), last], 9, 0.0, max_rungs)
     assert said in found.next_thing
+
+
+def refreshed(points: Points, metric: tuple[float, ...], gain: float, rows: int = 2000) -> Refresh:
+    """Training on from a champion that had `gain` less than the last of the metric."""
+    score = Score(metric="accuracy", value=max(metric), low=0.0, high=1.0, n=rows)
+    return Refresh(task="t", unfrozen=1, kept=True, validation=score, gain=gain, curve=curve(points, metric))
+
+
+LEARNS = ([(0.5, 0.6), (0.4, 0.5), (0.35, 0.45)], (0.80, 0.84, 0.83))
+
+
+@pytest.mark.parametrize(
+    ("points", "metric", "gain", "said", "next_thing"),
+    [
+        (*LEARNS, 0.04, "both improve on the champion", "rows of what is new"),
+        (*LEARNS, 0.0, "does not get beyond where it began", "cleaner labels"),
+        ([(0.5, 0.5), (0.5, 0.51), (0.499, 0.5)], (0.8, 0.8, 0.8), 0.0, "are learned already", "nothing is missing"),
+        ([(0.5, 0.5), (2.0, 3.0)], (0.8, 0.3), 0.0, "leaves what the champion had learned", "learning_rate_factor"),
+        ([(0.5, 0.5), (0.4, 0.6), (0.3, 0.7)], (0.8, 0.82, 0.82), 0.05, "too sure of themselves", "label smoothing"),
+        (OVERFITTING, TURNED, 0.3, "overfitting", "weight decay"),
+    ],
+)
+def test_a_refresh_is_read_beside_the_champion_that_it_goes_on_from(
+    points: Points, metric: tuple[float, ...], gain: float, said: str, next_thing: str
+) -> None:
+    found = diagnose_refresh(refreshed(points, metric, gain), 9, 0.0)
+    assert said in found.finding and next_thing in found.next_thing
+    assert "one more block" not in found.text and "Play 2" not in found.text
+    assert found.finding.count("(Best in epoch") == 1
+
+
+def test_a_refresh_stands_beside_the_rungs_and_says_what_is_next_where_it_is_the_candidate() -> None:
+    climbed, one = diagnose_staircase([rung(1, NEITHER, False)], 9, 0.0, 3), refreshed(*LEARNS, 0.04)
+    for stands, said in ((False, "rung_1: Neither"), (True, "refresh: Training and validation both improve on")):
+        found = with_refresh(climbed, one, 9, 0.0, stands=stands)
+        assert list(found.diagnoses) == ["rung_1", "refresh"]
+        assert found.diagnoses["rung_1"] == climbed.diagnoses["rung_1"]
+        assert found.diagnosis.startswith(said) and found.diagnosis.endswith(found.next_thing)
+    alone = with_refresh(StaircaseDiagnosis(), one, 9, 0.0, stands=False)
+    assert alone.diagnosis.startswith("refresh: ") and alone.next_thing
 
 
 # (train loss, validation loss, accuracy) by epoch, classes, validation rows, epochs allowed, accuracy before, the case.
