@@ -14,7 +14,6 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.drift_page import RESAMPLES
 from benchmarks.real_texts import Texts
 from playbook.artifacts import Drift, Score
 from playbook.operate.drift import Judge
@@ -44,7 +43,7 @@ class Streams:
 
 
 def drift_streams(spec: TaskSpec, texts: Texts, streams: int = STREAMS) -> Streams:
-    """Streams of a set without drift: a reference, a head and a stream of its own each."""
+    """Streams of a set without drift: a reference and a stream of its own each; the head is that of the set."""
     windows = alarms = 0
     held: list[int] = []
     for number in range(streams):
@@ -150,6 +149,6 @@ def stream_spec(**retraining: object) -> TaskSpec:
 
     spec = load_task(ROOT / "pipelines" / "tasks" / "tickets.yaml").spec
     document = spec.model_dump(mode="json")
-    document["monitoring"] = Monitoring(min_rows=10, resamples=RESAMPLES).model_dump(mode="json")
+    document["monitoring"] = Monitoring(min_rows=10).model_dump(mode="json")
     document["retraining"] = {"metric_below": THRESHOLD, **retraining}
     return TaskSpec.model_validate(document)

@@ -6,6 +6,7 @@ Every window is judged as in production (`playbook.operate.drift.Judge`), with t
   have, and against one reference that is kept. Power: windows with rows of the product line that begins in month ten.
 - `real`: windows and references split at random from real texts (`benchmarks.real_texts`).
 - `streams`: sixty days of overlapping windows, as the policy looks at them (`benchmarks.drift_streams`).
+- `changes`: the day on which production changed, found and true (`benchmarks.change_points`).
 
 Each part prints one JSON row per line and adds it to `--rows FILE`; `--write docs/drift.md` writes the page from all
 rows of that file. One run gives both rates, because an alarm is a p-value at or under the rate.
@@ -25,8 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import drift_streams
+from benchmarks.change_points import Changes, change_points
 from benchmarks.drift_page import RATES, RESAMPLES, page
-from benchmarks.real_texts import Texts, real_sets
+from benchmarks.real_texts import Texts, banking, real_sets, with_answers
 from benchmarks.rows import write_row
 from benchmarks.ticket_windows import Tickets, tickets
 from playbook.artifacts import Score
@@ -41,7 +43,7 @@ POWER_WINDOWS = {50: 40, 200: 40, 1000: 12}
 SHARES = (0.1, 0.2, 0.4)
 REAL_SIZES = {50: 200, 200: 120}  # and how many windows of it
 RULES = Monitoring(resamples=RESAMPLES)
-PARTS = ("tickets", "real", "streams")
+PARTS = ("tickets", "real", "streams", "changes")
 Rows = npt.NDArray[np.int64]
 
 
@@ -142,7 +144,7 @@ def counted(p_values: Sequence[float]) -> tuple[int, ...]:
     return tuple(int(sum(p_value <= rate + 1e-12 for p_value in p_values)) for rate in RATES)
 
 
-def measured(part: str, data: Path, packages: Path) -> Iterator[Alarms | drift_streams.Streams]:
+def measured(part: str, data: Path, packages: Path) -> Iterator[Alarms | drift_streams.Streams | Changes]:
     """The lines of a part."""
     if part == "tickets":
         where = world()
@@ -153,6 +155,8 @@ def measured(part: str, data: Path, packages: Path) -> Iterator[Alarms | drift_s
     elif part == "real":
         for texts in real_sets(data, packages):
             yield from (real_alarms(texts, rows) for rows in REAL_SIZES)
+    elif part == "changes":
+        yield from change_points(with_answers("Banking77", *banking(data)))
     else:
         yield from streams(data, packages)
 
