@@ -68,7 +68,8 @@ holds within {PERIOD_DAYS} days in at most {percent(policy.false_alarm_rate)} of
 ### Drift
 
 Ten rows a day, a reference of 500 rows, {defaults.resamples} random windows for each; the trigger asks for three sure
-windows of the last five. Each stream has a reference of its own.
+windows of the last five. Each stream has a reference of its own; one with new rows ends when the trigger holds, after
+four weeks at the latest.
 
 {_kept([line for line in streams if line["trigger"] == "drift"], policy.false_alarm_rate)}
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.real_texts import Texts
-from playbook.artifacts import Drift, Score
+from playbook.artifacts import Drift, Score, Trigger
 from playbook.operate.drift import Judge
 from playbook.operate.policy import Facts, decide_retraining
 from playbook.spec import Monitoring, TaskSpec
@@ -61,7 +61,7 @@ def drift_streams(spec: TaskSpec, texts: Texts, streams: int = STREAMS) -> Strea
 def changed_streams(
     spec: TaskSpec, name: str, texts: Texts, usual: Rows, new: Rows, share: float, streams: int = STREAMS
 ) -> Streams:
-    """Streams in which a share of the rows is of another kind from the first day on."""
+    """Streams in which a share of the rows is of another kind from the first day on, each until the trigger holds."""
     windows = alarms = 0
     held: list[int] = []
     for number in range(streams):
@@ -71,10 +71,14 @@ def changed_streams(
         later = order[REFERENCE_ROWS:]
         swapped = random.random(len(later)) < share
         later = np.where(swapped, random.choice(new, len(later)), later)
-        judged = list(_days(spec, texts, judge, later, random, days=28))
+        judged: list[Drift] = []
+        for drift in _days(spec, texts, judge, later, random, days=28):
+            judged.append(drift)
+            if _holds(spec, judged, "drift"):
+                held.append(len(judged))
+                break
         windows += len(judged)
         alarms += sum(drift.alarm for drift in judged)
-        held += _first_day(spec, judged, "drift")
     delay = float(np.median(held)) if held else None
     return Streams(name, "drift", share, streams, windows, alarms, len(held), delay)
 
@@ -106,13 +110,15 @@ def _days(
         )
 
 
-def _first_day(spec: TaskSpec, judged: list[Drift], trigger: str) -> list[int]:
+def _first_day(spec: TaskSpec, judged: list[Drift], trigger: Trigger) -> list[int]:
     """Days until the trigger held, counted from the first window; none where it never did."""
-    for at, drift in enumerate(judged):
-        facts = Facts(day=date.fromisoformat(drift.day), version="1.0.0", windows=judged[: at + 1])
-        if trigger in decide_retraining(spec, facts).triggers:
-            return [at + 1]
-    return []
+    return [at + 1 for at in range(len(judged)) if _holds(spec, judged[: at + 1], trigger)][:1]
+
+
+def _holds(spec: TaskSpec, windows: list[Drift], trigger: Trigger) -> bool:
+    """Whether the trigger holds on the day of the last window."""
+    facts = Facts(day=date.fromisoformat(windows[-1].day), version="1.0.0", windows=windows)
+    return trigger in decide_retraining(spec, facts).triggers
 
 
 def metric_streams(

@@ -165,7 +165,7 @@ def streams(data: Path, packages: Path) -> Iterator[drift_streams.Streams]:
     """Metric first (a minute), then drift on real texts and on tickets with a new product line."""
     yield from metric_lines()
     spec = drift_streams.stream_spec()
-    for texts in real_sets(data, packages):
+    for texts in real_sets(data, packages, strange=False):
         yield drift_streams.drift_streams(spec, texts)
     where = world()
     made = where.tickets

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ _RATINGS = "hutto_ICWSM_2014.tar.gz"
 MOODS = ("negative", "neutral", "positive")
 NEUTRAL = 0.5  # a mean rating (-4 to 4) nearer to 0 than this
 RARELY = 200  # one row in so many gets something strange
+WITH_STRANGE = "Banking77, one text in 200 with an emoji, an address or a foreign word"
 STRANGE = (" \U0001f600", " https://example.org/a1", " спасибо", " 谢谢", " \U0001f64f\U0001f3fd", " ευχαριστώ")
 HEAD_ROWS, SEED = 1000, 5
 Rows = npt.NDArray[np.int64]
@@ -83,8 +84,13 @@ def rated(packages: Path, kind: str) -> tuple[list[str], list[str]]:
     return [text for _, _, text in rows], moods
 
 
-def real_sets(data: Path, packages: Path) -> list[Texts]:
-    """All sets with the features of the sample task's base.
+def real_sets(data: Path, packages: Path, *, strange: bool = True) -> Iterator[Texts]:
+    """The sets with the features of the sample task's base.
+
+    Args:
+        data: folder with banking77/.
+        packages: folder with the source package of vaderSentiment.
+        strange: whether Banking77 with rare signs is among them.
 
     Raises:
         SystemExit: a file is missing; says how to get it.
@@ -95,11 +101,13 @@ def real_sets(data: Path, packages: Path) -> list[Texts]:
         raise SystemExit(f"{packages}: expected {ARCHIVE}; get it with `{FETCH}`, name its folder with --packages")
     made: dict[str, Callable[[], tuple[list[str], list[str]]]] = {
         "Banking77": lambda: banking(data),
-        "Banking77, one text in 200 with an emoji, an address or a foreign word": lambda: strange_banking(data),
+        WITH_STRANGE: lambda: strange_banking(data),
         "tweets": lambda: rated(packages, "tweets"),
         "product reviews": lambda: rated(packages, "amazonReviewSnippets"),
     }
-    return [with_answers(name, *make()) for name, make in made.items()]
+    for name, make in made.items():
+        if strange or name != WITH_STRANGE:
+            yield with_answers(name, *make())
 
 
 def with_answers(name: str, texts: Sequence[str], classes: Sequence[str]) -> Texts:
@@ -108,13 +116,34 @@ def with_answers(name: str, texts: Sequence[str], classes: Sequence[str]) -> Tex
 
     labels = tuple(sorted(set(classes)))
     truth = np.array([labels.index(label) for label in classes], np.int32)
-    figures = row_figures(texts, base_extractor())
+    figures = _FIGURES.of(texts)
     order = np.random.default_rng(SEED).permutation(len(texts))
     firsts = np.array([order[truth[order] == place][0] for place in range(len(labels))])  # every class is taught
     taught = np.union1d(order[:HEAD_ROWS], firsts)
     head = LogisticRegression(max_iter=500).fit(figures.features[taught], truth[taught])
     answers = head.predict_proba(figures.features).astype(np.float32)
     return Texts(name, figures, answers, truth, labels, np.setdiff1d(order, taught))
+
+
+class _Figures:
+    """Figures of texts, each text computed once: two of the sets are alike but for one text in 200."""
+
+    def __init__(self) -> None:
+        self._place: dict[str, int] = {}
+        self._parts: list[RowFigures] = []
+
+    def of(self, texts: Sequence[str]) -> RowFigures:
+        """The figures of these texts, in their order."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._place]
+        if new:
+            self._place |= {text: len(self._place) + at for at, text in enumerate(new)}
+            self._parts.append(row_figures(new, base_extractor()))
+        names = ("features", "words", "unknown", "letters")
+        whole = RowFigures(*(np.concatenate([getattr(part, name) for part in self._parts]) for name in names))
+        return whole.take(np.array([self._place[text] for text in texts]))
+
+
+_FIGURES = _Figures()
 
 
 def base_extractor() -> FeatureExtractor:
