@@ -13,6 +13,7 @@ from assets.candidate import asset_of
 from assets.code_versions import version_of
 from assets.incumbent import DATASET_TAG, base_out
 from assets.play import Made, Play, remembered
+from assets.served import champion_served
 from assets.steps import Steps
 from assets.test_answers import CHAMPION, Answered, champion_beside, champion_model
 from playbook.artifacts import Evaluation, IncumbentAnswers, Trigger
@@ -20,6 +21,7 @@ from playbook.data.tables import LABEL, ROW_ID, TEXT
 from playbook.operate.definition import asked_by_change, define, read_definition
 from playbook.operate.rounds import asked_by
 from playbook.plays import DATASET
+from playbook.statistics.answers import Given
 from resources.release import TAGS
 
 if TYPE_CHECKING:
@@ -72,16 +74,19 @@ def round_resolution(play: Play, steps: Steps, current: Round) -> Resolution:
     """Whether the test split can decide the round, judged on validation; the split stays closed."""
     import pandas as pd
 
+    from playbook.adapt.staircase import served_answers
+    from playbook.evaluate.as_served import threshold_number
     from playbook.evaluate.round_verdict import may_fix, rows_for_round
 
-    labels, store = play.task.spec.labels, play.world.store
+    store = play.world.store
     validation = pd.read_parquet(store.path(steps.dataset, DATASET, "validation"))
     table = pd.read_parquet(store.path(steps.model, asset_of(steps.model), "predictions"))
-    columns = [f"p_{place}" for place in range(len(labels))]
     served = _on_validation(play, steps, current, validation)
-    number = {label: place for place, label in enumerate(labels)}
-    truth = validation[LABEL].map(number).to_numpy(np.int64)
-    contender = table[columns].to_numpy()
+    truth, contender = served_answers(table, play.task.spec)
+    incumbent: Given = served
+    if threshold_number(play.task.spec) is not None:
+        with tempfile.TemporaryDirectory(prefix="rules-") as scratch:
+            incumbent = champion_served(play, current.incumbent.version, Path(scratch)).answers(served)
     fixes = may_fix(
         current.asked_by,
         base_out=bool(current.base_out),
@@ -89,7 +94,7 @@ def round_resolution(play: Play, steps: Steps, current: Round) -> Resolution:
         new_rows=new_rows(play, steps.dataset.dataset_hash, current.incumbent.version),
     )
     rows = steps.dataset.class_rows["test"]
-    return rows_for_round(play.task.spec, truth, served, contender, rows, fixes=fixes)
+    return rows_for_round(play.task.spec, truth, incumbent, contender, rows, fixes=fixes)
 
 
 def judge_round(play: Play, steps: Steps, current: Round, answered: Answered, done: Evaluation) -> Evaluation:

@@ -32,7 +32,7 @@ def served_by(play: Play, steps: Steps, answered: Answered, work: Path) -> dict[
         if kept is not None:
             found[name] = as_served(spec, *validation_table(play, kept))
         elif name == CHAMPION:
-            found[name] = _champion(play, answered.champion_version, work)
+            found[name] = champion_served(play, answered.champion_version, work)
         elif name in steps.references.served:
             found[name] = served_under(steps.references.served[name], spec.labels)
     return found
@@ -65,7 +65,7 @@ def validation_table(play: Play, path: Path) -> tuple[np.ndarray, np.ndarray]:
     return truth, table[[f"p_{place}" for place in range(len(labels))]].to_numpy()
 
 
-def _champion(play: Play, version: str, work: Path) -> AsServed:
+def champion_served(play: Play, version: str, work: Path) -> AsServed:
     """What a registered version does: its bundle calibrates by itself, and has its threshold in its rules."""
     from playbook.operate.answering import load_rules
 

@@ -14,7 +14,9 @@ from report_samples import ORDINARY, spec_for
 from assets import rounds
 from assets.incumbent import DATASET_TAG
 from playbook.data.tables import LABEL
+from playbook.evaluate.as_served import AsServed
 from playbook.spec import TaskSpec
+from playbook.statistics.operating_point import Threshold
 
 ROWS = 300
 OLD = frozenset(f"old-{number}" for number in range(300))
@@ -26,7 +28,7 @@ def shares(wrong: range, known: int = len(ORDINARY)) -> np.ndarray:
     classes = len(ORDINARY)
     answers = np.arange(ROWS) % classes
     answers[list(wrong)] = (answers[list(wrong)] + 1) % classes
-    out = np.full((ROWS, classes), 0.01)
+    out = np.full((ROWS, classes), 0.025)  # and 0.9: one
     out[np.arange(ROWS), answers] = 0.9
     out[:, known:] = 0.0
     return out
@@ -39,14 +41,16 @@ def rows_needed(
     base_out: str = "",
     known: int = len(ORDINARY),
     now: frozenset[str] | None = OLD,
+    **target: Any,
 ) -> int:
     document = spec_for(ORDINARY).model_dump(mode="json")
-    document["target"] |= {"margin": 0.06, "at_least": 0.5, "limits": []}
+    document["target"] |= {"margin": 0.06, "at_least": 0.5, "limits": [], **target}
     spec = TaskSpec.model_validate(document)
     labels = [ORDINARY[number % len(ORDINARY)] for number in range(ROWS)]
     pd.DataFrame({LABEL: labels}).to_parquet(place / "validation.parquet")
     columns = [f"p_{number}" for number in range(len(ORDINARY))]
-    pd.DataFrame(shares(range(20, 48)), columns=columns).to_parquet(place / "predictions.parquet")
+    predictions = pd.DataFrame(shares(range(20, 48)), columns=columns).assign(**{LABEL: labels})
+    predictions.to_parquet(place / "predictions.parquet")
     monkeypatch.setattr(rounds, "_on_validation", lambda *_: shares(range(40), known))
     served = SimpleNamespace(version="1.2.0", tags={DATASET_TAG: "before"})
     ids = {"before": OLD, "now": now}
@@ -80,3 +84,14 @@ def test_a_class_that_the_incumbent_does_not_know_is_a_fix(tmp_path: Path, monke
     known = len(ORDINARY) - 1
     plain = rows_needed(tmp_path, monkeypatch, known=known)
     assert rows_needed(tmp_path, monkeypatch, "new_class", known=known) < plain
+
+
+def test_the_incumbent_is_counted_as_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the task has a threshold, the version's own makes its answers; here it finds the class nowhere."""
+    precision = {"metric": "precision", "of_class": ORDINARY[0], "at_least": 0.9}
+    needed = []
+    for threshold in (0.5, 0.95):
+        rules = AsServed(1.0, Threshold(0, threshold))
+        monkeypatch.setattr(rounds, "champion_served", lambda *given, rules=rules: rules)
+        needed.append(rows_needed(tmp_path, monkeypatch, **precision))
+    assert needed[0] != needed[1]
