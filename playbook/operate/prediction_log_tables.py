@@ -235,13 +235,23 @@ class Database:
 
 
 def _add_columns(connection: sa.Connection) -> None:
-    """Columns that tables of an earlier release lack; what was written without them has their default."""
+    """Columns that tables of an earlier release lack; what was written without them has their default.
+
+    Raises:
+        StorageError: the table belongs to somebody else, who has to add them.
+    """
     known = {column["name"] for column in sa.inspect(connection).get_columns(PREDICTIONS.name)}
-    if PREDICTIONS.c.silent.name not in known:
-        default = "false" if connection.dialect.name == "postgresql" else "0"
-        connection.execute(
-            sa.text(f"ALTER TABLE {PREDICTIONS.name} ADD COLUMN silent BOOLEAN NOT NULL DEFAULT {default}")
-        )
+    if PREDICTIONS.c.silent.name in known:
+        return
+    default = "false" if connection.dialect.name == "postgresql" else "0"
+    alter = f"ALTER TABLE {PREDICTIONS.name} ADD COLUMN silent BOOLEAN NOT NULL DEFAULT {default}"
+    try:
+        connection.execute(sa.text(alter))
+    except sa.exc.ProgrammingError as error:
+        raise StorageError(
+            f"prediction log: expected the column silent in the table {PREDICTIONS.name}, found a table of an earlier "
+            f"release and {first_line(error, '')}; let the table's owner run: {alter}"
+        ) from None
 
 
 @contextmanager

@@ -99,6 +99,61 @@ def test_it_answers_as_sqlite_does(server: PostgresServer, tmp_path: Path) -> No
     assert log.purge(datetime.now(UTC) - timedelta(days=30)) == Purged(1, 1)
 
 
+# As the release before answers could be silent made it, index and all; a copy, so that it stays what it was.
+OLD_TABLE = """
+CREATE TABLE predictions (
+    task TEXT NOT NULL, id TEXT NOT NULL, time TIMESTAMP WITHOUT TIME ZONE NOT NULL, day VARCHAR(10) NOT NULL,
+    version TEXT NOT NULL, source VARCHAR(16) NOT NULL, label TEXT NOT NULL, probability FLOAT NOT NULL,
+    probabilities TEXT NOT NULL, text TEXT NOT NULL, columns TEXT NOT NULL,
+    logged_at TIMESTAMP WITHOUT TIME ZONE NOT NULL, PRIMARY KEY (task, id)
+);
+CREATE INDEX predictions_by_day ON predictions (task, day);
+"""
+OLD_INSERT = """
+INSERT INTO predictions (task, id, time, day, version, source, label, probability, probabilities, text, columns,
+    logged_at)
+VALUES ('tickets', '{id}', '2025-03-03 09:30', '2025-03-03', '0.9.0', 'serve', 'refund', 0.75, '{{"refund": 0.75}}',
+    'an older text', '{{}}', '2025-03-03 09:30');
+"""
+
+
+@pytest.mark.parametrize("schema", ["public", "ours"])
+def test_a_table_of_an_earlier_release_gets_its_new_column(server: PostgresServer, tmp_path: Path, schema: str) -> None:
+    """Several processes of this release come at once; a writer of the release before goes on meanwhile."""
+    name = f"migrated_{schema}"
+    url, path = server.url(name), f"SET search_path = {schema};"
+    if schema != "public":
+        url += f"?options=-csearch_path={schema}"
+        server.query(f"CREATE SCHEMA {schema}", name)
+        server.query(OLD_TABLE.replace("TABLE predictions (", "TABLE predictions (silent BOOLEAN, "), name)
+    server.query(path + OLD_TABLE + OLD_INSERT.format(id="old"), name)
+    with ThreadPoolExecutor(4) as pool:
+        new = list(pool.map(lambda at: open_log(tmp_path, url).write([row(f"new-{at}", silent=at == 3)]), range(4)))
+    assert new == [1, 1, 1, 1]
+    server.query(path + OLD_INSERT.format(id="late"), name)
+    log = open_log(tmp_path, url)
+    silent = log.window(DAY, DAY).set_index("id")["silent"].to_dict()
+    assert silent == {"old": False, "late": False, "new-3": True} | {f"new-{at}": False for at in range(3)}
+    assert log.window(DAY, DAY).set_index("id")["text"]["old"] == "an older text"
+    asked = f"table_schema = '{schema}' AND table_name = 'predictions' AND column_name = 'silent'"
+    described = server.query(
+        f"SELECT data_type, is_nullable, column_default FROM information_schema.columns WHERE {asked}",  # noqa: S608
+        name,
+    )
+    assert described == "boolean|NO|false"
+    assert open_log(tmp_path, url).write([row("again")]) == 1, "and once is enough"
+
+
+def test_a_table_that_may_not_be_altered_says_who_has_to(server: PostgresServer, tmp_path: Path) -> None:
+    server.url("guarded")
+    server.query(OLD_TABLE, "guarded")
+    server.query("CREATE ROLE guest LOGIN; GRANT SELECT, INSERT ON predictions TO guest;", "guarded")
+    server.query("GRANT CREATE ON SCHEMA public TO guest", "guarded")
+    url = server.url("guarded").replace("//playbook@", "//guest@")
+    with pytest.raises(StorageError, match="ALTER TABLE predictions ADD COLUMN silent"):
+        open_log(tmp_path, url).write([row("a")])
+
+
 def test_outcomes_recorded_by_several_at_once_are_new_once(server: PostgresServer, tmp_path: Path) -> None:
     url = server.url("outcomes")
     outcomes = [Outcome(str(number), "refund", MONDAY) for number in range(1200)]
