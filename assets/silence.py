@@ -82,17 +82,11 @@ def _extractor(play: Play, steps: Steps, shown: str) -> Callable[[list[str]], An
 
 def _learned(play: Play, steps: Steps, known: np.ndarray, extractor: Callable[[list[str]], Any]) -> Strangers:
     """Known rows from train, calibrated on validation, which the model answers with the classes `known`."""
-    from playbook.statistics.strangers import kept_rows, learn_strangers
+    from playbook.evaluate.silence import known_rows
 
     train, validation = (_rows(play, steps, split) for split in ("train", "validation"))
-    train = train.iloc[kept_rows(len(train), play.task.spec.adaptation.seed)]
-    play.report(f"features of the frozen base: {len(train)} rows of train, {len(validation)} of validation")
-    return learn_strangers(
-        extractor(train[TEXT].tolist()),
-        class_numbers(play.task.spec.labels, train),
-        extractor(validation[TEXT].tolist()),
-        known,
-    )
+    play.report(f"features of the frozen base: rows of train, and {len(validation)} of validation")
+    return known_rows(play.task.spec, train, validation, known, extractor)
 
 
 def _rows(play: Play, steps: Steps, split: str) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def rollback(task: str, by: str, reason: str, to: str) -> None:
 @click.option("--remote", default="", metavar="URL", help="The DVC remote that holds the dataset version.")
 @click.option("--base", type=click.Path(path_type=Path, file_okay=False), help="Folder of the base, if it lies here.")
 def reproduce(package: Path, home: Path | None, remote: str, base: Path | None) -> None:
-    """Train the model of a handoff PACKAGE (zip or folder) again and compare its weights, bit for bit."""
+    """Train the model of a handoff PACKAGE (zip or folder) again and compare its bundle's files, bit for bit."""
     from pipelines.versions import reproduce_package
     from playbook.operate.reproduce import differences
 
@@ -71,7 +71,7 @@ def reproduce(package: Path, home: Path | None, remote: str, base: Path | None) 
         click.echo(f"{name}: SHA-256 {sha256}")
     if done.same:
         differ = f" although {'; '.join(done.differ)}" if done.differ else ""
-        click.echo(f"reproduced: the weights are those of the package, bit for bit{differ}")
+        click.echo(f"reproduced: weights, temperature and rules are those of the package, bit for bit{differ}")
         return
     click.echo("not reproduced:\n" + "\n".join(f"  {line}" for line in differences(done)), err=True)
     sys.exit(1)

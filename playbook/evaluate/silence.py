@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from playbook.artifacts import RiskPoint, Score, Silence
+from playbook.data.tables import LABEL, TEXT
 from playbook.evaluate import wording
-from playbook.spec import AskAPerson
+from playbook.spec import AskAPerson, TaskSpec
 from playbook.statistics.operating_point import Threshold, decide
 from playbook.statistics.selective import Guarantee, guarantee, risk_curve
-from playbook.statistics.strangers import Strangers
+from playbook.statistics.strangers import Strangers, kept_rows, learn_strangers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_POINTS = 80  # of a curve
 Probabilities = npt.NDArray[np.floating[Any]]
@@ -53,6 +58,40 @@ class Rows:
         return 0 if self.scores is None else int((self.scores > cut).sum())
 
 
+def known_rows(
+    spec: TaskSpec,
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    answered: npt.NDArray[np.int64],
+    extractor: Callable[[list[str]], npt.NDArray[np.float32]],
+) -> Strangers:
+    """Known rows from train, calibrated on validation.
+
+    Args:
+        spec: the task; `adaptation.seed` draws where there are more rows than are kept.
+        train: prepared rows, columns of `playbook.data.tables`.
+        validation: likewise.
+        answered: class numbers that the model answers validation with, shape (validation rows,).
+        extractor: pooled features of the frozen base, texts -> (texts, width).
+    """
+    number = {label: place for place, label in enumerate(spec.labels)}
+    train = train.iloc[kept_rows(len(train), spec.adaptation.seed)]
+    classes = train[LABEL].map(number).to_numpy(np.int64)
+    return learn_strangers(extractor(train[TEXT].tolist()), classes, extractor(validation[TEXT].tolist()), answered)
+
+
+def choose_confidence(rules: AskAPerson, validation: Rows, strangers: Strangers | None) -> tuple[float, Guarantee]:
+    """The score above which an input is a stranger, and the confidence from which on the model answers.
+
+    Args:
+        rules: of the task file.
+        validation: rows that choose it.
+        strangers: known rows; None where inputs are not looked at.
+    """
+    cut = strangers.cut(rules.strangers) if strangers is not None else float("inf")
+    return cut, guarantee(validation.confidence(cut), validation.right, rules.error, rules.failure)
+
+
 def judge_silence(
     rules: AskAPerson, validation: Rows, test: Rows, strangers: Strangers | None, confidence: float
 ) -> Silence:
@@ -65,9 +104,8 @@ def judge_silence(
         strangers: known rows; None where inputs are not looked at.
         confidence: of the intervals on test.
     """
-    cut = strangers.cut(rules.strangers) if strangers is not None else float("inf")
+    cut, found = choose_confidence(rules, validation, strangers)
     sure = validation.confidence(cut)
-    found = guarantee(sure, validation.right, rules.error, rules.failure)
     on_test = test.confidence(cut)
     answered = on_test >= (found.threshold if found.threshold is not None else 2.0)
     wrong = int((answered & ~test.right).sum())

@@ -22,7 +22,7 @@ WHAT = {
     "evaluation_report.html": "what the test split says",
     "known_failure_modes.md": "where it is wrong",
     "model_card.md": "the model in short",
-    "recipe.json": "everything that makes the weights again",
+    "recipe.json": "everything that makes the model again",
     "run_configuration.json": "the configuration of every training step, as logged",
     "task.yaml": "the task file",
 }
@@ -59,7 +59,8 @@ def readme(given: HandoffInputs, documents: Mapping[str, str]) -> str:
             f"What ships: {markdown_text(ships)}. {markdown_text(model.changelog)}",
             "## Reproduce it\n\nWith this zip in the working folder and the repository installed (`pip install -e .` "
             "in its checkout), this trains the model again from the dataset version at the DVC remote and says whether "
-            f"the weights are the same, bit for bit:\n\n```sh\n{reproduce_command(given)}\n```\n\n{_needs(given)}",
+            "weights, temperature and rules for answers are the same, bit for bit:"
+            f"\n\n```sh\n{reproduce_command(given)}\n```\n\n{_needs(given)}",
             f"## Documents\n\n{markdown_table(('document', 'what it says', 'SHA-256'), rows)}",
             f"## What they describe\n\n{markdown_table(('what', 'which', 'hash'), described)}",
         )

@@ -17,10 +17,12 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from playbook.artifacts import BasePin, DatasetVersion, Part
 from playbook.errors import ArtifactError
+from playbook.operate.bundle import CARD
 from playbook.spec import SPLITS, Adaptation, Base, Limit, TaskSpec
 from playbook.store import file_sha256
 
 RECIPE = "recipe.json"
+NOT_MADE_AGAIN = frozenset({RECIPE, CARD, "reference.safetensors"})  # of a bundle: itself, and what the test split said
 MODEL, HEAD = "model.safetensors", "head.safetensors"
 TRAINED = "weights.safetensors"  # the file of trained tensors, which lies in the store and not in the bundle
 Method = Literal["frozen_baseline", "staircase", "refresh"]
@@ -110,7 +112,8 @@ def make_recipe(
         dataset: the version that it was trained on.
         pin: of the base.
         base: where the task file has that base from.
-        bundle: folder with `model.safetensors`, `head.safetensors` and `bundle.json`, whose hashes are taken.
+        bundle: folder with `model.safetensors`, `head.safetensors` and `bundle.json`. Hashes are taken of all files but
+            card and monitoring reference, which rest on the test split.
         unfrozen: blocks that were trained.
         weights_sha256: of the file of trained tensors.
         circumstances: hardware, threads, versions.
@@ -144,7 +147,7 @@ def make_recipe(
         precision=precision,
         circumstances=circumstances,
         expected={
-            **{name: file_sha256(bundle / name) for name in (MODEL, HEAD)},
+            **{path.name: file_sha256(path) for path in sorted(bundle.iterdir()) if path.name not in NOT_MADE_AGAIN},
             "weights.safetensors": weights_sha256,
         },
         refreshed_from=refreshed[0] if refreshed else "",

@@ -1,4 +1,4 @@
-"""Training a recipe again, from data and base alone, and comparing what comes out (6.2).
+"""Training a recipe again, from data and base alone, and comparing the bundle that comes out (6.2).
 
 The same functions that the plays call train here; nothing is taken from the model that is to be reproduced. Of the
 data, only train and validation are read: the test split is neither fetched nor opened.
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.errors import NotReproduced, TrainingFailed
-from playbook.operate.recipe import HEAD, MODEL, Circumstances, Recipe, settings_that_differ
+from playbook.operate.rebuild import Ingredients, rebuild_bundle
+from playbook.operate.recipe import HEAD, MODEL, TRAINED, Circumstances, Recipe, settings_that_differ
 from playbook.spec import Adaptation
 from playbook.store import file_sha256
 
@@ -37,8 +38,26 @@ class Reproduction:
 
     @property
     def same(self) -> bool:
-        """Whether the weights are the same, bit for bit."""
-        return all(self.found[name] == self.expected[name] for name in (MODEL, HEAD))
+        """Whether every file that was expected is the same, bit for bit."""
+        return not self.other
+
+    @property
+    def other(self) -> tuple[str, ...]:
+        """Files that are not what was expected, missing ones among them."""
+        return tuple(name for name, sha256 in self.expected.items() if self.found.get(name) != sha256)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Files of a training: its tensors, and its answers to validation."""
+
+    weights: Path
+    predictions: Path
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Trained:
+        """Of a job that was run with this folder as its `out`."""
+        return cls(folder / TRAINED, folder / "predictions.parquet")
 
 
 def reproduce(recipe: Recipe, data: Fetch, base: Fetch, work: Path, report: Report) -> Reproduction:
@@ -59,8 +78,9 @@ def reproduce(recipe: Recipe, data: Fetch, base: Fetch, work: Path, report: Repo
     for step, part in enumerate(recipe.chain):
         folder = work / f"step_{step + 1}"
         report(f"training {part.method} of data version {part.data.number} ({step + 1} of {len(recipe.chain)})")
-        weights, now = _train(part, data(part), base(part), before, folder, report)
-        found = _compare(part, _bundle(part, base(part), weights, folder / "bundle"), now)
+        trained, now = _train(part, data(part), base(part), before, folder, report)
+        bundle = _bundle(part, recipe, data(part), base(part), trained, folder / "bundle")
+        found = _compare(part, bundle, now, () if part is recipe else (MODEL, HEAD))
         shutil.rmtree(folder / "activations", ignore_errors=True)
         if part is not recipe and not found.same:
             raise NotReproduced(
@@ -72,13 +92,12 @@ def reproduce(recipe: Recipe, data: Fetch, base: Fetch, work: Path, report: Repo
 
 
 def differences(found: Reproduction) -> list[str]:
-    """What differs, one sentence each; nothing where the weights are the same."""
+    """What differs, one sentence each; nothing where the files are the same."""
     if found.same:
         return []
     files = [
-        f"{name}: expected SHA-256 {found.expected[name]}, found {found.found[name]}"
-        for name in (MODEL, HEAD)
-        if found.expected[name] != found.found[name]
+        f"{name}: expected SHA-256 {found.expected[name]}, found {found.found.get(name, 'no such file')}"
+        for name in found.other
     ]
     why = found.differ or ("hardware, threads and versions are those of the recipe: the code or the data differ",)
     return [*files, *why]
@@ -86,8 +105,8 @@ def differences(found: Reproduction) -> list[str]:
 
 def _train(
     recipe: Recipe, data: Path, base: Path, before: Path | None, folder: Path, report: Report
-) -> tuple[Path, Circumstances]:
-    """The trained tensors of one recipe, and the circumstances in which they came out."""
+) -> tuple[Trained, Circumstances]:
+    """The trained tensors of one recipe with their answers to validation, and the circumstances of both."""
     if recipe.method == "refresh":
         from playbook.adapt.refresh import start_weights
 
@@ -95,16 +114,16 @@ def _train(
             raise NotReproduced(f"{recipe.task}: the recipe of a refresh does not say what it starts from")
         start = start_weights(before, recipe.unfrozen, recipe.labels, folder / "start.safetensors")
         done = _run(_job(recipe, data, base, start, recipe.unfrozen, folder / "refresh"), report)
-        return folder / "refresh" / "weights.safetensors", _circumstances(done.hardware)
-    weights, hardware = _frozen(recipe, data, base, folder / "frozen", report)
+        return Trained.in_folder(folder / "refresh"), _circumstances(done.hardware)
+    trained, hardware = _frozen(recipe, data, base, folder / "frozen", report)
     for index in range(1, recipe.unfrozen + 1):
         report(f"rung {index} of {recipe.unfrozen}")
-        done = _run(_job(recipe, data, base, weights, index, folder / f"rung_{index}"), report)
-        weights, hardware = folder / f"rung_{index}" / "weights.safetensors", done.hardware
-    return weights, _circumstances(hardware)
+        done = _run(_job(recipe, data, base, trained.weights, index, folder / f"rung_{index}"), report)
+        trained, hardware = Trained.in_folder(folder / f"rung_{index}"), done.hardware
+    return trained, _circumstances(hardware)
 
 
-def _frozen(recipe: Recipe, data: Path, base: Path, out: Path, report: Report) -> tuple[Path, str]:
+def _frozen(recipe: Recipe, data: Path, base: Path, out: Path, report: Report) -> tuple[Trained, str]:
     from playbook.adapt.frozen import FrozenJob, boundaries_of, train_frozen
 
     done = train_frozen(
@@ -122,7 +141,7 @@ def _frozen(recipe: Recipe, data: Path, base: Path, out: Path, report: Report) -
         ),
         report,
     )
-    return done.files["weights"], done.hardware
+    return Trained(done.files["weights"], done.files["predictions"]), done.hardware
 
 
 def _job(recipe: Recipe, data: Path, base: Path, start: Path, unfrozen: int, out: Path) -> Job:
@@ -171,17 +190,21 @@ def _run(job: Job, report: Report) -> JobResult:
     return done
 
 
-def _bundle(recipe: Recipe, base: Path, weights: Path, out: Path) -> Path:
+def _bundle(part: Recipe, last: Recipe, data: Path, base: Path, trained: Trained, out: Path) -> Path:
+    """The bundle of the model, or, of one that it starts from, the weights alone: those are all that it hands on."""
     from playbook.adapt.classifier import save_bundle
 
-    save_bundle(out, base, recipe.pin, recipe.labels, weights, recipe.precision)
+    if part is last:
+        return rebuild_bundle(part, Ingredients(data, base, trained.weights, trained.predictions), out)
+    save_bundle(out, base, part.pin, part.labels, trained.weights, part.precision)
     return out
 
 
-def _compare(recipe: Recipe, bundle: Path, now: Circumstances) -> Reproduction:
-    found = {name: file_sha256(bundle / name) for name in (MODEL, HEAD)}
-    differ = tuple(settings_that_differ(recipe.circumstances, now))
-    return Reproduction({name: recipe.expected[name] for name in found}, found, differ, bundle)
+def _compare(recipe: Recipe, bundle: Path, now: Circumstances, names: Sequence[str] = ()) -> Reproduction:
+    """Every file that the recipe expects, or those of `names`, beside what came out."""
+    expected = {name: sha for name, sha in recipe.expected.items() if name != TRAINED and (not names or name in names)}
+    found = {name: file_sha256(bundle / name) for name in expected if (bundle / name).is_file()}
+    return Reproduction(expected, found, tuple(settings_that_differ(recipe.circumstances, now)), bundle)
 
 
 def _circumstances(hardware: str) -> Circumstances:

@@ -33,6 +33,8 @@ DOCUMENTS = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
     place = make_place(tmp_path_factory.mktemp("handoff"), database)
+    recall = {"metric": "recall", "of_class": "same", "at_least": 0.5}  # so there is an operating point
+    place.task(target={"limits": [recall]}, serving={"ask_a_person": {"error": 0.1, "strangers": 0.05}})
     done = place.run()
     assert done.code == 0 and done.status["state"] == "shipped", done.said
     return place
@@ -172,6 +174,8 @@ def test_the_command_in_it_makes_the_same_weights(place: Place, tmp_path: Path) 
         away.rename(place.folder / "base")
     assert done.code == 0, done.said
     assert f"model.safetensors: SHA-256 {handoff.weights_sha256}" in done.out and "reproduced: " in done.out
+    for name in ("bundle.json", "answering.json", "strangers.safetensors", "frozen.safetensors", "head.safetensors"):
+        assert f"{name}: SHA-256 " in done.out, "temperature, rules, known rows and the base's own tensors, too"
     assert "epoch 1/" in done.err and "head with L2" in done.err, "it was trained, not copied"
     assert not list(tmp_path.rglob("test.parquet")), "the test split was not fetched"
 

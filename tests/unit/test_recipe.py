@@ -50,6 +50,7 @@ def test_it_holds_what_makes_the_weights(bundle: Path) -> None:
     assert recipe.expected == {
         "model.safetensors": file_sha256(bundle / "model.safetensors"),
         "head.safetensors": file_sha256(bundle / "head.safetensors"),
+        "bundle.json": file_sha256(bundle / "bundle.json"),
         "weights.safetensors": "w",
     }
     assert recipe.spec["task"] == "demo" and recipe.labels == ORDINARY and recipe.metric.at_least == 0.85
