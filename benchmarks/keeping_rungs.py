@@ -30,7 +30,7 @@ RUNGS, MOVED, RIGHT = 2, 0.3, 0.8
 
 INTRODUCTION = """# How often is a rung kept that has no true gain?
 
-Written by `python -m benchmarks.keeping_rungs --write docs/keeping_rungs.md`; do not edit.
+Written by `python -m benchmarks.keeping_rungs --trials {trials} --write docs/keeping_rungs.md`; do not edit.
 
 Each line simulates {trials} staircases on which no rung has a true gain (`benchmarks/keeping_rungs.py`), and counts how
 often the first rung was kept all the same. The best epoch is chosen on the same validation rows, as training does.
@@ -40,7 +40,8 @@ often the first rung was kept all the same. The best epoch is chosen on the same
 - `adaptation.keep.standard_errors`, the older rule, does not. Half a standard error means 31 %, one means 16 % and 1.64
   mean 5 %, but for one epoch, and for a dozen rows or more that tell the models apart.
 
-**`chance` keeps its promise in {held} of {cells} cells**, two standard errors of the simulation allowed.
+**`chance` keeps its promise in {held} of {cells} cells**, two standard errors of the simulation
+allowed; a cell whose true share is just the promised one goes beyond that in one of 44 simulations.
 
 The chance is that of one rung. It is also that of keeping any rung without a true gain on the whole staircase, however
 many are allowed: the first such rung either is reverted, and the climb ends, or is the one kept by chance. That a
@@ -149,10 +150,11 @@ def _decisions(
 ) -> tuple[Decision, Decision]:
     """On the first rung, and on a second one that stands on the first."""
     from playbook.adapt.staircase import decide_rung
+    from playbook.statistics.metric import target_metric
 
-    found, stands_on = [], frozen
+    metric, found, stands_on = target_metric(spec), [], frozen
     for epochs in rungs:
-        best = max(epochs, key=lambda right: int(right.sum()))
+        best = max(epochs, key=lambda right: metric.value(truth, np.where(right, truth, 1 - truth)))
         given = [_probabilities(truth, right) for right in epochs] if len(epochs) > 1 else []
         found.append(decide_rung(spec, _table(truth, stands_on), _table(truth, best), given))
         stands_on = best
