@@ -35,7 +35,8 @@ class Called:
         self.names: dict[CodeType, tuple[str, str] | None] = {}
         self.running: list[tuple[FrameType, str]] = []
 
-    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """Trace function: sees calls only. Frames that count for another part are followed to their end, too."""
         code = frame.f_code
         if code not in self.names:
             # Bodies of modules and classes run when something is imported first, whoever needs it.
@@ -43,28 +44,33 @@ class Called:
             ours = ours and code.co_flags & inspect.CO_OPTIMIZED and not code.co_qualname.startswith("<")
             self.names[code] = (module_of(code), code.co_qualname.split(".")[0]) if ours else None
         name = self.names[code]
-        if event == "return" and self.running and self.running[-1][0] is frame:
-            self.running.pop()
-        if event != "call" or name is None:
-            return
-        if name in self.roots:
-            self.running.append((frame, self.roots[name]))
-        elif left_out(name[0]):  # what is not followed into is not followed here either
-            self.running.append((frame, ""))
+        if name is None:
+            return None
+        entered = name in self.roots or left_out(name[0])  # what is not followed into is not followed here either
+        if entered:
+            self.running.append((frame, self.roots.get(name, "")))
         if self.running and self.running[-1][1]:
             self.found[self.running[-1][1]].add(name)
+        return self.ended if entered else None
+
+    def ended(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """Trace function of one frame: whoever called it is at work again once it returns."""
+        frame.f_trace_lines = False
+        if event == "return" and self.running and self.running[-1][0] is frame:
+            self.running.pop()
+        return self.ended
 
 
 def watched(function: Any, called: Called) -> Any:
     """The same function, with its calls noted: nothing else of a run is, which would take minutes."""
 
     def inner(*given: Any, **more: Any) -> Any:
-        before = sys.getprofile()
-        sys.setprofile(called)
+        before = sys.gettrace()
+        sys.settrace(called)
         try:
             return function(*given, **more)
         finally:
-            sys.setprofile(before)
+            sys.settrace(before)
 
     return inner
 
