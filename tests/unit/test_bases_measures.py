@@ -13,7 +13,7 @@ from report_samples import spec_for
 from tiny_base import write_tiny_base
 
 from playbook.bases.closeness import EPSILON, rank_me, vocabulary_fit
-from playbook.bases.latency import measure_footprint, time_calls
+from playbook.bases.latency import is_precise, measure_footprint, time_calls
 from playbook.bases.probe import L2, fit_and_answer, resample_within_classes, stratified, take_slice
 from playbook.bases.transferability import log_me
 from playbook.errors import DataError, PinMismatch
@@ -151,3 +151,28 @@ def test_a_base_that_does_not_load_says_why(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "mystery"}))
     with pytest.raises(PinMismatch, match=r"ended with status 1[\s\S]*'mystery'"):
         measure_footprint(tmp_path, pin, spec.adaptation, ["a"])
+
+
+def test_timing_ends_when_the_figures_are_precise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals cover the quantile in 95 of 100 samples, and a quiet machine needs fewer calls than a busy one."""
+    clock, asked = [0.0], list[int]()
+
+    def answering(*durations: float) -> int:
+        asked.clear()
+
+        def answer(texts: list[str]) -> None:
+            asked.append(len(texts))
+            clock[0] += durations[len(asked) % len(durations)]
+
+        monkeypatch.setattr("playbook.bases.latency.time.perf_counter", lambda: clock[0])
+        time_calls(answer, ["a"], batch=1, fewest=20, seconds=4.0)
+        return len(asked)
+
+    assert answering(0.01) < 100, "the fewest that bound a 95th percentile"
+    assert answering(*(0.001 * 1.2 ** (7 * place % 20) for place in range(20))) > 300
+    drawn = np.random.default_rng(1).gamma(400.0, size=(300, 100))
+    precise = [sample for sample in drawn if is_precise(sample, (0.5, 0.95))]
+    assert len(precise) > 200 and not any(is_precise(sample, (0.95,)) for sample in drawn[:, :60])
+    truth = np.quantile(np.random.default_rng(2).gamma(400.0, size=10**6), 0.95)
+    near = [abs(np.quantile(sample, 0.95) / truth - 1) <= 0.1 for sample in precise]
+    assert np.mean(near) > 0.95
