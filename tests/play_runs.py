@@ -16,10 +16,11 @@ import pytest
 import yaml
 from adapt_samples import FAST, pairs
 from data_samples import write_csv
+from filelock import FileLock
 from tiny_base import tiny_spec, write_tiny_base
 
 from playbook.artifacts import Artifact
-from playbook.plays import asset_kinds
+from playbook.plays import AUDIT, CONTROLS, asset_kinds
 from playbook.settings import Settings, child_environment, settings
 from playbook.store import Store
 from playbook.taskfile import Task, load_task
@@ -167,18 +168,45 @@ def copy_database(database: Path, home: Path) -> None:
 
     The file beside it says that the schema is the installed MLflow's; without it, the copy would be upgraded.
     """
-    (home / "mlflow").mkdir(parents=True)
+    (home / "mlflow").mkdir(parents=True, exist_ok=True)
     for name in (database.name, f"{database.name}.schema"):
         shutil.copyfile(database.with_name(name), home / "mlflow" / name)
 
 
+def begun_store(database: Path) -> Path:
+    """A store that has what the usual task of `make_place` comes to before its evaluation, for one rung and for two.
+
+    Made once, by whichever process asks first, and shared by those that share the empty database.
+    """
+    folder = database.parent / "begun"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            place = make_place(folder.with_suffix(".part"), database)
+            for rungs in (1, 2):
+                place.task(adaptation={"max_rungs": rungs})
+                for asset in (CONTROLS, AUDIT):
+                    done = place.run("--until", asset)
+                    assert done.code == 0, done.said
+            place.folder.rename(folder)
+    return folder / "home" / "store"
+
+
 def make_place(
-    folder: Path, database: Path | None, rows: Mapping[str, list[dict[str, str]]] | None = None, **adaptation: Any
+    folder: Path,
+    database: Path | None,
+    rows: Mapping[str, list[dict[str, str]]] | None = None,
+    *,
+    begun: bool = False,
+    **adaptation: Any,
 ) -> Place:
     """An installation with a tiny base and either one file of rows or the team's own files; without controls.
 
-    `database` is an empty one of MLflow, or None where its state lies elsewhere.
+    `database` is an empty one of MLflow, or None where its state lies elsewhere. With `begun`, what the usual task
+    trains is in the store already: for tests of what comes after.
     """
+    if begun:
+        assert database is not None
+        shutil.copytree(begun_store(database), folder / "home" / "store")
     if database is not None:
         copy_database(database, folder / "home")
     write_tiny_base(folder / "base")

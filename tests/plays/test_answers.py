@@ -13,13 +13,11 @@ from play_runs import Place, make_place
 from playbook.artifacts import Evaluation, Report, TestAnswers
 from playbook.plays import REPORT
 
-NO_CONTROLS = {"scratch": False, "other_base": False}
-
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
     """A model that shipped by rule, on a split that was opened once."""
-    place = make_place(tmp_path_factory.mktemp("answers"), database, max_rungs=1, controls=NO_CONTROLS)
+    place = make_place(tmp_path_factory.mktemp("answers"), database, begun=True, max_rungs=1)
     ended = place.run()
     assert ended.code == 0 and ended.status["state"] == "shipped", ended.said
     assert len(place.ledger) == 1
@@ -110,8 +108,8 @@ def test_terms_that_change_after_the_opening_are_refused_until_somebody_answers_
     page = place.places.report("pairs").read_text("utf-8")
     assert "the terms changed after the test split was opened" in page[page.index("<h1") : page.index("What was asked")]
     waive = ("waive", str(place.file), "locked_terms", "--reason", "the price fell since", "--until", "2099-01-01")
-    assert "nobody else may decide this" in place.command(*waive, "--as", "team:b").said
-    assert place.command(*waive, "--as", "team:c").code == 0
+    assert "nobody else may decide this" in place.do(*waive, "--as", "team:b").said
+    assert place.do(*waive, "--as", "team:c").code == 0
     ended = place.run()
     assert ended.code == 0 and ended.status["state"] == "shipped", ended.said
     assert place.ledger == ledger, "the stored answers are judged"
@@ -119,4 +117,4 @@ def test_terms_that_change_after_the_opening_are_refused_until_somebody_answers_
     page = place.places.report("pairs").read_text("utf-8")
     assert said in page[page.index("<h1") : page.index("What was asked")]
     assert said in place.places.report("pairs").with_name("pairs-model-card.md").read_text("utf-8")
-    assert said in ended.status["waived_terms"] and said in " ".join(place.command("show", str(place.file)).out.split())
+    assert said in ended.status["waived_terms"] and said in " ".join(place.do("show", str(place.file)).out.split())

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.story, pytest.mark.filterwarnings("ignore::dagster.Bet
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
-    place = make_place(tmp_path_factory.mktemp("capabilities"), database, max_rungs=1)
+    place = make_place(tmp_path_factory.mktemp("capabilities"), database, begun=True, max_rungs=1)
     write(place, 40)
     place.task(evaluation={"capabilities": "able.csv"})
     done = place.run()

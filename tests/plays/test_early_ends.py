@@ -104,14 +104,14 @@ def test_a_test_split_of_other_texts_is_in_the_headline_of_an_early_end_too(tmp_
     check = next(one for one in dataset.gate.checks if one.name == "test split like the others")  # type: ignore[attr-defined]
     assert (check.passed, check.severity) == (False, "warning") and "AUC 1.00" in check.found
     assert status["state"] == "target_already_met" and status["test_split"]["differs"]
-    assert "unlike those of training and validation" in place.command("show", str(place.file)).out
+    assert "unlike those of training and validation" in place.do("show", str(place.file)).out
     page = report(place)
     headline = page[page.index("<h1") : page.index("What was asked")]
     assert "on the test split (95" in headline and "unlike those of training and validation" in headline
 
 
 def test_another_path_ends_the_task_with_the_evidence(tmp_path: Path, database: Path) -> None:
-    place = make_place(tmp_path, database, max_rungs=1)
+    place = make_place(tmp_path, database, begun=True, max_rungs=1)
     override = {"path": "prompt_or_retrieve", "by": "team:c", "because": "a prompt will do for the pilot"}
     place.task(decision={"override": override})
     ended = place.run()
@@ -124,7 +124,7 @@ def test_another_path_ends_the_task_with_the_evidence(tmp_path: Path, database: 
 
 
 def test_a_licence_of_the_data_that_forbids_training_ends_the_task(tmp_path: Path, database: Path) -> None:
-    place = make_place(tmp_path, database, max_rungs=1)
+    place = make_place(tmp_path, database, begun=True, max_rungs=1)
     place.task(decision={"data_licence_allows_training": False})
     ended = place.run()
     assert ended.code == 0 and ended.status["state"] == "other_path"

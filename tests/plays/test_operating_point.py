@@ -21,7 +21,7 @@ TARGET = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
-    made = make_place(tmp_path_factory.mktemp("point"), database, max_rungs=1)
+    made = make_place(tmp_path_factory.mktemp("point"), database, begun=True, max_rungs=1)
     made.document["target"] = TARGET
     made.task()
     ended = made.run()

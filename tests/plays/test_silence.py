@@ -14,7 +14,7 @@ from playbook.data.tables import TEXT
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
-    made = make_place(tmp_path_factory.mktemp("silent"), database, max_rungs=1)
+    made = make_place(tmp_path_factory.mktemp("silent"), database, begun=True, max_rungs=1)
     made.task(serving={"ask_a_person": {"error": 0.1, "strangers": 0.05}})
     ended = made.run()
     assert ended.code == 0 and ended.status["state"] == "shipped", ended.said
