@@ -226,7 +226,7 @@ def _climb(
 
     from playbook.adapt.frozen import boundaries_of
     from playbook.adapt.job import DatasetRef, Job
-    from playbook.adapt.rung import read_epochs
+    from playbook.adapt.results import read_epochs
     from playbook.adapt.staircase import decide_rung, served_answers
     from playbook.evaluate.compare import describe_side
 

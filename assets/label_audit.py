@@ -158,7 +158,7 @@ def _rows(play: Play, dataset: DatasetVersion, base: BaseSelection) -> "tuple[Au
 
 
 def _curve(play: Play, features: "FrozenFeatures", frozen: FrozenBaseline) -> "MeasuredCurve | None":
-    from playbook.adapt.rung import class_weights
+    from playbook.adapt.rows import class_weights
     from playbook.data.learning_curve import CurveRows, CurveRules, learning_curve
 
     spec, data = play.task.spec, features.data

@@ -36,7 +36,7 @@ def publish_pages(play: Play, steps: Steps, done: Evaluation) -> Published:
 
 def _inputs(play: Play, steps: Steps, done: Evaluation) -> dict[str, Any]:
     """Everything that a page shows: artefacts with their circumstances, the whole task file, templates and wording."""
-    from playbook.adapt.rung import versions
+    from playbook.adapt.results import versions
 
     scope = (steps.dataset, steps.references, steps.decision, steps.base)
     models = (steps.frozen, steps.early, steps.audit, steps.choice)
@@ -76,7 +76,7 @@ def _render(play: Play, steps: Steps, done: Evaluation, key: str) -> Made:
 
 def report_inputs(play: Play, steps: Steps, done: Evaluation | None = None, **more: Any) -> Any:
     """What the report is made from."""
-    from playbook.adapt.rung import versions
+    from playbook.adapt.results import versions
     from playbook.evaluate.report_content import ReportInputs
     from playbook.evaluate.report_price import priced
 

@@ -182,7 +182,8 @@ def _climb(problem: Problem, spec: TaskSpec, pin: BasePin, base: Path, folder: P
 
     from playbook.adapt.frozen import FrozenJob, boundaries_of, train_frozen
     from playbook.adapt.job import Job
-    from playbook.adapt.rung import read_epochs, run_rung
+    from playbook.adapt.results import read_epochs
+    from playbook.adapt.rung import run_rung
     from playbook.adapt.staircase import decide_rung
 
     plan = spec.adaptation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 LENGTH_JITTER = 0.03  # rows of one length are shuffled anyway; more would mean more spans, so slower attention
+GRADIENT_CLIP = 1.0  # largest norm of the gradient of a step
 RESAMPLE = "resample"  # the choice of `adaptation.class_weighting` that draws rows instead of weighing them
 
 

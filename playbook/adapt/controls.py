@@ -18,7 +18,7 @@ from pathlib import Path
 from playbook.adapt.batches import RESAMPLE, steps_per_epoch
 from playbook.adapt.frozen import FrozenJob, boundaries_of, train_frozen
 from playbook.adapt.job import NO_DATASET, DatasetRef, Job, JobResult
-from playbook.adapt.rung import HEAD
+from playbook.adapt.results import HEAD
 from playbook.artifacts import BasePin, Epoch, Rung
 from playbook.evaluate import wording
 from playbook.spec import Adaptation, TaskSpec

@@ -17,9 +17,9 @@ from playbook.adapt.cache import build_cache
 from playbook.adapt.encoder import load_encoder
 from playbook.adapt.head import Head, fit_head
 from playbook.adapt.job import NO_DATASET, DatasetRef
-from playbook.adapt.module import RungData
 from playbook.adapt.precision import compute_dtype, describe_hardware, set_threads, training_device
-from playbook.adapt.rung import HEAD, cache_folder, class_weights, read_rows, versions, write_predictions
+from playbook.adapt.results import HEAD, versions, write_predictions
+from playbook.adapt.rows import RungData, cache_folder, class_weights, read_rows
 from playbook.artifacts import BasePin, canonical_hash
 from playbook.settings import settings
 from playbook.spec import Adaptation, Limit

@@ -26,21 +26,10 @@ from playbook.adapt.batches import (
 )
 from playbook.adapt.cache import Activations, chunks_of
 from playbook.adapt.encoder import Encoder, Span
+from playbook.adapt.rows import RungData
 from playbook.artifacts import Epoch
 from playbook.spec import Adaptation
 from playbook.statistics.metric import Metric
-
-GRADIENT_CLIP = 1.0
-
-
-@dataclass(frozen=True)
-class RungData:
-    """Rows of a rung: token lengths (rows,), labels int64 (rows,), and which rows are train and validation."""
-
-    lengths: np.ndarray
-    labels: np.ndarray
-    train: np.ndarray
-    validation: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
@@ -21,24 +20,22 @@ from pytorch_lightning.callbacks import Callback
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from playbook.adapt.batches import RESAMPLE
+from playbook.adapt.batches import GRADIENT_CLIP, RESAMPLE
 from playbook.adapt.cache import Activations, Recomputed, TokenIds, build_cache
 from playbook.adapt.checkpoint import WEIGHTS, FolderCheckpointIO, whole_folder
 from playbook.adapt.curve import best_epoch, diverged, stalled
 from playbook.adapt.encoder import Encoder, load_encoder
 from playbook.adapt.job import Job, JobResult
-from playbook.adapt.module import GRADIENT_CLIP, RungData, RungModule, TrainBatches
+from playbook.adapt.module import RungModule, TrainBatches
 from playbook.adapt.precision import compute_dtype, describe_hardware, set_threads, training_device
-from playbook.adapt.tokens import Tokens, tokenize
-from playbook.artifacts import BasePin, Epoch, canonical_hash
-from playbook.data.tables import LABEL, ROW_ID, TEXT
+from playbook.adapt.results import HEAD, versions, write_epoch, write_predictions
+from playbook.adapt.rows import cache_folder, class_weights, read_rows
+from playbook.adapt.tokens import Tokens
+from playbook.artifacts import Epoch, canonical_hash
 from playbook.settings import settings
 from playbook.statistics.metric import bind
-from playbook.store import file_sha256
 
 Report = Callable[[str], None]
-HEAD = "head."
-EPOCHS = "epochs"  # folder of a job's output: validation probabilities after each epoch, `0.npy`, `1.npy`, ...
 
 
 class SaveAndStop(Callback):
@@ -89,54 +86,6 @@ def run_rung(job: Job, report: Report) -> JobResult:
     result = _finish(job, module, world, device, resumed, time.perf_counter() - began)
     trainer.strategy.teardown()
     return result
-
-
-class RowFiles(Protocol):
-    """The part of a job that says which rows it is about."""
-
-    @property
-    def train(self) -> Path: ...  # noqa: D102
-    @property
-    def validation(self) -> Path: ...  # noqa: D102
-    @property
-    def base_folder(self) -> Path: ...  # noqa: D102
-    @property
-    def pin(self) -> BasePin: ...  # noqa: D102
-    @property
-    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
-
-
-def read_rows(job: RowFiles) -> tuple[Tokens, RungData, pd.DataFrame]:
-    """Token ids of train and validation rows (train first), their labels, and the validation table."""
-    train, validation = pd.read_parquet(job.train), pd.read_parquet(job.validation)
-    texts = [*train[TEXT], *validation[TEXT]]
-    tokens = tokenize(texts, job.base_folder / "tokenizer.json", job.pin.max_length)
-    number = {label: place for place, label in enumerate(job.labels)}
-    labels = np.array([number[label] for label in [*train[LABEL], *validation[LABEL]]], dtype=np.int64)
-    rows = np.arange(len(texts))
-    return tokens, RungData(tokens.lengths, labels, rows[: len(train)], rows[len(train) :]), validation
-
-
-def cache_folder(root: Path, pin_hash: str, tokens: Tokens, boundaries: Sequence[int], dtype: torch.dtype) -> Path:
-    """Where the activations of these rows lie: the name is the hash of everything they depend on.
-
-    `pin_hash` is that of the whole pin: pooling, configuration and length change activations as weights do.
-    """
-    code = [file_sha256(Path(__file__).with_name(name)) for name in ("encoder.py", "cache.py")]
-    content = canonical_hash([pin_hash, list(boundaries), str(dtype), torch.__version__, code])
-    return root / f"{content[:16]}-{canonical_hash([tokens.ids.tolist(), tokens.offsets.tolist()])[:16]}"
-
-
-def class_weights(labels: np.ndarray, classes: int, weighting: str) -> np.ndarray:
-    """Weight per class, mean 1 over rows: all one, or inverse to frequency (`balanced`, King and Zeng 2001).
-
-    `resample` gives the weights of `balanced`: the mean loss over rows that are drawn until all classes are equally
-    frequent is the mean over all rows so weighted. It is for models that see all rows at once, as heads do.
-    """
-    counts = np.bincount(labels, minlength=classes).astype(np.float64)
-    if weighting == "none":
-        return np.ones(classes, np.float32)
-    return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
 
 def _prepare(job: Job, world: World, device: torch.device, report: Report) -> tuple[RungModule, pl.Trainer]:
@@ -269,26 +218,6 @@ def _write(job: Job, module: RungModule, result: JobResult) -> None:
         shutil.rmtree(job.out / name, ignore_errors=True)
 
 
-def write_epoch(out: Path, epoch: int, probabilities: np.ndarray) -> None:
-    """Keep what the model answers after an epoch: which epoch is the best is chosen from these."""
-    (out / EPOCHS).mkdir(parents=True, exist_ok=True)
-    np.save(out / EPOCHS / f"{epoch}.npy", probabilities)
-
-
-def read_epochs(out: Path, epochs: int) -> list[np.ndarray]:
-    """Validation probabilities after each epoch, each (rows, classes); an epoch that was not kept is left out."""
-    paths = [out / EPOCHS / f"{epoch}.npy" for epoch in range(epochs)]
-    return [np.load(path) for path in paths if path.exists()]
-
-
-def write_predictions(path: Path, table: pd.DataFrame, labels: Sequence[str], probabilities: np.ndarray) -> None:
-    """Row id, true label and one probability column per class (`p_0`, `p_1`, ... in the order of `labels`)."""
-    frame = pd.DataFrame({ROW_ID: table[ROW_ID].to_numpy(), LABEL: table[LABEL].to_numpy()})
-    for number in range(len(labels)):
-        frame[f"p_{number}"] = probabilities[:, number]
-    frame.to_parquet(path, index=False)
-
-
 def run_configuration(job: Job, result: JobResult) -> dict[str, Any]:
     """Everything that reproduces the run (4.8); nothing in it depends on when or where it ran."""
     return {
@@ -310,8 +239,3 @@ def run_configuration(job: Job, result: JobResult) -> dict[str, Any]:
         "versions": versions(),
         "hardware": result.hardware,
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    return {"torch": torch.__version__, "pytorch_lightning": pl.__version__, "numpy": np.__version__}

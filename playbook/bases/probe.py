@@ -82,7 +82,7 @@ def probe_base(
 
     `train` and `validation` are features, float32 (rows, width), and class numbers (rows,).
     """
-    from playbook.adapt.rung import class_weights
+    from playbook.adapt.rows import class_weights
 
     metric, classes = target_metric(spec), len(spec.labels)
     features, labels = train

@@ -153,8 +153,8 @@ def _train(
     import torch
     from torch.nn import functional as F
 
+    from playbook.adapt.batches import GRADIENT_CLIP
     from playbook.adapt.cache import Recomputed
-    from playbook.adapt.module import GRADIENT_CLIP
 
     boundary, top = len(encoder.blocks) - 1, encoder.blocks[-1]
     device = next(encoder.parameters()).device

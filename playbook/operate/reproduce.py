@@ -211,6 +211,6 @@ def _circumstances(hardware: str) -> Circumstances:
     """What this process just trained with."""
     import torch
 
-    from playbook.adapt.rung import versions
+    from playbook.adapt.results import versions
 
     return Circumstances(hardware=hardware, threads=torch.get_num_threads(), versions=versions())

@@ -107,10 +107,17 @@ class Dagster:
     def wait_said(self, run_id: str, text: str, seconds: float = 240) -> None:
         """Wait until the event log of a run that goes on has a text."""
 
+        after: str | None = None
+
         def found() -> bool:
-            if any(text in line for line in self.said(run_id)):
+            nonlocal after
+            ended = self.status(run_id) in ("SUCCESS", "FAILURE", "CANCELED")
+            news = self.instance.get_records_for_run(run_id, cursor=after)  # all of it, each time, is a process's work
+            after = news.cursor
+            entries = [record.event_log_entry for record in news.records]
+            if any(text in (entry.user_message or entry.message) for entry in entries):
                 return True
-            assert self.status(run_id) not in ("SUCCESS", "FAILURE", "CANCELED"), "\n".join(self.said(run_id))
+            assert not ended, "\n".join(self.said(run_id))
             return False
 
         wait_for(f"{text!r} in the event log", seconds, found)

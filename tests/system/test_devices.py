@@ -1,7 +1,7 @@
 """Two devices of one machine, in runs that Dagster's daemon launches: one run, both ranks, no process left behind.
 
-The tiny base, with enough rows that an epoch takes a while. Whoever is killed here is the run's own process (SIGKILL, so
-that it can tidy nothing up), or the run is ended by the button of Dagster's pages.
+The tiny base, with enough rows that an epoch takes a while. Whoever is killed here is the run's own process (SIGKILL,
+so that it can tidy nothing up), or the run is ended by the button of Dagster's pages.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from playbook.adapt import cache as module
 from playbook.adapt.cache import ActivationCache, Recomputed, build_cache, chunks_of, length_order
 from playbook.adapt.encoder import Encoder, load_encoder
 from playbook.adapt.frozen import frozen_features
-from playbook.adapt.rung import cache_folder
+from playbook.adapt.rows import cache_folder
 from playbook.adapt.tokens import Tokens, tokenize
 
 BOUNDARIES = (0, 1)

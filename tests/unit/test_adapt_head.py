@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from playbook.adapt import head as module
 from playbook.adapt.head import L2_GRID, SETTLED, Head, fit_head
-from playbook.adapt.rung import class_weights
+from playbook.adapt.rows import class_weights
 
 CLASSES, WIDTH = 4, 12
 ONES = np.ones(CLASSES, np.float32)

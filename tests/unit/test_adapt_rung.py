@@ -19,7 +19,8 @@ from playbook.adapt import encoder as encoder_module
 from playbook.adapt.checkpoint import FolderCheckpointIO, whole_folder
 from playbook.adapt.encoder import load_encoder
 from playbook.adapt.job import Job, JobResult
-from playbook.adapt.rung import World, _fit, _prepare, read_epochs, run_rung
+from playbook.adapt.results import read_epochs
+from playbook.adapt.rung import World, _fit, _prepare, run_rung
 from playbook.spec import Adaptation
 
 ALONE = World(0, 0, 1)

@@ -16,8 +16,9 @@ from adapt_samples import FAST, Bench, make_bench, silent
 
 from playbook.adapt.cache import Recomputed
 from playbook.adapt.job import DatasetRef, Job
-from playbook.adapt.module import RungData, RungModule, TrainBatches
-from playbook.adapt.rung import World, _prepare, read_rows, run_rung
+from playbook.adapt.module import RungModule, TrainBatches
+from playbook.adapt.rows import RungData, read_rows
+from playbook.adapt.rung import World, _prepare, run_rung
 from playbook.spec import Adaptation
 
 CPU = torch.device("cpu")
