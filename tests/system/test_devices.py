@@ -51,7 +51,7 @@ UNTIL_RUNG_1 = [
     "rung_1",
 ]
 GONE_SECONDS = 60
-ROWS = 2400
+ROWS = 1600
 PEACEFUL, DISTURBED = 6, 12  # epochs: enough for a run not to end before it is looked at, ended or killed
 # Three seeds only hint at the spread: one standard error of an accuracy on these rows is allowed beside.
 TOLERANCE = 0.02

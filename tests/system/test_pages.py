@@ -5,6 +5,7 @@ Nothing from data runs as code there; every asset, check, run and plot is shown.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -14,13 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from click.testing import CliRunner
 from ports import free_port
 from services import CLASSES, QUESTION, SCRIPT, alive, chromium, descendants, environment, hostile_task
 
 from assets.data import check_name
 from playbook.artifacts import Evaluation
+from playbook.cli import main
 from playbook.data.rules import rules
 from playbook.plays import BASE_TRIAL, DRIFT, RETRAIN, WINDOW, asset_kinds
 from playbook.settings import Settings
@@ -86,14 +90,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator
     folder = tmp_path_factory.mktemp("pages")
     with pytest.MonkeyPatch.context() as monkeypatch, environment(folder, monkeypatch, database) as places:
         path = hostile_task(folder / "tasks", "pages")
-        done = subprocess.run(
-            [sys.executable, "-m", "playbook.cli", "run", "pages"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        with patch.dict(os.environ):  # a run names its storage there
+            done = CliRunner().invoke(main, ["run", "pages"])
+        assert done.exit_code == 0, done.output[-3000:]
         with ui(folder) as (child, dagster_port, mlflow_port):
             assert child.stdout is not None
             lines = [child.stdout.readline().strip() for _ in range(3)]

@@ -7,12 +7,14 @@ SQLite or in files of the state folder, and the password of the URL is nowhere.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from play_runs import make_place
@@ -54,26 +56,12 @@ class Office:
         return {**clean, "PLAYBOOK_DATABASE": url, "PLAYBOOK_HOME": str(self.folder / "home"), "PLAYBOOK_THREADS": "1"}
 
     def command(self, *arguments: str, status: int = 0) -> str:
-        """A command of the command line in a process of its own; what it printed."""
-        command = [sys.executable, "-m", "playbook.cli", *arguments]
-        done = subprocess.run(
-            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False
-        )
-        self.said += [done.stdout, done.stderr]
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout
-
-    def read(self, *arguments: str, status: int = 0) -> str:
-        """A command that only reads, in this process; what it printed."""
+        """A command of the command line, in this process; what it printed."""
         from click.testing import CliRunner
 
         from playbook.cli import main
 
-        with pytest.MonkeyPatch.context() as patch:
-            for name in OWN:
-                patch.delenv(name, raising=False)
-            for name, value in self.environment.items():
-                patch.setenv(name, value)
+        with patch.dict(os.environ, self.environment, clear=True):  # a run names its storage there, too
             done = CliRunner().invoke(main, arguments)
         self.said += [done.stdout, done.stderr]
         assert done.exit_code == status, (done.output, done.exception)
@@ -136,7 +124,7 @@ def test_mlflows_runs_and_models_lie_there(office: Office) -> None:
 
 def test_decisions_and_the_approval_lie_there_in_one_chain(office: Office) -> None:
     (count,) = office.rows("SELECT count FROM playbook.decision_heads")
-    entries = json.loads(office.read("log", str(office.file), "--json"))
+    entries = json.loads(office.command("log", str(office.file), "--json"))
     assert len(entries) == int(count)
     notes = [entry for entry in entries if entry["by"] == "clerk@example.org"]
     assert len(notes) == office.notes > 10
@@ -144,7 +132,7 @@ def test_decisions_and_the_approval_lie_there_in_one_chain(office: Office) -> No
     assert [entry["by"] for entry in approvals] == [OWNER]
     kinds = {entry["kind"] for entry in entries}
     assert {"scope", "decision", "base", "candidate", "evaluation", "ship", "sign_off"} <= kinds
-    assert office.read("log", str(office.file), "--verify").startswith(f"{count} entries, unbroken")
+    assert office.command("log", str(office.file), "--verify").startswith(f"{count} entries, unbroken")
 
 
 def test_nothing_lies_in_sqlite_or_in_a_log_file(office: Office) -> None:
@@ -177,9 +165,9 @@ def test_an_approval_changed_by_sql_is_found(office: Office) -> None:
     keep = f"UPDATE playbook.decision_entries SET line = {changed}"  # noqa: S608
     office.server.query(keep.format(OWNER, "eve@example.org"), "office")
     try:
-        office.read("log", str(office.file), "--verify", status=1)
+        office.command("log", str(office.file), "--verify", status=1)
         assert "its content was edited" in office.said[-1] and "restore the tables" in office.said[-1]
-        office.read("show", str(office.file), status=1)
+        office.command("show", str(office.file), status=1)
     finally:
         office.server.query(keep.format("eve@example.org", OWNER), "office")
-    assert "unbroken" in office.read("log", str(office.file), "--verify")
+    assert "unbroken" in office.command("log", str(office.file), "--verify")
