@@ -67,6 +67,7 @@ def _asked(play: Play, dataset: DatasetVersion, decided: Decision, frozen: Froze
     from playbook.decide.references import meets_target
     from playbook.evaluate.budgets import over_budget
     from playbook.evaluate.compare import describe_side
+    from playbook.evaluate.limit_rows import rows_for_limits
 
     spec = play.task.spec
     truth, answers = _validation(play, frozen)
@@ -88,6 +89,8 @@ def _asked(play: Play, dataset: DatasetVersion, decided: Decision, frozen: Froze
         validation = describe_side(spec, truth, answers).scores
         if in_round or not meets_target(spec, validation, answers):
             return Made(EarlyEnd(task=spec.task))
+        if not rows_for_limits(spec, truth, answers, dataset.class_rows.get("test", {})).enough:
+            return Made(EarlyEnd(task=spec.task))  # the evaluation says so, and the split stays closed
         measured = measured_model(play, dataset, FROZEN, frozen, play.work(key))
         over = over_budget(spec.target.budgets, measured)
         if over:  # known without the test split, which stays closed

@@ -9,12 +9,13 @@ from typing import Any
 
 import dagster as dg
 
-from assets.candidate import asset_of, in_order, rung_inputs
+from assets.candidate import in_order, rung_inputs
 from assets.code_versions import version_of
 from assets.factory import AssetMaker
 from assets.play import Made, Play, png, remembered, require_green, result, skip
 from assets.publish import publish_early_end
 from assets.report import Published, publish_pages, report_inputs
+from assets.resolution import gain_resolution, limits_resolution
 from assets.rounds import Round, judge_round, refuse_round_of, round_inputs, round_of, round_resolution
 from assets.served import served_by
 from assets.steps import Steps
@@ -127,9 +128,10 @@ def _judge(play: Play, steps: Steps) -> Evaluation:
     if terms.lock is not None and terms.refused:
         lock, stands_on = terms.lock, {**_inputs(play, steps), "locked": terms.lock.key, **beside}
         return remembered(play, Evaluation, stands_on, lambda key: _refuse_terms(play, steps, lock, current))
-    resolution = round_resolution(play, steps, current) if current else _resolution(play, steps)
-    if resolution is not None and not resolution.enough:
-        return _refused(play, steps, resolution)
+    resolution = round_resolution(play, steps, current) if current else gain_resolution(play, steps)
+    for asked in (limits_resolution(play, steps), resolution):
+        if asked is not None and not asked.enough:
+            return _refused(play, steps, asked)
     own = _own_models(play, steps)
     answered = stored_answers(play, steps.dataset, own)
     everybody = None if answered is not None else _ask_all(play, steps, own, current)
@@ -296,21 +298,6 @@ def _evaluate(play: Play, steps: Steps, answered: Answered, terms: _Terms, key: 
     if done.ships:
         files |= write_reference(play, steps, done, answered, work)
     return _recorded(play, steps, done, files)
-
-
-def _resolution(play: Play, steps: Steps) -> Any:
-    """Whether the test split can show the margin; None where there is nothing to compare."""
-    import pandas as pd
-
-    from playbook.adapt.staircase import served_answers
-    from playbook.evaluate.verdict import needed_rows
-
-    if steps.choice.source == FROZEN:
-        return None
-    store, spec = play.world.store, play.task.spec
-    truth, first = served_answers(pd.read_parquet(store.path(steps.frozen, FROZEN, "predictions")), spec)
-    _, second = served_answers(pd.read_parquet(store.path(steps.model, asset_of(steps.model), "predictions")), spec)
-    return needed_rows(spec, truth, first, second, steps.dataset.class_rows["test"])
 
 
 def _recorded(play: Play, steps: Steps, done: Evaluation, files: dict[str, Path]) -> Made:

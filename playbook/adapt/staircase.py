@@ -22,8 +22,9 @@ from playbook.evaluate.as_served import as_served
 from playbook.spec import Adaptation, TaskSpec
 from playbook.statistics.answers import Answers, answers_of
 from playbook.statistics.best_of import chance_of_best
-from playbook.statistics.metric import FEWEST_DISCORDANT, TOLERANCE, Metric, target_metric
+from playbook.statistics.metric import TOLERANCE, Metric, target_metric
 from playbook.statistics.resampling import resample_weights
+from playbook.statistics.sample_size import FEWEST_DISCORDANT
 from playbook.statistics.sign_test import sign_test
 
 __all__ = ["Decision", "decide_rung", "describe_rule", "diagnose", "make_ledger", "read_answers", "served_answers"]

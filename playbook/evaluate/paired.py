@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from playbook.statistics.metric import FEWEST_DISCORDANT, TOLERANCE, PairedDifference
+from playbook.statistics.metric import TOLERANCE, PairedDifference
 from playbook.statistics.resampling import label_cells, resample_weights, wilson
 from playbook.statistics.values import Labels
 
 __all__ = [
-    "FEWEST_DISCORDANT",
     "TOLERANCE",
     "PairedDifference",
     "discordance",

@@ -28,7 +28,7 @@ from playbook.evaluate.paired import (
     PairedDifference,
     discordance,
 )
-from playbook.spec import UNBOUNDED, Limit, TaskSpec
+from playbook.spec import Limit, TaskSpec
 from playbook.statistics.answers import Given, answers_of
 from playbook.statistics.metric import is_met, target_metric
 from playbook.statistics.sample_size import (
@@ -36,6 +36,7 @@ from playbook.statistics.sample_size import (
     Demand,
     least_gain,
     missing,
+    rows_for_gain,
     rows_needed,
     rows_to_label,
     two_sided_z,
@@ -56,6 +57,7 @@ class Resolution:
     available: int
     discordance: float
     how: str
+    limit: str = ""  # which limit could not be judged; empty where it is the gain that could not be seen
 
     @property
     def enough(self) -> bool:
@@ -85,7 +87,7 @@ def needed_rows(
     Accuracy: Connor (1987) with the discordance of the two models. Recall: likewise over the rows of its class, scaled
     to the whole split by the class's share of it. Other metrics, an approximation: the paired bootstrap's standard
     error on validation shrinks with the square root of the rows, so n = n_validation ((z_a + z_b) error / margin)^2,
-    and never fewer than accuracy would need at a discordance as small as the margin.
+    and never fewer than any gain of the margin needs (`rows_for_gain`).
 
     Args:
         spec: the task.
@@ -115,7 +117,7 @@ def needed_rows(
         return Resolution(math.ceil(in_class / share - TOLERANCE), available, apart, how)
     difference = task_difference(spec, truth, baseline, candidate)
     reach = (two_sided_z(rules.confidence) + NormalDist().inv_cdf(rules.power)) * difference.standard_error
-    least = 1 if target.metric in UNBOUNDED else rows_needed(margin, 0.0, rules.confidence, rules.power)
+    least = rows_for_gain(target, rules.confidence, rules.power, test_rows, margin)
     needed = max(math.ceil(len(truth) * (max(reach, 0.0) / margin) ** 2), least)
     return Resolution(needed, available, apart, f"{power}, scaled from the paired error on validation (approximate)")
 
@@ -141,7 +143,7 @@ def least_resolution(spec: TaskSpec, test_rows: Mapping[str, int]) -> Resolution
     if short is None:
         return Resolution(0, available, 0.0, "every limit can be judged on a split of this size")
     how = f"{short.needed:,} {short.counted} are the least on which {short.why}; there are {short.available:,}"
-    return Resolution(max(short.of_split, available + 1), available, 0.0, how)
+    return Resolution(max(short.of_split, available + 1), available, 0.0, how, short.limit)
 
 
 def refuse(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Verdict:
@@ -154,10 +156,12 @@ def refuse(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Verdict
     """
     short = resolution.needed - resolution.available
     rows, where = rows_to_label(spec, short)
+    asked = (
+        f"whether {resolution.limit} is met" if resolution.limit else f"the gain of {_margin(spec)} that was asked for"
+    )
     text = (
-        f"No answer yet: {wording.size(resolution.available)} in the test split cannot show the gain of "
-        f"{_margin(spec)} that was asked for; {wording.size(resolution.needed)} would do "
-        f"({resolution.how}). "
+        f"No answer yet: {wording.size(resolution.available)} in the test split cannot show {asked}; "
+        f"{wording.size(resolution.needed)} would do ({resolution.how}). "
     )
     if openings:
         text += f"The split, opened {wording.size(openings, 'time')} for another model, is not opened for this one."
@@ -166,7 +170,7 @@ def refuse(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Verdict
     larger = "Or ask for a larger margin in the task file, if a smaller gain would not pay for the complexity anyway."
     steps = (
         f"Bring the test split to {wording.size(resolution.needed)}: label {wording.size(rows, 'more row')} ({where}).",
-        *(() if openings else (larger,)),
+        *(() if openings or resolution.limit else (larger,)),
         "Until then, ship nothing on the strength of this comparison; the frozen baseline is the simpler choice.",
     )
     return Verdict("nothing", text, steps)

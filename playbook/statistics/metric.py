@@ -48,10 +48,9 @@ from playbook.statistics.ratio_intervals import (
 )
 from playbook.statistics.ratio_intervals import difference as ratio_difference
 from playbook.statistics.resampling import label_cells, percentiles, resample_weights, wilson
-from playbook.statistics.sample_size import OF_ALL_ROWS, two_sided_z
+from playbook.statistics.sample_size import FEWEST_DISCORDANT, OF_ALL_ROWS, two_sided_z
 from playbook.statistics.values import Floats, Labels, log_losses, metric_values, probability_values, worst_value
 
-FEWEST_DISCORDANT = 6  # on fewer rows that only one model has right, McNemar's exact test cannot reach 5 %
 TOLERANCE = 1e-9  # two fractions of whole rows that differ by less are equal
 Rows = npt.NDArray[np.bool_]
 

@@ -11,8 +11,9 @@ therefore (`least_gain`):
 With more rows the standard error shrinks and the second part approaches the margin itself. A split on which the first
 part alone would be asked too much of is refused: `rows_needed`, which is Connor's size, makes both parts hold together.
 
-What can be said before there is a model is a lower bound: a gain of the margin needs at least that share of rows on
-which the models differ. Connor, Biometrics 43 (1987) 207-211; the intervals are Wilson's, JASA 22 (1927) 209-212.
+What can be said before there is a model is a lower bound (`playbook.statistics.least_rows`): for accuracy, a gain of
+the margin needs at least that share of rows on which the models differ. Connor, Biometrics 43 (1987) 207-211; the
+intervals are Wilson's, JASA 22 (1927) 209-212.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from playbook.spec import UNBOUNDED, Limit, TaskSpec
+from playbook.spec import Limit, Target, TaskSpec
+from playbook.statistics.least_rows import MEANS, NEED_ANSWERS, rows_for_mean, rows_for_mean_gain, rows_to_rank
 
+FEWEST_DISCORDANT = 6  # on fewer rows that only one model has right, McNemar's exact test cannot reach 5 %
 OF_ALL_ROWS = ("accuracy", "micro_f1")
 OF_OTHERS = ("false_positive_rate",)  # the rows of all other classes count
 OF_A_CLASS = ("recall", "precision", "f1")  # a perfect model predicts the rows of the class, so that they count for all
@@ -94,6 +97,7 @@ class Demand:
     counted: str  # "rows", "rows of CLASS", or "rows of other classes than CLASS"
     of_split: int  # rows of the whole split that would hold so many
     why: str
+    limit: str = ""  # which one could not be judged; empty where it is the gain that could not be seen
 
     @property
     def met(self) -> bool:
@@ -112,26 +116,57 @@ def demands(spec: TaskSpec, test_rows: Mapping[str, int]) -> tuple[Demand, ...]:
         test_rows: rows of the test split by class; the split stays closed.
     """
     target, rules = spec.target, spec.evaluation
-    fraction = target.metric not in UNBOUNDED  # a gain of log loss needs no row on which one model alone is right
-    gain = rows_needed(target.margin, 0.0, rules.confidence, rules.power) if fraction else 1
+    gain = rows_for_gain(target, rules.confidence, rules.power, test_rows)
     chance = f"a gain of {_points(target.margin)} in {target.label} is seen in {rules.power:.0%} of cases"
     of_class = target.of_class if target.metric in ("recall", *OF_OTHERS) else None
     found = [_demand(test_rows, of_class, target.metric in OF_OTHERS, gain, chance)]
     for limit in target.all_limits:
-        needed = rows_for(limit, rules.confidence)
+        needed = rows_for(limit, rules.confidence, test_rows)
         if needed is not None:
             why = f"a perfect model is told from one that misses {limit.label}"
-            found.append(_demand(test_rows, limit.of_class, limit.metric in OF_OTHERS, needed, why))
+            of_class = limit.of_class if limit.metric in (*OF_A_CLASS, *OF_OTHERS) else None
+            found.append(_demand(test_rows, of_class, limit.metric in OF_OTHERS, needed, why, limit.label))
     return tuple(found)
 
 
-def rows_for(limit: Limit, confidence: float) -> int | None:
-    """Rows that a limit needs, of those that it counts (`Demand.counted`); None where no bound is known for it."""
+def rows_for_gain(
+    target: Target, confidence: float, power: float, test_rows: Mapping[str, int], margin: float | None = None
+) -> int:
+    """Rows without which no gain of the margin could be seen, whatever the models; 1 where no such bound is known.
+
+    Rows of the class for recall, of the other classes for the false-positive rate, else of the whole split.
+
+    Args:
+        target: of the task.
+        confidence: of the two-sided interval that must exclude zero.
+        power: wanted probability that it does.
+        test_rows: rows of the test split by class.
+        margin: the gain; the target's own if not given.
+    """
+    margin = margin if margin is not None else target.margin
+    if target.metric in (*NEED_ANSWERS, "roc_auc"):
+        return 1
+    if target.metric in MEANS:
+        counts, reach = list(test_rows.values()), two_sided_z(confidence) + NormalDist().inv_cdf(power)
+        found = rows_for_mean_gain(target.metric, margin, target.bound, counts, reach)
+        return max(math.ceil(found), FEWEST_DISCORDANT)
+    return rows_needed(margin, 0.0, confidence, power)
+
+
+def rows_for(limit: Limit, confidence: float, test_rows: Mapping[str, int]) -> int | None:
+    """Rows that a limit needs, of those that it counts (`Demand.counted`); None where row counts alone say nothing.
+
+    Means over classes and ROC-AUC count the whole split, with its classes mixed as they are.
+    """
+    counts = [count for count in test_rows.values() if count > 0]
     if limit.metric in OF_OTHERS:
         return rows_to_show(1 - limit.bound, confidence)
-    if limit.metric not in (*OF_ALL_ROWS, *OF_A_CLASS):
-        return None
-    return rows_to_show(limit.bound, confidence)
+    if limit.metric in MEANS or (limit.metric == "roc_auc" and limit.of_class is None):
+        return rows_for_mean(limit.metric, limit.bound, counts, two_sided_z(confidence))
+    if limit.metric == "roc_auc":
+        own = test_rows.get(str(limit.of_class), 0)
+        return rows_to_rank(limit.bound, own, sum(counts), two_sided_z(confidence))
+    return None if limit.metric in NEED_ANSWERS or limit.is_budget else rows_to_show(limit.bound, confidence)
 
 
 def missing(spec: TaskSpec, test_rows: Mapping[str, int]) -> Demand | None:
@@ -155,14 +190,16 @@ def rows_to_label(spec: TaskSpec, more: int) -> tuple[int, str]:
     return math.ceil(more / share - 1e-9), f"of which {share:.0%} land in the test split"
 
 
-def _demand(test_rows: Mapping[str, int], of_class: str | None, others: bool, needed: int, why: str) -> Demand:
+def _demand(
+    test_rows: Mapping[str, int], of_class: str | None, others: bool, needed: int, why: str, limit: str = ""
+) -> Demand:
     total = sum(test_rows.values())
     if of_class is None:
-        return Demand(needed, total, "rows", needed, why)
+        return Demand(needed, total, "rows", needed, why, limit)
     own = test_rows.get(of_class, 0)
     there, counted = (total - own, f"rows of other classes than {of_class}") if others else (own, f"rows of {of_class}")
     share = there / total if there else 1 / max(total, 1)
-    return Demand(needed, there, counted, math.ceil(needed / share - 1e-9), why)
+    return Demand(needed, there, counted, math.ceil(needed / share - 1e-9), why, limit)
 
 
 def _points(fraction: float) -> str:

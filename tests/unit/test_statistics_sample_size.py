@@ -9,8 +9,20 @@ from metric_samples import paired_difference
 from report_samples import ORDINARY, score, spec_for
 
 from playbook.artifacts import Side
-from playbook.evaluate.verdict import decide
-from playbook.statistics.sample_size import least_gain, missing, rows_needed, rows_to_show
+from playbook.evaluate.limit_rows import rows_for_limits
+from playbook.evaluate.verdict import decide, least_resolution, refuse
+from playbook.spec import Limit, Target
+from playbook.spec.section import LimitName
+from playbook.statistics.metric import bind, metrics_of
+from playbook.statistics.sample_size import (
+    demands,
+    least_gain,
+    missing,
+    rows_for,
+    rows_for_gain,
+    rows_needed,
+    rows_to_show,
+)
 
 MARGIN, LOST = 0.05, 0.04  # a true gain of the margin: 9 % of rows gained, 4 % lost
 
@@ -81,3 +93,98 @@ def test_a_false_positive_rate_counts_the_rows_of_the_other_classes() -> None:
     assert short is not None and (short.needed, short.available) == (189, 100)  # 0 of 189: Wilson's upper end is 2 %
     assert short.counted == "rows of other classes than fault" and short.of_split == 1890
     assert missing(spec, {"fault": 900, "billing": 189}) is None
+
+
+MIX = {"access": 120, "billing": 60, "fault": 20}
+
+
+@pytest.mark.parametrize(
+    ("metric", "of_class", "bound"),
+    [("balanced_accuracy", None, 0.9), ("macro_f1", None, 0.93), ("roc_auc", None, 0.95), ("roc_auc", "fault", 0.97)],
+)
+def test_the_fewest_rows_of_a_limit_are_where_the_interval_of_a_perfect_model_reaches_it(
+    metric: LimitName, of_class: str | None, bound: float
+) -> None:
+    limit = Limit(metric=metric, of_class=of_class, at_least=bound)
+    needed = rows_for(limit, 0.95, MIX)
+    assert needed is not None and 60 < needed < 200
+
+    def low(rows: int) -> float:
+        counts = [round(rows * count / 200) for count in MIX.values()]
+        truth = np.repeat([0, 1, 2], counts)
+        return bind(limit, tuple(MIX)).score(truth, np.eye(3)[truth]).low
+
+    assert low(needed + 10) >= bound > low(needed - 10), "rows of a class are whole: within some rows of it"
+
+
+def test_every_limit_has_a_demand_or_is_left_to_validation() -> None:
+    limits = [
+        {"metric": "macro_f1", "at_least": 0.97},
+        {"metric": "balanced_accuracy", "at_least": 0.9},
+        {"metric": "roc_auc", "at_least": 0.9},
+        {"metric": "log_loss", "at_most": 0.3},
+        {"metric": "average_precision", "at_least": 0.9},
+        {"metric": "latency_p95_ms", "at_most": 20.0},
+    ]
+    spec = spec_for(ORDINARY, margin=0.05, at_least=0.5, limits=limits)
+    judged = {one.limit for one in demands(spec, MIX)}
+    assert judged == {"", "accuracy", "macro_f1", "balanced_accuracy", "roc_auc"}
+    short = missing(spec, MIX)
+    assert short is not None and short.limit == "macro_f1" and short.needed > short.available == 200
+    said = refuse(spec, least_resolution(spec, MIX))
+    assert "cannot show whether macro_f1 is met" in said.text and "perfect model" in said.text
+    assert not any("margin" in step for step in said.next_steps)
+
+
+def seen(metric: LimitName, rows: int, gained_in: int, share: float, runs: int = 150) -> float:
+    """How often a gain ships in that a share of one class is put right, all other rows of both models being right."""
+    spec, random = spec_for(ORDINARY, metric=metric, margin=0.04, at_least=0.95), np.random.default_rng(rows)
+    limit, ships = spec.target.all_limits[0], 0
+    for run in range(runs):
+        truth = random.choice(3, rows, p=[0.6, 0.3, 0.1])
+        wrong = (truth == gained_in) & (random.random(rows) < share)
+        gain = bind(limit, tuple(MIX), seed=run).difference(truth, np.where(wrong, (truth + 1) % 3, truth), truth)
+        ships += gain.low > 0 and gain.delta >= least_gain(0.04, gain.standard_error, 0.8)
+    return ships / runs
+
+
+def test_a_gain_in_a_mean_over_classes_is_not_seen_on_fewer_rows_than_the_bound() -> None:
+    balanced = spec_for(ORDINARY, metric="balanced_accuracy", margin=0.04, at_least=0.95).target
+    needed = rows_for_gain(balanced, 0.95, 0.8, MIX)
+    assert needed == 96, "12 % of the largest class"
+    assert seen("balanced_accuracy", needed, 0, 0.12) <= 0.87, "the cheapest of all models: no more than promised"
+    assert seen("balanced_accuracy", needed // 2, 0, 0.12) < 0.55
+    assert seen("balanced_accuracy", needed, 1, 0.12) < 0.6, "the same gain in a smaller class is harder to see"
+    f1 = spec_for(ORDINARY, metric="macro_f1", margin=0.04, at_least=0.95).target
+    few = rows_for_gain(f1, 0.95, 0.8, MIX)
+    assert 20 < few < 160
+    assert seen("macro_f1", few, 0, 0.105) <= 0.87  # 10.5 % of the largest class: 4 points of macro-F1
+    assert rows_for_gain(f1, 0.95, 0.8, {str(at): 9 for at in range(30)}) == 6, "one class of thirty is 3 points"
+
+
+def test_a_gain_in_a_ranking_or_a_loss_has_no_bound_before_there_are_answers() -> None:
+    for metric, bound in (("roc_auc", {"at_least": 0.9}), ("average_precision", {"at_least": 0.9})):
+        assert rows_for_gain(Target(metric=metric, margin=0.02, **bound), 0.95, 0.8, MIX) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("metric", "bound"), [("log_loss", {"at_most": 0.4}), ("average_precision", {"at_least": 0.9})]
+)
+def test_limits_without_a_bound_are_judged_on_validation(metric: str, bound: dict[str, float]) -> None:
+    """Known truth: at the size that is named, the interval of the same kind of answers is as wide as there is room."""
+    spec = spec_for(ORDINARY, margin=0.05, at_least=0.5, limits=[{"metric": metric, **bound}])
+    random = np.random.default_rng(7)
+
+    def answers(rows: int) -> tuple[Any, Any]:
+        truth = random.integers(0, len(spec.labels), rows)
+        scores = np.exp(random.normal(0, 1, (rows, len(spec.labels))) + 3.0 * np.eye(len(spec.labels))[truth])
+        return truth, scores / scores.sum(axis=1, keepdims=True)
+
+    truth, given = answers(1500)
+    found = rows_for_limits(spec, truth, given, {"access": 5})
+    assert found.limit == metric and not found.enough and "approximate" in found.how
+    assert rows_for_limits(spec, truth, given, {"access": found.needed}).enough
+    bound_to = metrics_of(spec)[1]
+    wide = [bound_to.standard_error(bound_to.score(*answers(max(found.needed, 30)))) for _ in range(20)]
+    room = abs(bound_to.limit.bound - (0.0 if metric == "log_loss" else 1.0))
+    assert 0.5 < 1.96 * float(np.mean(wide)) / room < 1.6
