@@ -209,7 +209,7 @@ def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, 
     gain = task_difference(spec, truth, serving.answers, answers)
     parts = {"on_old": serving.old, "on_new": None if serving.old is None else ~serving.old}
     on = {part: gain_on(spec, truth, serving.answers, answers, rows) for part, rows in parts.items()}
-    least = least_gain(round_margin(spec), gain.standard_error, spec.evaluation.power)
+    least = least_gain(round_margin(spec), gain.standard_error, spec.evaluation.power, gain.step)
     return Contender(
         name="candidate" if name == "candidate" else "baseline",
         over=_figure(gain),

@@ -260,7 +260,7 @@ def _two_models(spec: TaskSpec, baseline: Side, candidate: Side, gain: PairedDif
 
 def smallest_gain(spec: TaskSpec, gain: PairedDifference) -> float:
     """The measured gain from which on a candidate ships, given how precisely its gain was measured."""
-    return least_gain(spec.target.margin, gain.standard_error, spec.evaluation.power)
+    return least_gain(spec.target.margin, gain.standard_error, spec.evaluation.power, gain.step)
 
 
 def earned(spec: TaskSpec, gain: PairedDifference) -> bool:

@@ -64,6 +64,7 @@ class PairedDifference:
     high: float
     standard_error: float
     too_few: str = ""  # which rows are too few for the interval to be relied on, and how many would do
+    step: float = 0.0  # what one row moves the gain by, where the metric is a share of the same rows for both models
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,16 @@ class Metric:
         low, high = found.low, found.high
         if sum(self._better_and_worse(kinds)) < FEWEST_DISCORDANT:
             low, high = min(low, 0.0), max(high, 0.0)
-        return PairedDifference(delta, min(low, delta), max(high, delta), found.standard_error, found.too_few)
+        low, high = min(low, delta), max(high, delta)
+        return PairedDifference(delta, low, high, found.standard_error, found.too_few, self._step(kinds))
+
+    def _step(self, kinds: Kinds) -> float:
+        own = kinds.truth == self.of_class
+        counted = {"recall": own, "false_positive_rate": ~own}
+        if self.name in OF_ALL_ROWS:
+            counted[self.name] = np.ones(len(kinds.truth), bool)
+        rows = int(kinds.counts[counted[self.name]].sum()) if self.name in counted else 0
+        return 1 / rows if rows else 0.0
 
     def _value(self, kinds: Kinds, answers: Answers) -> float:
         found = float(self.values(kinds.truth, answers, kinds.counts[None].astype(float))[0])

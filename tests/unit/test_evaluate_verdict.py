@@ -15,7 +15,7 @@ from playbook.evaluate.compare import evaluate, refused
 from playbook.evaluate.paired import PairedDifference
 from playbook.evaluate.verdict import decide, failing_classes, least_resolution, needed_rows, refuse
 from playbook.spec import TaskSpec
-from playbook.statistics.sample_size import rows_needed
+from playbook.statistics.sample_size import rows_for_gain, rows_needed
 
 CLEAR = PairedDifference(0.05, 0.03, 0.07, 0.01)
 
@@ -182,10 +182,10 @@ def test_a_small_test_split_is_refused_with_the_size_that_would_do(spec: TaskSpe
     verdict = refuse(spec, found)
     assert verdict.ship == "nothing"
     assert "300 rows in the test split cannot show the gain of 2 points" in verdict.text
-    assert "1,960 rows would do" in verdict.text
-    assert "label 11,067 more rows (of which 15% land in the test split)" in verdict.next_steps[0]  # 1,660 / 0.15
+    assert "2,035 rows would do" in verdict.text
+    assert "label 11,567 more rows (of which 15% land in the test split)" in verdict.next_steps[0]  # 1,660 / 0.15
     evaluation = refused(spec, found)
-    assert (evaluation.refused, evaluation.rows_needed, evaluation.openings) == (True, 1960, 0)
+    assert (evaluation.refused, evaluation.rows_needed, evaluation.openings) == (True, 2035, 0)
     assert evaluation.baseline is None
 
 
@@ -195,7 +195,7 @@ def test_recall_is_counted_in_rows_of_its_class() -> None:
     test_rows = dict.fromkeys(ORDINARY, 240) | {"fault": 40}
     found = needed_rows(spec, truth, first, second, test_rows)
     assert found.needed == rows_needed(0.02, 0.1, 0.95, 0.8) * 25
-    assert "1,960 rows of fault" in found.how
+    assert "2,035 rows of fault" in found.how
     assert not found.enough
 
 
@@ -203,8 +203,9 @@ def test_other_metrics_scale_the_paired_error() -> None:
     truth, first, second = answers(1000, 0.04, 0.06)
     found = needed_rows(spec_for(ORDINARY, metric="macro_f1"), truth, first, second, {"access": 1000})
     assert found.needed == pytest.approx(rows_needed(0.02, 0.1, 0.95, 0.8), rel=0.15)  # near accuracy: even classes
-    same = needed_rows(spec_for(ORDINARY, metric="macro_f1"), truth, first, first, {"access": 1000})
-    assert same.needed == rows_needed(0.02, 0.0, 0.95, 0.8)
+    even = dict.fromkeys(ORDINARY, 250)
+    same = needed_rows(spec_for(ORDINARY, metric="macro_f1"), truth, first, first, even)
+    assert rows_for_gain(spec_for(ORDINARY, metric="macro_f1").target, 0.95, 0.8, even) <= same.needed < found.needed
 
 
 def test_evaluation_is_filled_and_predictions_are_written(tmp_path: Path) -> None:
@@ -252,11 +253,11 @@ def test_sixty_rows_and_a_margin_of_one_point_are_refused_with_a_size_that_does(
     truth, first, second = answers(1000, 0.02, 0.03)
     found = needed_rows(spec, truth, first, second, dict.fromkeys(ORDINARY, 12))
     assert (found.available, found.enough) == (60, False)
-    assert found.needed == rows_needed(0.01, 0.05, 0.95, 0.8) == 3923
+    assert found.needed == rows_needed(0.01, 0.05, 0.95, 0.8) == 4078
     refusal = refuse(spec, found)
     assert "60 rows in the test split cannot show the gain of 1 point" in refusal.text
-    assert "3,923 rows would do" in refusal.text
-    assert "label 25,754 more rows (of which 15% land in the test split)" in refusal.next_steps[0]
+    assert "4,078 rows would do" in refusal.text
+    assert "label 26,787 more rows (of which 15% land in the test split)" in refusal.next_steps[0]
     enough = dict.fromkeys(ORDINARY, 785)  # 3,925 rows
     assert needed_rows(spec, truth, first, second, enough).enough
     # Even two models that agree on all of validation do not make sixty rows enough.
@@ -285,7 +286,7 @@ def test_where_the_team_brings_its_test_rows_all_new_ones_go_there() -> None:
     data = spec.data.model_copy(update={"source": spec.data.source.model_validate(own)})
     found = needed_rows(spec, *answers(1000, 0.02, 0.03), dict.fromkeys(ORDINARY, 12))
     steps = refuse(spec.model_copy(update={"data": data}), found).next_steps
-    assert "label 3,863 more rows (in the test file)" in steps[0]
+    assert "label 4,018 more rows (in the test file)" in steps[0]
 
 
 def test_a_low_power_is_no_way_around() -> None:
