@@ -203,9 +203,10 @@ scatter. They are judged on the answers to validation, before the test split is 
 ## Which gains in a mean over classes can be seen at all
 
 A bound from the margin alone: on fewer rows not even the model whose gain is easiest to see ships as often as promised.
-That is one that puts right what another misses of the largest class and makes no mistake. It is a bound and no size that
-would do: intervals of these metrics are cautious where models differ on a dozen rows, so that about twice as many are
-needed, and for macro-F1 it allows for worse models too, whose errors weigh less. What would do is judged on validation.
+That is one that puts right what another misses of the largest class and makes no mistake. It is a bound and no size
+that would do: intervals of these metrics are cautious where models differ on a dozen rows, so that about twice as many
+are needed, and for macro-F1 it allows for worse models too, whose errors weigh less. What would do is judged on
+validation.
 Gains in ROC-AUC, average precision and log loss have no bound before there are answers.
 
 | metric | margin | rows | gained in the | ships on half as many | on as many | on twice as many |
