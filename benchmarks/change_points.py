@@ -19,11 +19,11 @@ from playbook.operate.recent import last_change
 
 SEED, DAYS, ROWS_PER_DAY = 23, 100, 10
 QUIET, CHANGED = 200, 40  # trials of a line without and with a change
-AFTER = (10, 30, 60)  # days since the change
+AFTER = ((7, 13), (20, 40), (45, 65))  # days since the change, from and to; each trial draws its own
 NEW = ((1, 0.1), (1, 0.2), (5, 0.4))  # intents that are new, and their share of the rows from that day on
 FIRST = date(2025, 3, 1)
 NEAR = 7  # days
-LEAST_OF_INTENT = 150  # rows of an intent that may be new
+LEAST_OF_INTENT = 160  # rows of an intent that may be new
 Rows = npt.NDArray[np.int64]
 
 
@@ -34,7 +34,7 @@ class Changes:
     kind: str
     intents: int  # that are new; 0 where nothing changed
     share: float  # of the rows from that day on
-    after: int  # days from the change to the last row
+    after: tuple[int, int]  # days from the change to the last row, from and to
     trials: int
     found: int  # trials in which a change was found
     near: int  # those of them within a week of the true day
@@ -43,22 +43,24 @@ class Changes:
 
 def change_points(texts: Texts, quiet: int = QUIET, changed: int = CHANGED) -> Iterator[Changes]:
     """Without a change first, then every kind of change at every age."""
-    yield _line(texts, 0, 0.0, 0, quiet)
+    yield _line(texts, 0, 0.0, (0, 0), quiet)
     for intents, share in NEW:
         yield from (_line(texts, intents, share, after, changed) for after in AFTER)
 
 
-def _line(texts: Texts, intents: int, share: float, after: int, trials: int) -> Changes:
+def _line(texts: Texts, intents: int, share: float, after: tuple[int, int], trials: int) -> Changes:
     off = []
     for trial in range(trials):
-        random = np.random.default_rng([SEED, intents, round(100 * share), after, trial])
-        rows = drawn(texts, intents, share, after, random)
-        found = last_change(texts.figures.take(rows), days(), trial)
+        random = np.random.default_rng([SEED, intents, round(100 * share), after[0], trial])
+        since = int(random.integers(after[0], after[1] + 1)) if intents else 0
+        found = last_change(texts.figures.take(drawn(texts, intents, share, since, random)), days(), trial)
         if found is not None:
-            off.append((date.fromisoformat(found) - FIRST).days - (DAYS - after))
-    spread = tuple(float(np.quantile(off, at)) for at in (0.1, 0.5, 0.9)) if off and intents else None
-    near = sum(abs(one) <= NEAR for one in off) if intents else 0
-    return Changes(texts.name, intents, share, after, trials, len(off), near, spread)  # type: ignore[arg-type]
+            off.append((date.fromisoformat(found) - FIRST).days - (DAYS - since))
+    if not intents or not off:
+        return Changes(texts.name, intents, share, after, trials, len(off), 0, None)
+    low, middle, high = (float(np.quantile(off, at)) for at in (0.1, 0.5, 0.9))
+    near = sum(abs(one) <= NEAR for one in off)
+    return Changes(texts.name, intents, share, after, trials, len(off), near, (low, middle, high))
 
 
 def days() -> list[str]:

@@ -115,7 +115,7 @@ that is seen four times in five, modelled by holding out clusters of the referen
 After a round the reference is the newest rows, as far back as nothing changed (`playbook/operate/recent.py`). Its
 settings were chosen on one replayed year of the sample tickets. Here the rows are Banking77's, ten a day for a hundred
 days, and from a known day on some are of intents that no row was of before. A change that is looked for where there is
-none is found in at most {percent(CHANGE_RATE, 0)} of cases by promise: that costs rows of the reference, while one that
+none is found in at most {percent(CHANGE_RATE, 0)} of cases by promise. That costs rows of the reference; a change that
 is missed leaves the old world in it.
 
 {_changes(changes)}
@@ -193,7 +193,7 @@ def _kept(lines: Sequence[Line], rate: float) -> str:
     said = f"Outside: {'; '.join(over)}." if over else f"No set's interval lies above {percent(rate, 0)}."
     return (
         f"**It held without a change in {fired} of {number} streams, {_share(fired, number)}, where at most "
-        f"{percent(rate, 0)} are promised.** {said}"
+        f"{percent(rate, 0)} are promised.**\n{said}"
     )
 
 
@@ -213,7 +213,9 @@ def _changes(lines: Sequence[Line]) -> str:
         low, middle, high = line["off"] or (None,) * 3
         off = "–" if low is None else f"{low:+.0f} to {high:+.0f} ({middle:+.0f})"
         near = percent(line["near"] / line["trials"], 0)
-        rows.append(f"| {what} | {line['after']} | {found} of {line['trials']} | {near} | {off} |")
+        rows.append(
+            f"| {what} | {line['after'][0]} to {line['after'][1]} | {found} of {line['trials']} | {near} | {off} |"
+        )
     return "\n".join(rows)
 
 
