@@ -122,7 +122,8 @@ is missed leaves the old world in it.
 
 *Days off*: from the true day to the one that was found, the middle 80 % of the trials in which one was found; negative
 days are too early. Newest rows are looked at in stretches, each a quarter longer than the one before, so that a day
-long ago is met less closely than a recent one.
+long ago is met less closely than a recent one. The rows after a change are looked at again, which by chance finds a
+second, later one now and then: the latest days are of that kind. They cost rows and leave nothing old in the reference.
 
 How thresholds are set, and why the rate holds, is written in `playbook/operate/thresholds.py` and
 `playbook/operate/drift.py`.
