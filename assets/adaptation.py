@@ -256,7 +256,7 @@ def _climb(
     trained = found.result
     before = pd.read_parquet(store.path(start, started_from, "predictions"))
     after = pd.read_parquet(job.out / "predictions.parquet")
-    decision = decide_rung(spec, before, after, read_epochs(job.out, len(trained.curve)))
+    decision = decide_rung(spec, before, after, read_epochs(job.out))
     play.report(f"validation {trained.validation:.4f}; {decision.reason}")
     score = describe_side(spec, *served_answers(after, spec)).scores[spec.target.label]
     files = {

@@ -131,4 +131,8 @@ def _remembered(play: Play, inputs: dict[str, Any], out: Path, make: Callable[[]
 
 
 def _files(out: Path) -> dict[str, Path]:
-    return {role: out / name for role, name in FILES.items()}
+    """Files of a finished training; a head is fitted without epochs."""
+    from playbook.adapt.results import EPOCHS
+
+    files = {role: out / name for role, name in FILES.items()}
+    return files | ({"epochs": out / EPOCHS} if (out / EPOCHS).exists() else {})

@@ -218,7 +218,7 @@ def _climb(problem: Problem, spec: TaskSpec, pin: BasePin, base: Path, folder: P
         )
         curve = run_rung(job, _silent).curve
         before, after = (pd.read_parquet(place / "predictions.parquet") for place in (stands_on, job.out))
-        decision = decide_rung(spec, before, after, read_epochs(job.out, len(curve)))
+        decision = decide_rung(spec, before, after, read_epochs(job.out))
         figures = {"gain": round(decision.gain, 4), "error": round(decision.error, 4), "kept": decision.kept}
         rates = {"rate": plan.learning_rate, "head_rate": plan.head_learning_rate}
         _write(problem, f"rung_{index}", spec, curve, began, plan.epochs, **rates, **figures)

@@ -28,7 +28,7 @@ from playbook.adapt.encoder import Encoder, load_encoder
 from playbook.adapt.job import Job, JobResult
 from playbook.adapt.module import RungModule, TrainBatches
 from playbook.adapt.precision import compute_dtype, describe_hardware, set_threads, training_device
-from playbook.adapt.results import HEAD, versions, write_epoch, write_predictions
+from playbook.adapt.results import HEAD, PARTS, join_epochs, versions, write_epoch, write_predictions
 from playbook.adapt.rows import cache_folder, class_weights, read_rows
 from playbook.adapt.tokens import Tokens
 from playbook.artifacts import Epoch, canonical_hash
@@ -210,11 +210,12 @@ def _write(job: Job, module: RungModule, result: JobResult) -> None:
     write_predictions(
         job.out / "predictions.parquet", pd.read_parquet(job.validation), job.labels, module.probabilities
     )
+    join_epochs(job.out, len(result.curve))
     (job.out / "config.json").write_text(json.dumps(run_configuration(job, result), indent=1, sort_keys=True))
     part = job.out / "result.json.part"
     part.write_text(json.dumps(result.model_dump(mode="json"), indent=1))  # model_dump_json would lose a loss of NaN
     part.replace(job.out / "result.json")
-    for name in ("last", "best"):
+    for name in ("last", "best", PARTS):
         shutil.rmtree(job.out / name, ignore_errors=True)
 
 

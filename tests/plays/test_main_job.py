@@ -126,19 +126,23 @@ def test_with_the_store_emptied_the_same_weights_come_out(finished: tuple[Place,
 
 def test_a_damaged_result_is_made_again(finished: tuple[Place, Ended]) -> None:
     place, _ = finished
-    before = weights(place)
+    before, reason = weights(place), place.current()["rung_1"].reason
     path = place.store.path(place.current()["rung_1"], "rung_1", "weights")
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     again = place.run("--until", "rung_1")
     assert again.code == 0 and "rung_1: the stored result is damaged and is made again" in again.err
     assert weights(place) == before
+    assert "training: unchanged, not run again" in again.err and "as the best of 8 epochs" in reason
+    assert place.current()["rung_1"].reason == reason, "the choice of its best epoch counts as it did"
 
 
 def test_a_killed_run_is_taken_up_again_by_the_same_command(
     finished: tuple[Place, Ended], tmp_path: Path, database: Path
 ) -> None:
-    place = make_place(tmp_path, database)
-    command = [sys.executable, "-m", "playbook.cli", "run", str(place.file)]
+    place = make_place(tmp_path, database, begun=True)
+    for asset in ("training", "rung_1", "rung_2"):
+        shutil.rmtree(Path(place.places.store) / "pairs" / asset)
+    command = [sys.executable, "-m", "playbook.cli", "run", str(place.file), "--until", "rung_2"]
     with subprocess.Popen(command, env=place.environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as first:
         assert first.stderr is not None
         assert any("rung_1: epoch 2/" in line for line in first.stderr), "it is in the middle of a rung"

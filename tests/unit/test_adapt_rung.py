@@ -93,14 +93,14 @@ def test_a_finished_job_is_not_trained_again(done: Job, monkeypatch: pytest.Monk
     monkeypatch.setattr("playbook.adapt.rung._prepare", None)
     assert run_rung(done, silent) == JobResult.load(done.out)
     assert sorted(path.name for path in done.out.iterdir()) == [
-        "config.json", "epochs", "predictions.parquet", "result.json", "weights.safetensors",
+        "config.json", "epochs.npy", "predictions.parquet", "result.json", "weights.safetensors",
     ]  # fmt: skip
 
 
 def test_the_answers_after_each_epoch_are_kept(done: Job) -> None:
     result = JobResult.load(done.out)
     assert result is not None
-    epochs = read_epochs(done.out, len(result.curve))
+    epochs = read_epochs(done.out)
     assert len(epochs) == len(result.curve) == DROPPING.epochs
     assert np.array_equal(epochs[result.best_epoch], predictions_of(done))
     truth = pd.read_parquet(done.out / "predictions.parquet")["label"].to_numpy()
