@@ -33,7 +33,7 @@ def inputs(folder: Path, **changes: Any) -> HandoffInputs:
     assert shown.evaluation is not None
     document = shown.spec.model_dump(mode="json", exclude_defaults=True)
     document["serving"] = {"log_share": 0.25, "retention_days": 30, "redact": {"patterns": ["[0-9]{16}"]}}
-    document["retraining"] = {"metric_below": 0.8, "drift": {"alarms": 2, "windows": 4}, "new_labels": 500}
+    document["retraining"] = {"metric_below": 0.8, "drift": {"alarms": 2, "windows": 5}, "new_labels": 500}
     (folder / "demo.yaml").write_text(yaml.safe_dump(document), "utf-8")
     task = load_task(folder / "demo.yaml")
     bundle = folder / "bundle"
@@ -112,7 +112,7 @@ def test_known_failure_modes_are_those_that_were_measured(tmp_path: Path) -> Non
 
 def test_deployment_takes_its_figures_from_the_task_file(tmp_path: Path) -> None:
     page = handoff_documents(inputs(tmp_path))["deployment.md"].decode()
-    for said in ("25%, chosen", "30 days", "\\[0-9\\]{16}", "wholly below 0.8", "alarms in 2 of the last 4 windows",
+    for said in ("25%, chosen", "30 days", "\\[0-9\\]{16}", "wholly below 0.8", "alarms in 2 of the last 5 windows",
                  "500 rows", "playbook rollback demo --as NAME", "models:/demo@champion"):  # fmt: skip
         assert said in page, said
 
