@@ -33,7 +33,7 @@ def inputs(folder: Path, **changes: Any) -> HandoffInputs:
     assert shown.evaluation is not None
     document = shown.spec.model_dump(mode="json", exclude_defaults=True)
     document["serving"] = {"log_share": 0.25, "retention_days": 30, "redact": {"patterns": ["[0-9]{16}"]}}
-    document["retraining"] = {"metric_below": 0.8, "drift": {"alarms": 2, "windows": 5}, "new_labels": 500}
+    document["retraining"] = {"metric_below": 0.8, "drift": {"alarms": 3, "windows": 5}, "new_labels": 500}
     (folder / "demo.yaml").write_text(yaml.safe_dump(document), "utf-8")
     task = load_task(folder / "demo.yaml")
     bundle = folder / "bundle"
