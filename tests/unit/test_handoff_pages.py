@@ -112,7 +112,7 @@ def test_known_failure_modes_are_those_that_were_measured(tmp_path: Path) -> Non
 
 def test_deployment_takes_its_figures_from_the_task_file(tmp_path: Path) -> None:
     page = handoff_documents(inputs(tmp_path))["deployment.md"].decode()
-    for said in ("25%, chosen", "30 days", "\\[0-9\\]{16}", "wholly below 0.8", "alarms in 2 of the last 5 windows",
+    for said in ("25%, chosen", "30 days", "\\[0-9\\]{16}", "wholly below 0.8", "alarms in 3 of the last 5 windows",
                  "500 rows", "playbook rollback demo --as NAME", "models:/demo@champion"):  # fmt: skip
         assert said in page, said
 
