@@ -15,11 +15,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TypeGuard
 
 PACKAGES = ("playbook", "assets", "resources", "pipelines")
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,15 +51,28 @@ OUTSIDE = {
 
 
 @dataclass
+class _Piece:
+    """What one definition says: dotted names (`a.b.c` once, not `a` and `a.b` too), strings, imports inside of it."""
+
+    chains: set[tuple[str, ...]] = field(default_factory=set)
+    strings: set[str] = field(default_factory=set)
+    imports: dict[str, Name] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)  # without docstrings and lines that only comment
+
+
+@dataclass
 class _Module:
-    """One source file: its definitions, its imports, and what it runs when it is imported."""
+    """One source file: its definitions and its imports. Its syntax tree is not kept: it is large, and slow to keep."""
 
     name: str
     path: Path
-    lines: list[str]
-    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    definitions: dict[str, _Piece] = field(default_factory=dict)
     imports: dict[str, Name] = field(default_factory=dict)  # local name -> module and attribute ("" for a module)
-    body: list[ast.stmt] = field(default_factory=list)
+    body: _Piece = field(default_factory=_Piece)  # what it runs when it is imported
+
+    def piece(self, name: str) -> _Piece:
+        """A definition; for the name "", what the module runs by itself."""
+        return self.definitions.get(name, _Piece()) if name else self.body
 
 
 @dataclass(frozen=True)
@@ -123,38 +135,46 @@ def outside(module: str, closed: Iterable[str] = tuple(OUTSIDE)) -> bool:
 
 
 @cache
-def _module(name: str) -> _Module | None:
-    """A module of the project, parsed; None where no module has that name."""
+def _path(name: str) -> Path | None:
+    """The file of a module of the project; None where no module has that name."""
     if name.split(".", maxsplit=1)[0] not in PACKAGES:
         return None
     base = ROOT.joinpath(*name.split("."))
-    path = next((one for one in (base.with_suffix(".py"), base / "__init__.py") if one.is_file()), None)
-    if path is None:
-        return None
-    text = path.read_text(encoding="utf-8")
-    found = _Module(name, path, text.splitlines())
+    return next((one for one in (base.with_suffix(".py"), base / "__init__.py") if one.is_file()), None)
+
+
+@cache
+def _module(name: str) -> _Module | None:
+    """A module of the project, read; None where no module has that name."""
+    path = _path(name)
+    return None if path is None else _parsed(name, path, path.read_text(encoding="utf-8"))
+
+
+def _parsed(name: str, path: Path, text: str) -> _Module:
+    found, lines = _Module(name, path), text.splitlines()
     for statement in ast.parse(text).body:
-        _read(found, statement)
+        for piece in _pieces(found, statement):
+            _gather(found, piece, statement)
+            piece.lines += _said(lines, statement)
     return found
 
 
-def _read(module: _Module, statement: ast.stmt) -> None:
-    """Sort one statement of a module's top level."""
+def _pieces(module: _Module, statement: ast.stmt) -> list[_Piece]:
+    """What a statement of a module's top level belongs to."""
+    names: list[str] = []
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        module.definitions.setdefault(statement.name, []).append(statement)
+        names = [statement.name]
     elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        named = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
-        for name in named:
-            module.definitions.setdefault(name, []).append(statement)
-        if not named:
-            module.body.append(statement)
+        names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
     elif isinstance(statement, ast.Import | ast.ImportFrom):
         module.imports |= _imported(module, statement)
+        return []
     elif isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
-        pass  # for readers and mypy alone
-    elif not _is_docstring(statement):
-        module.body.append(statement)
+        return []  # for readers and mypy alone
+    elif _is_docstring(statement):
+        return []
+    return [module.definitions.setdefault(name, _Piece()) for name in names] or [module.body]
 
 
 def _imported(module: _Module, statement: ast.Import | ast.ImportFrom) -> dict[str, Name]:
@@ -171,8 +191,63 @@ def _imported(module: _Module, statement: ast.Import | ast.ImportFrom) -> dict[s
         source = ".".join([*above, *([source] if source else [])])
     for alias in statement.names:
         whole = f"{source}.{alias.name}"
-        found[alias.asname or alias.name] = (whole, "") if _module(whole) is not None else (source, alias.name)
+        found[alias.asname or alias.name] = (whole, "") if _path(whole) is not None else (source, alias.name)
     return found
+
+
+def _gather(module: _Module, piece: _Piece, node: ast.AST) -> None:
+    """Add what a node and everything in it says. By hand: every process reads all sources, `ast.walk` takes twice."""
+    if isinstance(node, ast.Attribute | ast.Name):
+        chain: list[str] = []
+        while isinstance(node, ast.Attribute):
+            chain.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name):
+            piece.chains.add((node.id, *reversed(chain)))
+        else:
+            _gather(module, piece, node)
+    elif isinstance(node, ast.Constant):
+        if isinstance(node.value, str):
+            piece.strings.add(node.value)
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        piece.imports |= _imported(module, node)
+    elif not (isinstance(node, ast.Expr) and _is_docstring(node)):
+        for name in node._fields:
+            part = getattr(node, name, None)
+            for inner in part if isinstance(part, list) else (part,):
+                if isinstance(inner, ast.AST):
+                    _gather(module, piece, inner)
+
+
+def _said(lines: list[str], statement: ast.stmt) -> list[str]:
+    """The lines of a statement, without docstrings and lines that only comment."""
+    first = min([statement.lineno, *(one.lineno for one in getattr(statement, "decorator_list", ()))])
+    left_out, kept = set(_docstring_lines(statement)), []
+    for number in range(first, (statement.end_lineno or first) + 1):
+        line = lines[number - 1]
+        if number not in left_out and line.strip() and not line.lstrip().startswith("#"):
+            kept.append(line)
+    return kept
+
+
+def _docstring_lines(statement: ast.AST) -> Iterator[int]:
+    """Lines of the docstrings in a statement. Only statements hold definitions, so no expression is looked into."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        first = statement.body[0]
+        if _is_docstring(first):
+            yield from range(first.lineno, (first.end_lineno or first.lineno) + 1)
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        part = getattr(statement, name, None)
+        for inner in part if isinstance(part, list) else ():
+            yield from _docstring_lines(inner)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 @cache
@@ -181,43 +256,13 @@ def _uses(module: str, name: str) -> tuple[frozenset[Name], frozenset[Path]]:
     found = _module(module)
     if found is None:
         return frozenset(), frozenset()
-    seen = _Seen(found)
-    for statement in found.definitions.get(name, []) if name else found.body:
-        seen.visit(statement)
-    used = {one for chain in seen.chains for one in _resolve(found, seen.imports, chain)}
-    used |= {one for text in seen.strings for one in _run_by_name(text)}
-    return frozenset(used), frozenset(path for text in seen.strings for path in _templates(found, text))
+    piece = found.piece(name)
+    used = {one for chain in piece.chains for one in _resolve(found, piece.imports, chain)}
+    used |= {one for text in piece.strings for one in _run_by_name(text)}
+    return frozenset(used), frozenset(path for text in piece.strings for path in _templates(found, text))
 
 
-class _Seen(ast.NodeVisitor):
-    """Dotted names (`a.b.c` once, not `a` and `a.b` too), short strings, and imports in a piece of source."""
-
-    def __init__(self, module: _Module) -> None:
-        self.module = module
-        self.chains: list[list[str]] = []
-        self.strings: set[str] = set()
-        self.imports: dict[str, Name] = {}
-
-    def visit(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Attribute | ast.Name):
-            chain: list[str] = []
-            while isinstance(node, ast.Attribute):
-                chain.append(node.attr)
-                node = node.value
-            if isinstance(node, ast.Name):
-                self.chains.append([node.id, *reversed(chain)])
-            else:
-                self.visit(node)
-        elif isinstance(node, ast.Constant):
-            if isinstance(node.value, str):
-                self.strings.add(node.value)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            self.imports |= _imported(self.module, node)
-        elif not (isinstance(node, ast.stmt) and _is_docstring(node)):
-            self.generic_visit(node)
-
-
-def _resolve(module: _Module, local: dict[str, Name], chain: list[str]) -> Iterator[Name]:
+def _resolve(module: _Module, local: dict[str, Name], chain: tuple[str, ...]) -> Iterator[Name]:
     """What a dotted name stands for in a module, if it is of the project."""
     first, *rest = chain
     if first in local:
@@ -228,7 +273,7 @@ def _resolve(module: _Module, local: dict[str, Name], chain: list[str]) -> Itera
         yield from _target(*module.imports[first], rest)
 
 
-def _target(module: str, name: str, rest: list[str]) -> Iterator[Name]:
+def _target(module: str, name: str, rest: Sequence[str]) -> Iterator[Name]:
     """The definition behind an import, through re-exports; all of a module that is used as an object."""
     found = _module(module)
     if found is None:
@@ -266,36 +311,7 @@ def _templates(module: _Module, text: str) -> Iterator[Path]:
             yield from (path for path in place.iterdir() if path.suffix in TEMPLATES)
 
 
-@cache
 def _source(module: str, name: str) -> str:
     """A definition as it is written, without docstrings and lines that only comment."""
     found = _module(module)
-    if found is None:
-        return ""
-    kept = []
-    for statement in found.definitions.get(name, []) if name else found.body:
-        first = min([statement.lineno, *(one.lineno for one in getattr(statement, "decorator_list", ()))])
-        said = {line for node in ast.walk(statement) if _has_docstring(node) for line in _lines_of(node.body[0])}
-        for number in range(first, (statement.end_lineno or first) + 1):
-            line = found.lines[number - 1]
-            if number not in said and line.strip() and not line.lstrip().startswith("#"):
-                kept.append(line)
-    return "\n".join(kept)
-
-
-def _has_docstring(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return False
-    return _is_docstring(node.body[0])
-
-
-def _lines_of(node: ast.stmt) -> range:
-    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+    return "" if found is None else "\n".join(found.piece(name).lines)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +30,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def forget() -> None:
-    for cached in (code_closure._module, code_closure._uses, code_closure._source):
+    for cached in (code_closure._path, code_closure._module, code_closure._uses):
         cached.cache_clear()
 
 
@@ -41,11 +43,24 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def was() -> dict[str, str]:
+    return {part: closure_of(part).version for part in ROOTS}
+
+
+@pytest.fixture(scope="module")
+def parsed() -> Callable[..., Any]:
+    """Reads a source once, however often other sources are edited: parsing all of them takes longest by far."""
+    return cache(code_closure._parsed)
+
+
 @pytest.fixture
-def edited(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
+def edited(
+    copied: Path, was: dict[str, str], parsed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Edit]:
     """Which parts get another version when a piece of a file of the project is replaced."""
-    was = {part: closure_of(part).version for part in ROOTS}
     monkeypatch.setattr(code_closure, "ROOT", copied)
+    monkeypatch.setattr(code_closure, "_parsed", parsed)
 
     def edit(file: str, before: str, after: str) -> set[str]:
         path = copied / file
