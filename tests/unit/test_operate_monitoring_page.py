@@ -64,12 +64,20 @@ def test_a_day_that_was_not_judged_does_not_end_an_alarm() -> None:
     assert alarm_since(MonitoringContent(spec_for(ORDINARY), tuple(reversed(days)))) == "2025-01-03"
 
 
-def test_everything_on_the_page_is_escaped_and_nothing_comes_from_elsewhere() -> None:
+def hostile() -> MonitoringContent:
+    """Half a year, with texts that must be escaped wherever somebody's words stand."""
     content = year(QUIET)
-    hostile = Event("2025-11-01", "trigger", HOSTILE)
+    event = Event("2025-11-01", "trigger", HOSTILE)
     bad = RetrainDecision(task="demo", day="2026-01-01", held_back=HOSTILE, checked={"drift": HOSTILE})
-    content = dataclasses.replace(content, events=(*content.events, hostile), decisions=(*content.decisions, bad))
-    page = monitoring_page(content)
+    return dataclasses.replace(content, events=(*content.events, event), decisions=(*content.decisions, bad))
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return monitoring_page(hostile())
+
+
+def test_everything_on_the_page_is_escaped_and_nothing_comes_from_elsewhere(page: str) -> None:
     assert "<script" not in page and "&lt;script&gt;window.hacked=1" in page
     assert "default-src 'none'" in page and not re.search(
         r"(src|href)=\"(?!#)", page.replace('xlink:href="#', 'href="#')
@@ -77,17 +85,17 @@ def test_everything_on_the_page_is_escaped_and_nothing_comes_from_elsewhere() ->
     assert "$x_1$" in page  # never read as mathematics
 
 
-def test_the_same_content_gives_the_same_page_and_picture() -> None:
-    assert monitoring_page(year(40)) == monitoring_page(year(40))
-    picture = story_plot(year(40))
-    assert picture == story_plot(year(40)) and picture.startswith(b"\x89PNG")
+def test_the_same_content_gives_the_same_page_and_picture(page: str) -> None:
+    assert monitoring_page(hostile()) == page
+    picture = story_plot(year(12))
+    assert picture == story_plot(year(12)) and picture.startswith(b"\x89PNG")
 
 
 def test_the_picture_does_not_depend_on_where_its_parts_are_in_memory() -> None:
     import kiwisolver
 
     content, pictures = year(12), set()
-    for seed in range(5):
+    for seed in range(4):
         blocks = [kiwisolver.Variable(str(at)) for at in range(3000)]
         random.Random(seed).shuffle(blocks)  # noqa: S311
         del blocks[:2500]  # the layout's variables take these places
@@ -95,8 +103,8 @@ def test_the_picture_does_not_depend_on_where_its_parts_are_in_memory() -> None:
     assert len(pictures) == 1
 
 
-def test_the_page_shows_the_story() -> None:
-    page = monitoring_page(year(QUIET)).replace("\u00a0", " ")
+def test_the_page_shows_the_story(page: str) -> None:
+    page = page.replace("\u00a0", " ")
     for text in (
         "drift in 3 of 5 windows",
         "back to 1.0.1",
@@ -106,8 +114,8 @@ def test_the_page_shows_the_story() -> None:
         "target 85 %",
     ):
         assert text in page, text
-    assert "Retraining fired 1 time in 184 evaluations." in page
-    assert "170 earlier evaluations" in page
+    assert "Retraining fired 1 time in 185 evaluations." in page
+    assert "171 earlier evaluations" in page
     assert "Garg" not in page and "covariate shift" in page
     assert page.count('id="plot-') == 3
 

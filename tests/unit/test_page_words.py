@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -14,13 +15,25 @@ from suite_samples import figure, full_inputs
 
 import playbook
 from playbook import artifacts
-from playbook.artifacts import Blocker, BlockerName, Contender, Fix, Incumbent, Part, RoundVerdict
-from playbook.evaluate.report import render_report
+from playbook.artifacts import Blocker, BlockerName, Contender, Evaluation, Fix, Incumbent, Part, RoundVerdict
+from playbook.evaluate.report import ReportInputs, render_report
 
 CODE = Path(playbook.__file__).resolve().parent
 # Tables that are made only for some of the values, by a rule of their own: no page looks anything up in them.
 NO_WORDS = {"operate/policy.py", "adapt/transfer.py"}
 SUBSCRIPTED = re.compile(r"\{% set \w+ = (\{.*?\}) %\}", re.DOTALL)  # a table of words in a template
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+    return full_inputs(tmp_path_factory.mktemp("full"), ORDINARY)
+
+
+@pytest.fixture
+def page_of(inputs: ReportInputs, monkeypatch: pytest.MonkeyPatch) -> Callable[[Evaluation], str]:
+    """The report of an evaluation, without plots, which take most of the time."""
+    monkeypatch.setattr("playbook.evaluate.report.plots_of", lambda _: {})
+    return lambda evaluation: render_report(dataclasses.replace(inputs, evaluation=evaluation))
 
 
 def literals(annotation: Any) -> Iterator[frozenset[str]]:
@@ -76,8 +89,9 @@ def test_no_page_lacks_a_word_for_what_an_artefact_may_say() -> None:
     assert checked >= 5, "the tables are found at all"
 
 
-def test_the_report_of_a_round_says_who_was_asked_and_who_stays(tmp_path: Path) -> None:
-    inputs = full_inputs(tmp_path, ORDINARY)
+def test_the_report_of_a_round_says_who_was_asked_and_who_stays(
+    inputs: ReportInputs, page_of: Callable[[Evaluation], str]
+) -> None:
     assert inputs.evaluation is not None
     fix = Fix(trigger="new_class", fixed=False, text="new classes: <b>lost</b>: recall 0.0 % of 9 rows")
     one = Contender(
@@ -88,7 +102,7 @@ def test_the_report_of_a_round_says_who_was_asked_and_who_stays(tmp_path: Path) 
     done = inputs.evaluation.model_copy(
         update={"incumbent": served, "round": kept, "ship": "incumbent", "verdict": "Keep version 1.4.0: it is worse."}
     )
-    page = render_report(inputs.__class__(**{**vars(inputs), "evaluation": done}))
+    page = page_of(done)
     assert "Keep the version that serves" in page
     assert "gain over 1.4.0" in page and "−3.0 points (−5.0 to −1.0)" in page and "too few rows" in page
     assert "new class: new classes: &lt;b&gt;lost" in page and "<b>lost" not in page
@@ -96,9 +110,9 @@ def test_the_report_of_a_round_says_who_was_asked_and_who_stays(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("what", get_args(BlockerName))
-def test_the_report_shows_every_blocker_with_its_remedy(what: Any, tmp_path: Path) -> None:
-    inputs = full_inputs(tmp_path, ORDINARY)
+def test_the_report_shows_every_blocker_with_its_remedy(
+    what: Any, inputs: ReportInputs, page_of: Callable[[Evaluation], str]
+) -> None:
     assert inputs.evaluation is not None
     blocked = inputs.evaluation.model_copy(update={"blockers": (Blocker(what=what, text="It stands against it."),)})
-    page = render_report(inputs.__class__(**{**vars(inputs), "evaluation": blocked}))
-    assert f"playbook waive demo {what}" in page
+    assert f"playbook waive demo {what}" in page_of(blocked)
