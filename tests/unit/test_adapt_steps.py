@@ -90,7 +90,7 @@ def test_training_in_parts_takes_the_same_steps_and_says_so(bench: Bench) -> Non
 
 @pytest.mark.parametrize("change", [{}, {"accumulation": 4}], ids=["resampled", "resampled in parts"])
 def test_an_interrupted_training_ends_with_the_same_weights(bench: Bench, change: dict[str, int]) -> None:
-    plan = DRAWN.model_copy(update=change)
+    plan = DRAWN.model_copy(update={"batch_size": 32, **change})
     name = f"cut_{plan.accumulation}"
     whole, cut = bench.rung(f"{name}_whole", plan), bench.rung(name, plan)
     run_rung(whole, silent)
