@@ -45,8 +45,10 @@ class Decision:
 def read_answers(predictions: pd.DataFrame, labels: Sequence[str]) -> tuple[np.ndarray, Answers]:
     """True class numbers, (rows,), and the answers of a predictions table."""
     number = {label: place for place, label in enumerate(labels)}
-    columns = [f"p_{place}" for place in range(len(labels))]
-    return predictions[LABEL].map(number).to_numpy(np.int64), answers_of(predictions[columns].to_numpy())
+    # Column by column, and from lists: pandas takes ten times as long to pick columns and to map strings.
+    probabilities = np.stack([predictions[f"p_{place}"].to_numpy() for place in range(len(labels))]).T
+    truth = np.array([number[label] for label in predictions[LABEL].tolist()], dtype=np.int64)
+    return truth, answers_of(probabilities)
 
 
 def served_answers(predictions: pd.DataFrame, spec: TaskSpec) -> tuple[np.ndarray, Answers]:

@@ -75,10 +75,12 @@ def fit_temperature(truth: Labels, probabilities: Probabilities) -> float:
     from scipy.optimize import minimize_scalar
 
     _check(truth, probabilities)
-    rows = np.arange(len(truth))
+    rows, logs = np.arange(len(truth)), np.log(np.maximum(probabilities.astype(np.float64), SMALLEST))
 
     def loss(log_temperature: float) -> float:
-        told = scaled(probabilities, float(np.exp(log_temperature)))[rows, truth]
+        logits = logs / float(np.exp(log_temperature))  # `scaled`, of which the true classes alone are needed
+        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+        told = raised[rows, truth] / raised.sum(axis=1)
         return float(-np.log(np.maximum(told, SMALLEST)).mean())
 
     low, high = np.log(TEMPERATURES)

@@ -97,7 +97,7 @@ def median_distance(squares: Singles, seed: int = 0) -> float:
     """
     chosen = np.random.default_rng(seed).permutation(len(squares))[:MEDIAN_ROWS]
     part = squares[np.ix_(chosen, chosen)]
-    found = float(np.sqrt(np.median(part[np.triu_indices(len(part), 1)]))) if len(part) > 1 else 0.0
+    found = float(np.sqrt(np.median(part[~np.tri(len(part), dtype=bool)]))) if len(part) > 1 else 0.0
     return found if found > 1e-6 else 1.0
 
 

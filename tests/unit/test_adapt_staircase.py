@@ -1,8 +1,10 @@
-"""Rules of the staircase with numbers worked out by hand, and the steps of an epoch."""
+"""Rules of the staircase with numbers worked out by hand, and how often they keep a rung by chance."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,11 @@ import pandas as pd
 import pytest
 from data_samples import task_document
 
-from playbook.adapt.batches import epoch_batches, epoch_rows, parts_per_step, resampled, share
 from playbook.adapt.curve import best_epoch, diverged, stalled
 from playbook.adapt.staircase import decide_rung, make_ledger, read_answers
 from playbook.artifacts import Epoch, FrozenBaseline, Rung, Score
-from playbook.spec import Adaptation, TaskSpec
+from playbook.evaluate import as_served
+from playbook.spec import TaskSpec
 from playbook.spec.adaptation import Keep
 from playbook.statistics.best_of import chance_of_best
 
@@ -26,11 +28,18 @@ def spec_with(resamples: int = 20_000, **keep: float) -> TaskSpec:
     )
 
 
-def predictions(right: list[bool]) -> pd.DataFrame:
-    """Rows of which the model gets some right; the true class alternates."""
+def probabilities(right: Any) -> np.ndarray:
+    """Of rows of which the model gets some right; the true class alternates."""
+    billing = np.arange(len(right)) % 2 == 1
+    first = np.where(billing == np.asarray(right, bool), 0.8, 0.2)
+    return np.stack([first, 1 - first], axis=1)
+
+
+def predictions(right: Any) -> pd.DataFrame:
+    """Those rows with their probabilities as a table."""
+    first, second = probabilities(right).T
     labels = ["billing" if row % 2 else "delivery" for row in range(len(right))]
-    first = [0.8 if (label == "billing") == good else 0.2 for label, good in zip(labels, right, strict=True)]
-    return pd.DataFrame({"label": labels, "p_0": first, "p_1": 1 - np.array(first)})
+    return pd.DataFrame({"label": labels, "p_0": first, "p_1": second})
 
 
 def models(gained: int, lost: int, rows: int = 100) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -143,17 +152,6 @@ def test_a_loss_that_is_no_number_is_neither_best_nor_lowest() -> None:
     assert stalled(curve((1, 0.5), (1, math.nan), (1, math.nan), metric=(0.7, 0.6, 0.6)), 2)
 
 
-LENGTHS = np.random.default_rng(9).integers(3, 40, 203)
-
-
-def batches(epoch: int = 0, seed: int = 13, size: int = 16) -> list[np.ndarray]:
-    return epoch_batches(LENGTHS, size, seed, epoch)
-
-
-def flat(steps: list[np.ndarray]) -> list[int]:
-    return [int(row) for step in steps for row in step]
-
-
 def test_the_chance_of_keeping_a_rung_without_a_gain_becomes_standard_errors() -> None:
     assert Keep(chance=0.16).errors_needed == pytest.approx(0.9945, abs=1e-4)
     assert Keep(chance=0.025).errors_needed == pytest.approx(1.96, abs=1e-3) and Keep(chance=0.5).errors_needed == 0
@@ -195,22 +193,46 @@ def epochs_without_gain(rng: np.random.Generator, rows: int, apart: float, epoch
     return np.where(differ, coin[0], base), [np.where(differ, answers, base) for answers in after]
 
 
-def shares_kept(chance: float, apart: float, epochs: int, trials: int, resamples: int) -> tuple[float, float]:
-    """Of so many pairs of models that are equally good, the share kept by the chance and by the older rule.
+def fitted_once(fit: Callable[..., float]) -> Callable[..., float]:
+    """Fits one temperature to the same answers: each rule asks for it again."""
+    found: dict[bytes, float] = {}
+
+    def fitted(truth: np.ndarray, told: np.ndarray) -> float:
+        if told.tobytes() not in found:
+            found[told.tobytes()] = fit(truth, told)
+        return found[told.tobytes()]
+
+    return fitted
+
+
+@cache
+def shares_kept(
+    chances: tuple[float, ...], apart: float, epochs: int, trials: int, resamples: int
+) -> dict[float, tuple[float, float]]:
+    """Of so many pairs of models that are equally good, the share kept by each chance and by the older rule.
 
     A share `apart` of 400 rows tells two models from each other. The older rule is asked where epochs are chosen.
     """
     rng, rows = np.random.default_rng(4), 400
-    keeps: list[dict[str, float]] = [{"chance": chance}, {"standard_errors": z_of(chance)}]
-    specs = [spec_with(resamples=resamples, **keep) for keep in (keeps if epochs > 1 else keeps[:1])]
-    kept = np.zeros(len(specs))
-    for _ in range(trials):
-        before, after = epochs_without_gain(rng, rows, apart, epochs)
-        tables = [predictions(answers.tolist()) for answers in (before, *after)]
-        best = max(range(epochs), key=lambda epoch: int(after[epoch].sum()))
-        given = [table[["p_0", "p_1"]].to_numpy() for table in tables[1:]]
-        kept += [decide_rung(spec, tables[0], tables[1 + best], given).kept for spec in specs]
-    return float(kept[0]) / trials, float(kept[-1]) / trials
+    specs = {
+        (chance, rule): spec_with(resamples=resamples, **{rule: value})
+        for chance in chances
+        for rule, value in (("chance", chance), ("standard_errors", z_of(chance)))
+        if epochs > 1 or rule == "chance"
+    }
+    kept = dict.fromkeys(specs, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(as_served, "fit_temperature", fitted_once(as_served.fit_temperature))
+        for _ in range(trials):
+            before, after = epochs_without_gain(rng, rows, apart, epochs)
+            best = max(range(epochs), key=lambda epoch: int(after[epoch].sum()))
+            tables, given = (predictions(before), predictions(after[best])), [probabilities(one) for one in after]
+            for name, spec in specs.items():
+                kept[name] += decide_rung(spec, *tables, given).kept
+    return {
+        chance: (kept[chance, "chance"] / trials, kept.get((chance, "standard_errors"), 0) / trials)
+        for chance in chances
+    }
 
 
 @pytest.mark.parametrize("chance", [0.05, 0.31])
@@ -219,7 +241,7 @@ def test_a_rung_without_a_gain_is_kept_at_most_as_often_as_the_task_file_says(
     chance: float, apart: float, epochs: int
 ) -> None:
     trials = 100
-    kept, older = shares_kept(chance, apart, epochs, trials, resamples=200)
+    kept, older = shares_kept((0.05, 0.31), apart, epochs, trials, resamples=200)[chance]
     noise = 2 * math.sqrt(chance * (1 - chance) / trials)
     assert kept < chance + noise
     if apart == 0.05:
@@ -233,7 +255,7 @@ def test_a_rung_without_a_gain_is_kept_at_most_as_often_as_the_task_file_says(
 @pytest.mark.parametrize(("apart", "epochs"), [(0.01, 1), (0.05, 1), (0.05, 10)])
 def test_the_chance_of_keeping_holds_over_many_pairs(chance: float, apart: float, epochs: int) -> None:
     trials = 250
-    kept, older = shares_kept(chance, apart, epochs, trials, resamples=400)
+    kept, older = shares_kept((0.05, 0.16, 0.31), apart, epochs, trials, resamples=400)[chance]
     noise = 2 * math.sqrt(chance * (1 - chance) / trials)
     assert kept < chance + noise
     if apart == 0.05:
@@ -277,73 +299,3 @@ def test_every_further_model_makes_the_best_gain_likelier_by_chance() -> None:
     assert chances == sorted(chances) and chances[3] > chances[0] + 0.2
     assert chances[4] == chances[3], "a model that is clearly worse is left out"
     assert chance_of_best(np.array([0.02, math.nan]), drawn[:, :2], 200) == 1.0, "nothing can be known"
-
-
-@pytest.mark.parametrize("size", [1, 16, 64, 500])
-@pytest.mark.parametrize("epoch", [0, 7])
-def test_every_row_is_in_one_step_of_an_epoch(size: int, epoch: int) -> None:
-    steps = batches(epoch, size=size)
-    assert sorted(flat(steps)) == list(range(203))
-    assert len(steps) == max(1, round(203 / size))
-    assert max(map(len, steps)) - min(map(len, steps)) <= 1, "steps are of one size, or rows would weigh unequally"
-
-
-def test_steps_follow_from_seed_and_epoch_alone() -> None:
-    assert flat(batches()) == flat(batches())
-    assert flat(batches(0)) != flat(batches(1)) and flat(batches(seed=13)) != flat(batches(seed=14))
-    together = {frozenset(step.tolist()) for step in batches(0)}
-    assert together != {frozenset(step.tolist()) for step in batches(1)}, "other company, not only another order"
-
-
-def test_steps_are_ordered_and_bucketed_by_length() -> None:
-    steps = batches()
-    assert all((np.diff(LENGTHS[step]) >= 0).all() for step in steps)
-    spread = np.mean([np.ptp(LENGTHS[step]) for step in steps])
-    assert spread < np.ptp(LENGTHS) / 2
-    means = [float(LENGTHS[step].mean()) for step in steps]
-    assert means != sorted(means), "short texts first would be a curriculum that nobody asked for"
-
-
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_shares_of_the_ranks_make_up_the_step(world: int) -> None:
-    for step in batches():
-        shares = [share(step, rank, world) for rank in range(world)]
-        assert sorted(flat(shares)) == sorted(step.tolist())
-        assert max(map(len, shares)) - min(map(len, shares)) <= 1
-        assert all((np.diff(LENGTHS[part]) >= 0).all() for part in shares)
-
-
-IMBALANCED = np.repeat([0, 2, 3], [70, 23, 7])  # class 1 has no row
-
-
-def test_an_epoch_of_resampled_rows_has_as_many_of_each_class() -> None:
-    rows = resampled(IMBALANCED, seed=13, epoch=0)
-    assert np.bincount(IMBALANCED[rows]).tolist() == [70, 0, 70, 70] and len(rows) == epoch_rows(IMBALANCED, "resample")
-    taken = np.bincount(rows, minlength=100)
-    assert set(taken[:70]) == {1} and set(taken[70:93]) == {3, 4} and set(taken[93:]) == {10}, "evenly within a class"
-    assert epoch_rows(IMBALANCED, "none") == epoch_rows(IMBALANCED, "balanced") == 100
-
-
-def test_resampled_rows_follow_from_seed_and_epoch_alone() -> None:
-    first = resampled(IMBALANCED, 13, 0)
-    assert np.array_equal(first, resampled(IMBALANCED, 13, 0))
-    assert not np.array_equal(first, resampled(IMBALANCED, 13, 1)), "another epoch draws other rows once more"
-    assert not np.array_equal(first, resampled(IMBALANCED, 14, 0))
-
-
-@pytest.mark.parametrize(
-    ("rows", "batch", "world", "asked", "parts"),
-    [(600, 32, 1, 4, 4), (600, 32, 2, 8, 8), (600, 32, 1, 1, 1), (10, 64, 1, 16, 10), (10, 64, 4, 16, 2)],
-)
-def test_no_part_of_a_step_is_without_rows(rows: int, batch: int, world: int, asked: int, parts: int) -> None:
-    found = parts_per_step(rows, batch, world, asked)
-    assert found == parts
-    for step in epoch_batches(np.full(rows, 5), batch, 1, 0):
-        for rank in range(world):
-            assert min(map(len, np.array_split(share(step, rank, world), found))) >= 1
-
-
-def test_a_batch_has_two_rows_for_each_part_and_device() -> None:
-    assert Adaptation(batch_size=32, devices=2, accumulation=8).accumulation == 8
-    with pytest.raises(ValueError, match="at least two rows per device and part of a step, 64, not 32"):
-        Adaptation(batch_size=32, devices=2, accumulation=16)

@@ -39,7 +39,7 @@ def test_false_alarms_come_at_the_promised_rate(size: int) -> None:
 
 def test_rows_of_another_kind_raise_the_alarm() -> None:
     random = np.random.default_rng(3)
-    judge = Judge(reference(random, 400), Monitoring())
+    judge = Judge(reference(random, 400), Monitoring(resamples=199))
     seen = [any(figure.alarm for figure in judge.judge(*rows(random, 80, 0.3), at)) for at in range(8)]
     assert sum(seen) >= 7
     loud = {figure.name for figure in judge.judge(*rows(random, 80, 0.5), 1) if figure.alarm}

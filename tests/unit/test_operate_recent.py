@@ -70,7 +70,7 @@ def test_of_many_rows_the_newest_and_some_of_the_older_are_looked_at() -> None:
 def test_after_the_cut_windows_like_the_newest_rows_raise_no_alarm() -> None:
     """The whole of the held-out rows, in which the new kind is rare, alarms on every window of what was learned."""
     random = np.random.default_rng(5)
-    held, monitoring = changed(random, 600, 80), Monitoring()
+    held, monitoring = changed(random, 600, 80), Monitoring(resamples=199)
     whole, of_newest = Judge(held, monitoring), Judge(held.take(newest(held)), monitoring)
     alarms = {"whole": 0, "newest": 0}
     for window in range(10):
