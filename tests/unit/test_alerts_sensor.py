@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -57,8 +58,8 @@ class Watch:
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Watch]:
-    (tmp_path / "dagster").mkdir()
+def watch(tmp_path: Path, empty_instance: Path) -> Iterator[Watch]:
+    shutil.copytree(empty_instance, tmp_path / "dagster")
     (tmp_path / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     with receiver() as hook, dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         yield Watch(waiting(tmp_path / "task"), instance, hook)

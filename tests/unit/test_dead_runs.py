@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +49,8 @@ class Daemon:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+def daemon(tmp_path: Path, empty_instance: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    shutil.copytree(empty_instance, tmp_path, dirs_exist_ok=True)
     (tmp_path / "dagster.yaml").write_text(
         "telemetry: {enabled: false}\nrun_retries: {enabled: true, max_retries: 1}\n"
     )
