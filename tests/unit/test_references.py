@@ -54,6 +54,11 @@ def test_references_are_scored_as_they_would_serve() -> None:
     assert kept == tfidf and served_under(majority.rules(rare.labels), rare.labels) == majority
 
 
+@pytest.fixture(scope="module")
+def plain() -> References:
+    return fit_references(spec_for(ORDINARY), rows(300, 5, 0.4), rows(100, 6))
+
+
 def test_the_majority_class_is_counted_by_hand() -> None:
     spec = spec_for(ORDINARY)
     train, validation = rows(100, 3), rows(50, 4)
@@ -82,11 +87,10 @@ def test_fitted_references_answer_other_texts(found: References) -> None:
     assert found.predictors["majority"].probabilities(["a", "b"]).shape == (2, 5)
 
 
-def test_repeated_runs_agree() -> None:
-    spec = spec_for(ORDINARY)
-    runs = [fit_references(spec, rows(300, 5), rows(100, 6)) for _ in range(2)]
-    assert runs[0].scores == runs[1].scores
-    assert np.array_equal(*(run.predictors["tfidf"].probabilities(["late parcel"]) for run in runs))
+def test_repeated_runs_agree(plain: References) -> None:
+    again = fit_references(spec_for(ORDINARY), rows(300, 5, 0.4), rows(100, 6))
+    assert plain.scores == again.scores
+    assert np.array_equal(*(run.predictors["tfidf"].probabilities(["late parcel"]) for run in (plain, again)))
 
 
 def misspelt(count: int, seed: int) -> pd.DataFrame:
@@ -104,20 +108,16 @@ def test_characters_are_read_where_they_tell_more_than_words() -> None:
     assert found.tfidf.tried["words, C 10"] < 0.5
 
 
-def test_the_choice_never_looks_at_validation() -> None:
-    train = rows(300, 5, 0.4)
-    spec = spec_for(ORDINARY)
-    one, other = (fit_references(spec, train, validation) for validation in (rows(100, 6), rows(100, 7, 0.9)))
-    assert one.tfidf == other.tfidf and one.scores != other.scores
-    assert (one.tfidf.rows, one.tfidf.folds) == (300, 3)
+def test_the_choice_never_looks_at_validation(plain: References) -> None:
+    other = fit_references(spec_for(ORDINARY), rows(300, 5, 0.4), rows(100, 7, 0.9))
+    assert plain.tfidf == other.tfidf and plain.scores != other.scores
+    assert (plain.tfidf.rows, plain.tfidf.folds) == (300, 3)
 
 
-def test_what_was_chosen_before_is_not_searched_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec, train, validation = spec_for(ORDINARY), rows(300, 5), rows(100, 6)
-    first = fit_references(spec, train, validation)
+def test_what_was_chosen_before_is_not_searched_again(plain: References, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("playbook.decide.tfidf.choose_tfidf", None)
-    again = fit_references(spec, train, validation, tfidf=first.tfidf)
-    assert np.array_equal(*(run.predictors["tfidf"].probabilities(["late parcel"]) for run in (first, again)))
+    again = fit_references(spec_for(ORDINARY), rows(300, 5, 0.4), rows(100, 6), tfidf=plain.tfidf)
+    assert np.array_equal(*(run.predictors["tfidf"].probabilities(["late parcel"]) for run in (plain, again)))
 
 
 def test_groups_stay_in_one_fold() -> None:
@@ -140,7 +140,7 @@ def test_groups_stay_in_one_fold() -> None:
 
 @pytest.mark.parametrize(("metric", "asks"), [("macro_f1", True), ("balanced_accuracy", True), ("accuracy", False)])
 def test_class_weights_are_tried_where_the_metric_asks_for_them(metric: str, asks: bool) -> None:
-    parts = [("certainly fine", "delivery", 240), ("perhaps broken", "delivery", 40), ("perhaps broken", "fault", 20)]
+    parts = [("certainly fine", "delivery", 72), ("perhaps broken", "delivery", 12), ("perhaps broken", "fault", 6)]
     lines = [(text, label) for text, label, count in parts for _ in range(count)]
     train = pd.DataFrame(lines, columns=["text", "label"])
     found = fit_references(spec_for(("delivery", "fault"), metric=metric), train, train).tfidf
@@ -157,7 +157,7 @@ def test_few_rows_take_the_middle_of_each() -> None:
 
 
 def test_class_weighting_is_honoured() -> None:
-    train = pd.concat([rows(400, 7, 0.45, ORDINARY[:1]), rows(400, 8, 0.45, ORDINARY[:2]), rows(40, 9, 0.45)])
+    train = pd.concat([rows(120, 7, 0.45, ORDINARY[:1]), rows(120, 8, 0.45, ORDINARY[:2]), rows(20, 9, 0.45)])
     plain = spec_for(ORDINARY)
     weighted, resampled = (
         plain.model_copy(update={"adaptation": plain.adaptation.model_copy(update={"class_weighting": weighting})})
