@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import numpy as np
 
 from assets.adaptation import activations, training_inputs
 from assets.base import base_folder
+from assets.champion_answers import champion_on_validation
 from assets.code_versions import version_of
 from assets.factory import AssetMaker
 from assets.incumbent import base_out, fetch_incumbent, incumbent_of
 from assets.play import Made, Play, remembered, require_green, result, skip
+from assets.served import bundle_served
 from assets.tracked import log_attempt
 from assets.training import NOT_IN_A_TRAINING, train
 from playbook.artifacts import BasePin, BaseSelection, DatasetVersion, FrozenBaseline, Refresh
-from playbook.data.tables import LABEL, TEXT
 from playbook.errors import PinMismatch
 from playbook.plays import BASE, DATASET, FROZEN, REFRESH
 from playbook.statistics.answers import Answers
@@ -79,11 +79,11 @@ def _refresh(play: Play, dataset: DatasetVersion, incumbent: Registered, key: st
     try:
         folder = base_folder(play, pin)
     except PinMismatch as error:
-        why = f"the base of champion {incumbent.version} is none of the task's bases any more: {error}"
+        why = f"the base of champion {incumbent.version} is no longer a base of the task: {error}"
         return Made(Refresh(task=spec.task, status="skipped", reason=why, version=incumbent.version))
     unfrozen = trained_blocks(bundle, folder, pin)
     if not unfrozen:
-        why = f"champion {incumbent.version} has a frozen base: frozen_baseline trains its head anew"
+        why = f"champion {incumbent.version} has a frozen base: frozen_baseline trains a new head"
         return Made(Refresh(task=spec.task, status="skipped", reason=why, version=incumbent.version))
     new = [label for label in spec.labels if label not in known]
     play.report(
@@ -139,7 +139,7 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
     answers = pd.read_parquet(job.out / "predictions.parquet")
     truth, refreshed = served_answers(answers, spec)
     score = describe_side(spec, truth, refreshed).scores[spec.target.label]
-    gain = target_metric(spec).difference(truth, _answers_before(play, start, job.validation), refreshed)
+    gain = target_metric(spec).difference(truth, _answers_before(play, dataset, incumbent, start), refreshed)
     play.report(
         f"validation {score.value:.4f} ({score.low:.4f} to {score.high:.4f}), {gain.delta:+.4f} over the champion "
         f"(paired standard error {gain.standard_error:.4f})"
@@ -182,20 +182,14 @@ def _train(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _S
     return Made(artifact, files)
 
 
-def _answers_before(play: Play, start: _Start, validation: Path) -> Answers:
-    """What the champion answers on validation, in the task's classes: what its further training has to beat."""
-    import pandas as pd
+def _answers_before(play: Play, dataset: DatasetVersion, incumbent: Registered, start: _Start) -> Answers:
+    """What the champion serves on validation, in the task's classes: what its further training has to beat.
 
-    from playbook.adapt.classifier import load_bundle
-    from playbook.adapt.precision import training_device
-    from playbook.evaluate.as_served import as_served
-    from playbook.evaluate.incumbent import answers_under
-
-    spec, rows = play.task.spec, pd.read_parquet(validation)
-    champion = load_bundle(start.bundle, training_device(spec.adaptation.accelerator))
-    table = answers_under(champion.predict_proba(rows[TEXT].tolist()), champion.labels, spec.labels)
-    truth = rows[LABEL].map({label: at for at, label in enumerate(spec.labels)}).to_numpy(np.int64)
-    return as_served(spec, truth, table).answers(table)
+    Its own temperature and threshold count. Fitted again on rows of a class that it does not know, they would be those
+    of a model that nobody has.
+    """
+    table = champion_on_validation(play, dataset, incumbent)
+    return bundle_served(start.bundle, play.task.spec).answers(table)
 
 
 def _shown(done: Refresh) -> dict[str, Any]:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from assets.candidate import asset_of
-from assets.code_versions import version_of
+from assets.champion_answers import champion_on_validation
 from assets.incumbent import DATASET_TAG, base_out
-from assets.play import Made, Play, remembered
+from assets.play import Play
 from assets.served import champion_served
 from assets.steps import Steps
-from assets.test_answers import CHAMPION, Answered, champion_beside, champion_model
-from playbook.artifacts import Evaluation, IncumbentAnswers, Trigger
-from playbook.data.tables import LABEL, ROW_ID, TEXT
+from assets.test_answers import CHAMPION, Answered, champion_beside
+from playbook.artifacts import Evaluation, Trigger
+from playbook.data.tables import LABEL, ROW_ID
 from playbook.operate.definition import asked_by_change, define, read_definition
 from playbook.operate.rounds import asked_by
-from playbook.plays import DATASET
-from playbook.statistics.answers import Given
 from resources.release import TAGS
 
 if TYPE_CHECKING:
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
 
     from playbook.evaluate.verdict import Resolution
     from resources.registry import Registered
-
-INCUMBENT_ANSWERS = "incumbent_answers"  # where the store keeps them
-ANSWERS = "answers"  # role of the table
 
 
 @dataclass(frozen=True)
@@ -75,18 +70,14 @@ def round_resolution(play: Play, steps: Steps, current: Round) -> Resolution:
     import pandas as pd
 
     from playbook.adapt.staircase import served_answers
-    from playbook.evaluate.as_served import threshold_number
     from playbook.evaluate.round_verdict import may_fix, rows_for_round
 
     store = play.world.store
-    validation = pd.read_parquet(store.path(steps.dataset, DATASET, "validation"))
     table = pd.read_parquet(store.path(steps.model, asset_of(steps.model), "predictions"))
-    served = _on_validation(play, steps, current, validation)
+    served = champion_on_validation(play, steps.dataset, current.incumbent)
     truth, contender = served_answers(table, play.task.spec)
-    incumbent: Given = served
-    if threshold_number(play.task.spec) is not None:
-        with tempfile.TemporaryDirectory(prefix="rules-") as scratch:
-            incumbent = champion_served(play, current.incumbent.version, Path(scratch)).answers(served)
+    with tempfile.TemporaryDirectory(prefix="rules-") as scratch:
+        incumbent = champion_served(play, current.incumbent.version, Path(scratch)).answers(served)
     fixes = may_fix(
         current.asked_by,
         base_out=bool(current.base_out),
@@ -154,32 +145,3 @@ def _own_test_ids(play: Play, version: str) -> frozenset[str] | None:
     served = next((one for one in world.registry.versions(task.spec.task) if one.version == version), None)
     data = served.tags.get(DATASET_TAG, "") if served else ""
     return world.datasets.test_ids(task, data) if data else None
-
-
-def _on_validation(play: Play, steps: Steps, current: Round, validation: pd.DataFrame) -> npt.NDArray[np.floating]:
-    """Probabilities of the incumbent on validation, (rows, classes) in the task's order; kept once computed."""
-    import pandas as pd
-
-    from playbook.evaluate.incumbent import answers_under
-
-    labels, at = play.task.spec.labels, current.incumbent
-    columns = [f"p_{place}" for place in range(len(labels))]
-    own = replace(play, asset=INCUMBENT_ANSWERS)
-
-    def make(key: str) -> Made:
-        play.report(f"validation: champion {at.version}")
-        with tempfile.TemporaryDirectory(prefix="incumbent-") as scratch:
-            loaded = champion_model(play, at).load(Path(scratch) / "bundle")
-            found = answers_under(loaded.predict_proba(validation[TEXT].tolist()), loaded.labels, labels)
-        path = own.work(key) / "answers.parquet"
-        pd.DataFrame(found, columns=columns).to_parquet(path, index=False)
-        return Made(IncumbentAnswers(task=play.task.spec.task, version=at.version), {ANSWERS: path})
-
-    inputs = {
-        "model": at.bundle_sha256,
-        "rows": steps.dataset.files["validation"].sha256,
-        "labels": labels,
-        "code": version_of("answers"),
-    }
-    kept = remembered(own, IncumbentAnswers, inputs, make)
-    return pd.read_parquet(play.world.store.path(kept, INCUMBENT_ANSWERS, ANSWERS))[columns].to_numpy()

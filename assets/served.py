@@ -13,6 +13,7 @@ from assets.steps import Steps
 from playbook.artifacts import OperatingPoint, ServedRules
 from playbook.evaluate.as_served import AsServed, as_served, operating_point, served_under
 from playbook.plays import CONTROLS
+from playbook.spec import TaskSpec
 
 if TYPE_CHECKING:
     from assets.test_answers import Answered
@@ -66,9 +67,14 @@ def validation_table(play: Play, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def champion_served(play: Play, version: str, work: Path) -> AsServed:
-    """What a registered version does: its bundle calibrates by itself, and has its threshold in its rules."""
+    """What a registered version serves."""
+    spec, registry = play.task.spec, play.world.registry
+    return bundle_served(registry.fetch_bundle(registry.find(spec.task, version), work / f"rules-{CHAMPION}"), spec)
+
+
+def bundle_served(bundle: Path, spec: TaskSpec) -> AsServed:
+    """What a bundle serves: it calibrates by itself, and has its threshold, if it has one, in its rules."""
     from playbook.operate.answering import load_rules
 
-    spec, registry = play.task.spec, play.world.registry
-    rules = load_rules(registry.fetch_bundle(registry.find(spec.task, version), work / f"rules-{CHAMPION}"))
+    rules = load_rules(bundle)
     return served_under(ServedRules(of_class=rules.of_class, decide_from=rules.decide_from), spec.labels)

@@ -58,15 +58,13 @@ def served_under(rules: ServedRules, labels: Sequence[str]) -> AsServed:
 def as_served(spec: TaskSpec, truth: Labels, probabilities: Probabilities) -> AsServed:
     """Temperature and threshold of a model, fitted on its answers to validation.
 
-    Whoever says the same of every row has no threshold: there is nothing that it could tell apart.
-
     Args:
         spec: the task.
         truth: true classes of validation, shape (rows,).
         probabilities: as the model was trained, shape (rows, classes).
     """
-    temperature, number = fit_temperature(truth, probabilities), threshold_number(spec)
-    if number is None or not np.ptp(probabilities, axis=0).any():
+    temperature, number = fit_temperature(truth, probabilities), _number_to_choose(spec, probabilities)
+    if number is None:
         return AsServed(temperature)
     return AsServed(temperature, best_threshold(metrics_of(spec), number, truth, scaled(probabilities, temperature)))
 
@@ -75,6 +73,14 @@ def threshold_number(spec: TaskSpec) -> int | None:
     """Number of the class that is answered from a threshold on; None where every row gets its likeliest class."""
     name = threshold_class(spec.target, spec.labels)
     return None if name is None else spec.labels.index(name)
+
+
+def _number_to_choose(spec: TaskSpec, probabilities: Probabilities) -> int | None:
+    """Number of the class for which a threshold is chosen; None where the model or the task gets none.
+
+    A model that gives every row the same probabilities has no threshold: no threshold could separate its rows.
+    """
+    return threshold_number(spec) if np.ptp(probabilities, axis=0).any() else None
 
 
 def threshold_terms(spec: TaskSpec) -> dict[str, Any] | None:
@@ -87,7 +93,7 @@ def threshold_terms(spec: TaskSpec) -> dict[str, Any] | None:
 
 def operating_point(spec: TaskSpec, truth: Labels, probabilities: Probabilities) -> OperatingPoint | None:
     """The threshold that `as_served` takes, with its uncertainty and its curve; None where there is none."""
-    number = threshold_number(spec)
+    number = _number_to_choose(spec, probabilities)
     if number is None:
         return None
     calibrated = scaled(probabilities, fit_temperature(truth, probabilities))

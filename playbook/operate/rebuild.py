@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
+from playbook.errors import NotReproduced
 from playbook.operate.recipe import Recipe
 from playbook.spec import TaskSpec
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from playbook.evaluate.as_served import AsServed
     from playbook.operate.answering import AnsweringRules
     from playbook.statistics.strangers import Strangers
+
+# Sections of a task file that no file of a bundle depends on. A rule that a later release adds to one of them, as for
+# the drift rule, must not keep an older package from being reproduced.
+NOT_NEEDED = ("decision", "prices", "bake_off", "sign_off", "package", "monitoring", "retraining")
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ def rebuild_bundle(recipe: Recipe, given: Ingredients, out: Path) -> Path:
 
     Raises:
         ArtifactError: the tensors are not those of a model with this base.
+        NotReproduced: this release cannot read the recipe's task file.
     """
     import pandas as pd
 
@@ -48,7 +55,7 @@ def rebuild_bundle(recipe: Recipe, given: Ingredients, out: Path) -> Path:
     from playbook.operate.answering import AnsweringRules, save_rules
     from playbook.statistics.strangers import STRANGERS, save_strangers
 
-    spec = TaskSpec.model_validate(recipe.spec)
+    spec = spec_of(recipe)
     truth, answers = read_answers(pd.read_parquet(given.predictions), recipe.labels)
     trained = answers.probabilities
     assert trained is not None
@@ -73,6 +80,23 @@ def rebuild_bundle(recipe: Recipe, given: Ingredients, out: Path) -> Path:
     if strangers is not None:
         save_strangers(strangers, out / STRANGERS)
     return out
+
+
+def spec_of(recipe: Recipe) -> TaskSpec:
+    """The recipe's task file, as far as a bundle depends on it; the other sections are those of a new task file.
+
+    Raises:
+        NotReproduced: a section that a bundle depends on does not follow the rules of this release.
+    """
+    try:
+        return TaskSpec.model_validate({name: part for name, part in recipe.spec.items() if name not in NOT_NEEDED})
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"]) or "the task file"
+        raise NotReproduced(
+            f"{recipe.task}: expected a recipe whose task file this release accepts, found a fault in {at}: "
+            f"{first['msg']}; reproduce the package with the release of playbook that made it"
+        ) from None
 
 
 def _known_rows(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.errors import NotReproduced, TrainingFailed
-from playbook.operate.rebuild import Ingredients, rebuild_bundle
+from playbook.operate.rebuild import Ingredients, rebuild_bundle, spec_of
 from playbook.operate.recipe import HEAD, MODEL, TRAINED, Circumstances, Recipe, settings_that_differ
 from playbook.spec import Adaptation
 from playbook.store import file_sha256
@@ -71,9 +71,11 @@ def reproduce(recipe: Recipe, data: Fetch, base: Fetch, work: Path, report: Repo
         report: told of progress, a line at a time.
 
     Raises:
-        NotReproduced: a model that the recipe starts from came out differently, so that going on would show nothing.
+        NotReproduced: a model that the recipe starts from came out differently, so that going on would show nothing;
+            or this release cannot read the recipe's task file, and nothing was trained.
         TrainingFailed: a training process ended without a result.
     """
+    spec_of(recipe)  # asked before the training, which may take hours
     before: Path | None = None
     for step, part in enumerate(recipe.chain):
         folder = work / f"step_{step + 1}"

@@ -52,7 +52,14 @@ def test_recall_and_false_positives_are_met_together_on_new_rows() -> None:
     assert served.probabilities is not None and np.abs(served.probabilities - answers).max() < 0.06
 
 
-def test_the_point_is_told_with_its_uncertainty() -> None:
+def test_a_model_that_says_the_same_of_every_row_gets_no_threshold_anywhere() -> None:
+    truth, _ = rows(1, 200)
+    table = np.tile([0.6, 0.4], (200, 1))
+    assert as_served(TASK, truth, table).threshold is None
+    assert operating_point(TASK, truth, table) is None, "what is packaged is what was scored"
+
+
+def test_the_point_comes_with_its_uncertainty() -> None:
     truth, table = rows(1, 2000)
     point, found = operating_point(TASK, truth, table), as_served(TASK, truth, table)
     assert point is not None and found.threshold is not None

@@ -14,13 +14,14 @@ from tiny_base import WORDS, write_tiny_base, write_tiny_weights
 
 from playbook.adapt.classifier import load_bundle, save_bundle
 from playbook.artifacts import FileRef
+from playbook.errors import NotReproduced
 from playbook.evaluate.as_served import as_served, operating_point
 from playbook.evaluate.calibration import scaled
 from playbook.evaluate.silence import Rows, judge_silence, known_rows
 from playbook.operate.answering import AnsweringRules, load_rules, save_rules
 from playbook.operate.rebuild import Ingredients, rebuild_bundle
 from playbook.operate.recipe import Circumstances, Recipe, make_recipe
-from playbook.operate.reproduce import _compare, differences
+from playbook.operate.reproduce import _compare, differences, reproduce
 from playbook.spec import AskAPerson
 from playbook.statistics.strangers import save_strangers
 
@@ -89,7 +90,25 @@ def test_every_file_but_those_of_the_test_split_comes_out_the_same(
     assert rules == load_rules(packaged) and rules.of_class == ORDINARY[0] and rules.strangers == 0.05
 
 
-def test_another_temperature_or_missing_rules_are_told(made: tuple[Recipe, Ingredients, Path], tmp_path: Path) -> None:
+def test_an_older_package_is_reproduced_whatever_rules_later_releases_add_to_drift(
+    made: tuple[Recipe, Ingredients, Path], tmp_path: Path
+) -> None:
+    recipe, given, packaged = made
+    older = {**recipe.spec, "retraining": {"drift": {"alarms": 2, "windows": 4}}, "monitoring": {"gone": 1}}
+    out = rebuild_bundle(recipe.model_copy(update={"spec": older}), given, tmp_path / "older")
+    assert load_rules(out) == load_rules(packaged)
+
+
+def test_a_task_file_that_cannot_be_read_is_refused_before_the_training(
+    made: tuple[Recipe, Ingredients, Path], tmp_path: Path
+) -> None:
+    recipe, untouched = made[0], lambda part: pytest.fail("data was asked for")
+    broken = recipe.model_copy(update={"spec": {**recipe.spec, "target": {"metric": "gone"}}})
+    with pytest.raises(NotReproduced, match=r"a fault in target.*the release of playbook that made it"):
+        reproduce(broken, untouched, untouched, tmp_path, print)
+
+
+def test_another_temperature_or_missing_rules_are_said(made: tuple[Recipe, Ingredients, Path], tmp_path: Path) -> None:
     recipe, _, packaged = made
     out = tmp_path / "other"
     shutil.copytree(packaged, out)

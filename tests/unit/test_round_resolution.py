@@ -39,6 +39,7 @@ def rows_needed(
     monkeypatch: pytest.MonkeyPatch,
     *asked_by: str,
     base_out: str = "",
+    served_by: AsServed | None = None,
     known: int = len(ORDINARY),
     now: frozenset[str] | None = OLD,
     **target: Any,
@@ -51,7 +52,8 @@ def rows_needed(
     columns = [f"p_{number}" for number in range(len(ORDINARY))]
     predictions = pd.DataFrame(shares(range(20, 48)), columns=columns).assign(**{LABEL: labels})
     predictions.to_parquet(place / "predictions.parquet")
-    monkeypatch.setattr(rounds, "_on_validation", lambda *_: shares(range(40), known))
+    monkeypatch.setattr(rounds, "champion_on_validation", lambda *_: shares(range(40), known))
+    monkeypatch.setattr(rounds, "champion_served", lambda *_: served_by or AsServed())
     served = SimpleNamespace(version="1.2.0", tags={DATASET_TAG: "before"})
     ids = {"before": OLD, "now": now}
     world = SimpleNamespace(
@@ -87,11 +89,9 @@ def test_a_class_that_the_incumbent_does_not_know_is_a_fix(tmp_path: Path, monke
 
 
 def test_the_incumbent_is_counted_as_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the task has a threshold, the version's own makes its answers; here it finds the class nowhere."""
+    """The version's own threshold makes its answers, whether or not the task has one now; 0.95 finds no row."""
+    low, high = (AsServed(1.0, Threshold(0, value)) for value in (0.5, 0.95))
     precision = {"metric": "precision", "of_class": ORDINARY[0], "at_least": 0.9}
-    needed = []
-    for threshold in (0.5, 0.95):
-        rules = AsServed(1.0, Threshold(0, threshold))
-        monkeypatch.setattr(rounds, "champion_served", lambda *given, rules=rules: rules)
-        needed.append(rows_needed(tmp_path, monkeypatch, **precision))
-    assert needed[0] != needed[1]
+    for target in (precision, {}):
+        needed = [rows_needed(tmp_path, monkeypatch, served_by=one, **target) for one in (low, high)]
+        assert needed[0] != needed[1], target
