@@ -1,7 +1,7 @@
 """Two devices of one machine, in runs that Dagster's daemon launches: one run, both ranks, no process left behind.
 
-The tiny base, with enough rows that an epoch takes a while. Whoever is killed here is the run's own process (SIGKILL,
-so that it can tidy nothing up), or the run is ended by the button of Dagster's pages.
+The tiny base, on which an epoch takes a moment: workers are stopped (SIGSTOP) while the tests look at them. A run is
+ended by the button of Dagster's pages, or its own process is killed (SIGKILL, so that it can tidy nothing up).
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from services import (
 )
 
 from playbook.adapt.job import Job
+from playbook.adapt.results import PARTS
 from playbook.artifacts import Rung
 from playbook.settings import Settings
 from resources.world import World
@@ -51,8 +54,8 @@ UNTIL_RUNG_1 = [
     "rung_1",
 ]
 GONE_SECONDS = 60
-ROWS = 1600
-PEACEFUL, DISTURBED = 6, 12  # epochs: enough for a run not to end before it is looked at, ended or killed
+ROWS = 900
+PEACEFUL, DISTURBED = 4, 9  # epochs
 # Three seeds only hint at the spread: one standard error of an accuracy on these rows is allowed beside.
 TOLERANCE = 0.02
 
@@ -87,6 +90,25 @@ class Stage:
         [launcher] = [process for process in found if process.rank is None]
         return launcher.parent, descendants(launcher.parent)
 
+    @contextmanager
+    def held(self, task: str, epoch: int) -> Iterator[None]:
+        """Workers that stand still after so many epochs, until the test has done its part, however slow it is.
+
+        The epoch before has been reported by then.
+        """
+        file = f"{PARTS}/{epoch - 1}.npy"
+        work = self.places.work / task
+        wait_for(f"epoch {epoch} of {task}", 240, lambda: any(work.rglob(file)), every=0.02)
+        workers = [process.pid for process in processes(work) if process.rank]
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in workers:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Stage]:
@@ -104,11 +126,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[
 def peaceful(stage: Stage) -> tuple[str, Job]:
     """A finished run, whose training was looked at while it went on, and what its workers were told."""
     run_id = stage.launch("peaceful")
-    stage.dagster.wait_said(run_id, f"epoch 1/{PEACEFUL}")
-    assert stage.dagster.status(run_id) == "STARTED"
-    assert not any(f"epoch {PEACEFUL}/{PEACEFUL}" in line for line in stage.dagster.said(run_id))
-    stage.training("peaceful")  # two ranks, each a process of its own
-    job = stage.job("peaceful")
+    with stage.held("peaceful", 2):
+        stage.dagster.wait_said(run_id, f"epoch 1/{PEACEFUL}")
+        assert stage.dagster.status(run_id) == "STARTED"
+        assert not any(f"epoch {PEACEFUL}/{PEACEFUL}" in line for line in stage.dagster.said(run_id))
+        stage.training("peaceful")  # two ranks, each a process of its own
+        job = stage.job("peaceful")
     assert stage.dagster.wait_ended(run_id) == "SUCCESS", "\n".join(stage.dagster.said(run_id))
     return run_id, job
 
@@ -152,18 +175,20 @@ def test_result_is_within_the_spread_of_one_device(stage: Stage, peaceful: tuple
 
 def test_ended_and_killed_runs_leave_nothing_and_are_resumed(stage: Stage, peaceful: tuple[str, Job]) -> None:
     ended = stage.launch("disturbed")
-    stage.dagster.wait_said(ended, f"epoch 2/{DISTURBED}")  # the first one is on disk by now
-    _, started = stage.training("disturbed")
-    stage.dagster.terminate(ended)
+    with stage.held("disturbed", 3):
+        stage.dagster.wait_said(ended, f"epoch 2/{DISTURBED}")  # the first one is on disk by now
+        _, started = stage.training("disturbed")
+        stage.dagster.terminate(ended)
     wait_for("the ended run's processes to be gone", GONE_SECONDS, lambda: not alive(started))
     assert stage.dagster.wait_ended(ended) == "CANCELED"
 
     killed = stage.launch("disturbed")
     stage.dagster.wait_said(killed, "resuming after epoch")
     first = re.findall(r"resuming after epoch (\d+)", "\n".join(stage.dagster.said(killed)))[0]
-    stage.dagster.wait_said(killed, f"epoch {int(first) + 2}/{DISTURBED}")
-    worker, started = stage.training("disturbed")
-    kill(worker)
+    with stage.held("disturbed", int(first) + 3):
+        stage.dagster.wait_said(killed, f"epoch {int(first) + 2}/{DISTURBED}")
+        worker, started = stage.training("disturbed")
+        kill(worker)
     wait_for("the killed run's processes to be gone", GONE_SECONDS, lambda: not alive(started))
     assert not processes(stage.places.work)
     assert stage.dagster.wait_ended(killed) == "FAILURE"
