@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -170,10 +171,20 @@ def find_tasks(places: Settings) -> dict[str, Path]:
 
 def _name_of(path: Path) -> str:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        named = _named_in(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return path.stem
-    return str(document.get("task", path.stem)) if isinstance(document, dict) else path.stem
+    return path.stem if named is None else named
+
+
+@lru_cache(maxsize=256)
+def _named_in(text: str) -> str | None:
+    """The name that a task file gives itself. A text is parsed once: tasks are looked up more often than edited."""
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    return str(document["task"]) if isinstance(document, dict) and "task" in document else None
 
 
 def locate_task(name_or_path: str, places: Settings) -> Path:

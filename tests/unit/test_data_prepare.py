@@ -172,6 +172,13 @@ def test_an_altered_record_is_refused(tmp_path: Path, text: str) -> None:
         read_versions(tmp_path / "versions.yaml")
 
 
-def test_banking77_is_prepared(tmp_path: Path) -> None:
-    figures = prepare(banking77(tmp_path), tmp_path / "out")
-    assert figures["rows"]["test"] > 3000 and figures["quarantined_rows"] < 150
+def test_banking77_is_prepared_and_copies_across_its_authors_split_are_found(tmp_path: Path) -> None:
+    figures = prepare(banking77(tmp_path, splits={"across_splits": "quarantine"}), tmp_path / "out")
+    assert figures["rows"]["test"] == 3_080  # the authors' test split stays whole
+    aside = pd.read_parquet(tmp_path / "out" / "quarantine.parquet")
+    reasons = aside["reason"].value_counts()
+    assert reasons["exact duplicate across splits"] == 28
+    assert 15 <= reasons["near duplicate across splits"] <= 30
+    assert (aside.loc[aside["reason"].str.contains("across"), "split"] != "test").all()
+    assert sum(figures["rows"].values()) + len(aside) == 13_083 and len(aside) < 150
+    assert reasons["same text, different labels"] == 2

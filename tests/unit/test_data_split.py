@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from data_samples import banking77, rows, sample, write_csv, write_task
+from data_samples import rows, sample, write_csv, write_task
 
 from playbook.data.clean import clean_rows
 from playbook.data.duplicates import near_duplicates
@@ -125,13 +125,3 @@ def test_near_duplicates_are_exactly_those_of_a_comparison_of_all_pairs(similari
 def test_no_texts_have_no_near_duplicates() -> None:
     assert near_duplicates([], ["a"], 0.9) == []
     assert near_duplicates(["a"], [], 0.9) == []
-
-
-def test_banking77_copies_across_its_authors_split_are_found(tmp_path: Path) -> None:
-    kept, aside = divided(banking77(tmp_path, splits={"across_splits": "quarantine"}))
-    assert (kept["split"] == "test").sum() == 3_080  # the authors' test split stays whole
-    reasons = aside["reason"].value_counts()
-    assert reasons["exact duplicate across splits"] == 28
-    assert 15 <= reasons["near duplicate across splits"] <= 30
-    assert (aside.loc[aside["reason"].str.contains("across"), "split"] != "test").all()
-    assert len(kept) + len(aside) == 13_083 - 2  # cleaning set aside two training rows with contradicting labels

@@ -57,8 +57,7 @@ def page(inputs: ReportInputs) -> str:
     return render_report(inputs)
 
 
-def test_the_page_is_self_contained_and_repeatable(inputs: ReportInputs, page: str) -> None:
-    assert page == render_report(inputs)
+def test_the_page_is_self_contained(page: str) -> None:
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
     found = Tags(page)
     assert not {"script", "link", "iframe", "object", "embed", "form", "base", "b onerror"} & set(found.tags)
