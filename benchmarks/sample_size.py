@@ -3,8 +3,9 @@
 For each setting `rows_needed` names a size for a power of 80 %. Test splits of that size, of four times and of half of
 it are drawn from a population whose true gain is known: just the margin, half of it, and none. The share on which the
 whole rule ships (`playbook.evaluate.verdict.earned`) is set beside the share that a rule would ship which asks the
-measured gain to reach the margin. Then the bounds from row counts alone: limits that a perfect model reaches, and gains
-in means over classes. `--write docs/sample_size.md` writes the tables; one JSON row per setting.
+measured gain to reach the margin. Larger splits follow by exact sums, then the bounds from row counts alone: limits
+that a perfect model reaches, and gains in means over classes. `--write docs/sample_size.md` writes the tables; one JSON
+row per setting.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ PRIORS = {"five classes": (0.35, 0.25, 0.2, 0.13, 0.07), "two classes": (0.9, 0.
 SETTINGS = ((0.01, 0.02), (0.02, 0.04), (0.03, 0.035), (0.05, 0.04), (0.05, 0.1), (0.02, 0.002))
 # of SETTINGS: margin, and the share of rows that only the first model has right
 MOST_ROWS = 20_000
-BEFORE = 77.6  # % that shipped on 870 rows by the rule of before, 3,000 splits of the two populations together
-MIX = (0.6, 0.3, 0.1)  # classes of the second and third table
+SPARSE = ((0.05, 0.05, 0.8), (0.02, 0.02, 0.8), (0.02, 0.03, 0.8), (0.02, 0.02, 0.9), (0.02, 0.02, 0.95))
+# margin, share of rows that models differ on, power: added to SETTINGS in the table of larger splits
+MIX = (0.6, 0.3, 0.1)  # classes of the tables of bounds
 LIMITS: tuple[tuple[LimitName, str | None, float], ...] = (
     ("balanced_accuracy", None, 0.9), ("balanced_accuracy", None, 0.97), ("macro_f1", None, 0.9),
     ("macro_f1", None, 0.97), ("roc_auc", None, 0.95), ("roc_auc", "2", 0.95),
@@ -166,24 +168,59 @@ HEAD = """# Does a candidate that is worth its margin ship?
 Written by `python -m benchmarks.sample_size --write docs/sample_size.md`; do not edit.
 
 The task file's `evaluation.power` is a promise: a candidate whose true gain over the frozen baseline is the margin
-ships that often, here in 80 of 100 cases, on every test split that is not refused. The rule: the 95 % interval of the
-gain lies above zero, and the measured gain is at least the margin less 0.84 standard errors and half a row. The last
-column is a rule that asks the measured gain itself to reach the margin: it turns half of these candidates away,
-whatever the split's size. {runs} simulated test splits per line, so that a share is known to about {error:.1f} points
-(one standard error); the first model is right on 85 % of rows. A size in bold is the one that a refusal names, the
-others are four times or half of it.
+ships that often, here in 80 of 100 cases, on a test split of the size that a refusal names, and on larger ones as often
+or about so ([how much so](#on-larger-splits)). The rule: the 95 % interval of the gain lies above zero, and the
+measured gain is at least the margin less 0.84 standard errors and half a row. The last column is a rule that asks the
+measured gain itself to reach the margin: it turns half of these candidates away, whatever the split's size. {runs}
+simulated test splits per line, so that a share is known to about {error:.1f} points (one standard error); the first
+model is right on 85 % of rows. A size in bold is the one that a refusal names, the others are four times or half of it.
 
 That size counts rows: it is where the rule ships as often as promised by exact sums over how many rows the models
 differ on and which of them has each right. Connor's formula, which takes the gain for normal and its error for known,
 was used before and names {connor} rows for a margin of 3 points with models that differ on 10 % of rows. There
-{shipped:.1f} % of such candidates ship, and {before:.1f} % did by the rule of before, which did not take off half a
-row. Both parts of the rule ask for the same gain at that size, so whichever the estimated error makes harder decides,
-and the interval adds half a row to each cell: that is where the missing points went. Where models differ on a few rows
-only, whole rows make the share go up and down by a point or two with the size.
+{shipped:.1f} % of such candidates ship, and {before:.1f} % would if the rule did not take off half a row. Both parts
+of the rule ask for the same gain at that size, so whichever the estimated error makes harder decides, and the interval
+adds half a row to each cell: that is where the missing points went.
 
 | population | margin | models differ on | rows | true gain | ships | if the gain had to reach the margin |
 | --- | --- | --- | --- | --- | --- | --- |
 """
+
+
+LARGER = """
+## On larger splits
+
+Gains come in whole rows, so the share that ships goes up and down as rows are added, the more the fewer rows models
+differ on. The size that is named is the first to keep the promise, or to come within a point of it where a quarter more
+rows do not keep it either. On larger ones the share can be under it. By exact sums, on splits from that size to twice
+as large:
+
+| power | margin | models differ on | rows | ships there | least often | on rows | on average |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+{lines}
+
+Where the models differ on twice as many rows as the margin or more, a larger split keeps the promise to a fraction of a
+point. Where they differ on hardly more rows than the margin, so that the better one is next to never wrong where the
+other is right, a candidate worth its margin may ship five points less often than promised.
+"""
+
+
+def larger(margin: float, apart: float, power: float) -> str:
+    """How often a gain of the margin ships from the size that is named to twice that size: a line of the table."""
+    rows = rows_needed(margin, apart, CONFIDENCE, power)
+    sizes = range(rows, 2 * rows + 1, max(1, rows // 500))
+    chances = [chance_to_ship(size, margin, apart, CONFIDENCE, power) for size in sizes]
+    least, mean = int(np.argmin(chances)), float(np.mean(chances))
+    return (
+        f"| {100 * power:g} % | {_points(margin)} | {100 * apart:g} % | {rows:,} | {100 * chances[0]:.1f} % | "
+        f"{100 * chances[least]:.1f} % | {sizes[least]:,} | {100 * mean:.1f} % |"
+    )
+
+
+def larger_splits() -> str:
+    """The table of larger splits as Markdown."""
+    settings = [*((margin, 2 * lost + margin, POWER) for margin, lost in SETTINGS), *SPARSE]
+    return LARGER.format(lines="\n".join(larger(*one) for one in settings))
 
 
 REST = """
@@ -216,7 +253,7 @@ Gains in ROC-AUC, average precision and log loss have no bound before there are 
 
 
 def rest(limits: list[Reached], gains: list[Seen]) -> str:
-    """The second and third table as Markdown."""
+    """The tables of bounds as Markdown."""
     first = [
         f"| {one.limit.replace('of 2', 'of the smallest class')} | {one.bound:g} | {one.rows:,} | "
         f"{100 * one.at_nine_tenths:.0f} % | {100 * one.at_rows:.0f} % | {100 * one.at_eleven_tenths:.0f} % |"
@@ -232,7 +269,7 @@ def rest(limits: list[Reached], gains: list[Seen]) -> str:
 
 
 def page(found: list[Shipped], runs: int) -> str:
-    """The first table as Markdown."""
+    """The first table and that of larger splits as Markdown."""
     lines = []
     for one in found:
         rows = f"**{one.rows:,}**" if one.times_needed == 1 else f"{one.rows:,}"
@@ -243,12 +280,13 @@ def page(found: list[Shipped], runs: int) -> str:
     margin, apart = 0.03, 0.1
     z = two_sided_z(CONFIDENCE) * math.sqrt(apart) + NormalDist().inv_cdf(POWER) * math.sqrt(apart - margin * margin)
     connor = math.ceil((z / margin) ** 2)
-    shipped = 100 * chance_to_ship(connor, margin, apart, CONFIDENCE, POWER)
+    shipped, before = (100 * chance_to_ship(connor, margin, apart, CONFIDENCE, POWER, step) for step in (1.0, 0.0))
     error = 100 * math.sqrt(POWER * (1 - POWER) / runs)
     return (
-        HEAD.format(runs=f"{runs:,}", error=error, connor=connor, shipped=shipped, before=BEFORE)
+        HEAD.format(runs=f"{runs:,}", error=error, connor=connor, shipped=shipped, before=before)
         + "\n".join(lines)
         + "\n"
+        + larger_splits()
     )
 
 

@@ -162,9 +162,10 @@ def _tenths(fraction: float) -> float:
 def refuse_round(spec: TaskSpec, version: str, resolution: Resolution) -> tuple[Verdict, RoundVerdict]:
     """The verdict where the test split is too small for a round; it stays closed and the incumbent serves on."""
     rows, where = rows_to_label(spec, resolution.needed - resolution.available)
+    asked = f"whether {resolution.limit} is met" if resolution.limit else "whether another model is better"
     text = (
-        f"Version {version} stays: {wording.size(resolution.available)} in the test split cannot tell whether another "
-        f"model is better; {wording.size(resolution.needed)} would do ({resolution.how}). The test split stays closed."
+        f"Version {version} stays: {wording.size(resolution.available)} in the test split cannot tell {asked}; "
+        f"{wording.size(resolution.needed)} would do ({resolution.how}). The test split stays closed."
     )
     label = f"Label {wording.size(rows, 'more row')} ({where}); the next round takes them up."
     found = RoundVerdict(incumbent=version, margin=round_margin(spec), tolerance=round_tolerance(spec))

@@ -50,11 +50,16 @@ def rows_for_mean(metric: str, bound: float, counts: Sequence[int], z: float) ->
     Args:
         metric: balanced_accuracy, macro_f1, or roc_auc without a class.
         bound: what has to be reached; 1 asks for no mistake at all, for which nothing is demanded.
-        counts: rows of each class that the split has, which says how classes are mixed; an even mix where there are no
-            rows. Classes without a row are left out, as the metric leaves them out.
+        counts: rows of each class of the task in the split, which says how classes are mixed; an even mix where there
+            are no rows at all. Classes without a row among others are left out, as the metric leaves them out.
         z: standard normal quantile of the interval.
+
+    Returns:
+        0, no demand, also for a ROC-AUC where only one class has rows: there is nothing to rank, however many come.
     """
     shares = _shares(counts)
+    if metric == "roc_auc" and len(shares) < 2:
+        return 0
 
     def low(rows: int) -> float:
         short = [_short(metric, share * rows, rows, z) for share in shares]

@@ -13,6 +13,8 @@ The half row is the usual correction of a normal quantile for counts: without it
 lost where models differ on a few rows only.
 With more rows the standard error shrinks and the second part approaches the margin itself. A split on which the first
 part alone would be asked too much of is refused: `rows_needed`, a little more than Connor's size, makes both hold.
+Gains come in whole rows, so the chance goes up and down with the size: on a larger split it can be less than on the one
+that is named, by about five points where no more rows differ than the margin (docs/sample_size.md).
 
 What can be said before there is a model is a lower bound (`playbook.statistics.least_rows`): for accuracy, a gain of
 the margin needs at least that share of rows on which the models differ. Connor, Biometrics 43 (1987) 207-211; the
@@ -30,6 +32,7 @@ from playbook.spec import Limit, Target, TaskSpec
 from playbook.statistics.least_rows import MEANS, NEED_ANSWERS, rows_for_mean, rows_for_mean_gain, rows_to_rank
 
 FEWEST_DISCORDANT = 6  # on fewer rows that only one model has right, McNemar's exact test cannot reach 5 %
+NEAR = 0.01  # so much less than the promised power will do where more rows do not bring it
 OF_ALL_ROWS = ("accuracy", "micro_f1")
 OF_OTHERS = ("false_positive_rate",)  # the rows of all other classes count
 OF_A_CLASS = ("recall", "precision", "f1")  # a perfect model predicts the rows of the class, so that they count for all
@@ -46,9 +49,15 @@ def rows_needed(margin: float, discordance: float, confidence: float, power: flo
     Connor's size (1987) is where the search begins: n = (z_a sqrt(d) + z_b sqrt(d - m^2))^2 / m^2 with the discordance
     d and the margin m. It takes gains for normal, with a standard error that is known. An error that is estimated from
     the rows costs one point of power at that size, or two (docs/sample_size.md), so rows are added until
-    `chance_to_ship`, which counts them, is the promised power. A gain of m needs at least m discordant rows, so a
-    smaller `discordance` is raised to m. It holds for proportions (accuracy; recall, counted in rows of its class); for
-    other metrics see `playbook.evaluate.verdict.needed_rows`.
+    `chance_to_ship`, which counts them, is the promised power.
+
+    The power is also what that chance tends to as rows grow, and in some settings it stays below it at any size. So a
+    chance within `NEAR` of the power will do where a quarter more rows do not bring all of it, and the search ends at
+    twice Connor's size, or at twice the rows that a perfect gain needs for its interval to leave zero. The chance need
+    not hold on every larger size (see above).
+
+    A gain of m needs at least m discordant rows, so a smaller `discordance` is raised to m. It holds for proportions
+    (accuracy; recall, counted in rows of its class); for other metrics see `playbook.evaluate.verdict.needed_rows`.
 
     Args:
         margin: true gain, as a fraction.
@@ -64,12 +73,22 @@ def rows_needed(margin: float, discordance: float, confidence: float, power: flo
     d = max(discordance, margin)
     reach = two_sided_z(confidence) * math.sqrt(d) + NormalDist().inv_cdf(power) * math.sqrt(d - margin * margin)
     rows = math.ceil((max(reach, 0.0) / margin) ** 2)
-    while chance_to_ship(rows, margin, d, confidence, power) < power:
+    fewest = max(FEWEST_DISCORDANT, two_sided_z(confidence) ** 2 + 1) + 1  # discordant rows, all in one direction
+    most, near, best = max(2 * rows, math.ceil(2 * fewest / d)), 0, (0.0, rows)
+    while rows <= most:
+        chance = chance_to_ship(rows, margin, d, confidence, power)
+        if chance >= power:
+            return rows
+        if not near and chance >= power - NEAR:
+            near, most = rows, min(most, rows + rows // 4)
+        best = max(best, (chance, rows))
         rows += max(1, rows // 200)
-    return rows
+    return near or best[1]
 
 
-def chance_to_ship(rows: int, margin: float, discordance: float, confidence: float, power: float) -> float:
+def chance_to_ship(
+    rows: int, margin: float, discordance: float, confidence: float, power: float, step: float = 1.0
+) -> float:
     """How often a candidate with a true gain of the margin ships by the rule of this module, on rows of one kind.
 
     Discordant rows are binomial, and so is how many of them the candidate has right; both are summed over. The interval
@@ -81,6 +100,7 @@ def chance_to_ship(rows: int, margin: float, discordance: float, confidence: flo
         discordance: fraction of rows on which exactly one model is right, at least the margin.
         confidence: of the two-sided interval.
         power: promised.
+        step: rows that one row moves a gain by, half of which is taken off (`least_gain`); 0 for a rule without that.
     """
     import numpy as np
     from scipy.stats import binom
@@ -92,7 +112,7 @@ def chance_to_ship(rows: int, margin: float, discordance: float, confidence: flo
     above_zero = z_a * np.sqrt((apart + 1) / (1 + z_a * z_a / (rows + 2)))  # of the rows gained less the rows lost
     a = z_b * z_b / rows
     inside = np.maximum(a * (apart / rows * (1 + a) - margin * margin), 0.0)
-    reached = rows * (margin - np.sqrt(inside)) / (1 + a) - 0.5
+    reached = rows * (margin - np.sqrt(inside)) / (1 + a) - step / 2
     gained = np.maximum(np.floor((apart + above_zero) / 2) + 1, np.ceil((apart + reached) / 2 - 1e-9))
     right = min(0.5 + margin / (2 * discordance), 1.0)  # share of the discordant rows that the candidate has right
     return float(binom.pmf(apart, rows, discordance) @ binom.sf(gained - 1, apart, right))
@@ -197,7 +217,7 @@ def rows_for(limit: Limit, confidence: float, test_rows: Mapping[str, int]) -> i
 
     Means over classes and ROC-AUC count the whole split, with its classes mixed as they are.
     """
-    counts = [count for count in test_rows.values() if count > 0]
+    counts = list(test_rows.values())
     if limit.metric in OF_OTHERS:
         return rows_to_show(1 - limit.bound, confidence)
     if limit.metric in MEANS or (limit.metric == "roc_auc" and limit.of_class is None):

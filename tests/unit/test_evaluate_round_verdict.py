@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -281,7 +282,10 @@ def test_the_size_is_judged_for_the_round_before_anything_is_opened() -> None:
     verdict, found = refuse_round(SPEC, "1.2.0", small)
     assert (verdict.ship, found.why, found.contenders) == ("incumbent", "not judged", ())
     assert verdict.text.startswith("Version 1.2.0 stays: 200 rows in the test split cannot tell")
+    assert "cannot tell whether another model is better; " in verdict.text
     assert verdict.next_steps[0].startswith("Label ")
+    unjudged, _ = refuse_round(SPEC, "1.2.0", replace(small, limit="log_loss"))
+    assert "200 rows in the test split cannot tell whether log_loss is met; " in unjudged.text
     clear = rows_for_round(SPEC, truth, wrong(120, truth=truth), wrong(10, truth=truth), {"access": 200})
     assert clear.enough, "what validation shows by far needs fewer rows, however often the models differ"
 

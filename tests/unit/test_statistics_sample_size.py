@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,13 +10,17 @@ import pytest
 from metric_samples import paired_difference
 from report_samples import ORDINARY, score, spec_for
 
+from benchmarks.sample_size import larger
 from playbook.artifacts import Side
 from playbook.evaluate.limit_rows import rows_for_limits
 from playbook.evaluate.verdict import decide, least_resolution, refuse
 from playbook.spec import Limit, Target
 from playbook.spec.section import LimitName
+from playbook.statistics import sample_size
+from playbook.statistics.least_rows import rows_for_mean
 from playbook.statistics.metric import agresti_min, bind, metrics_of
 from playbook.statistics.sample_size import (
+    NEAR,
     chance_to_ship,
     demands,
     least_gain,
@@ -42,6 +48,43 @@ def test_rows_needed_begin_at_connors_size_and_its_limits() -> None:
     assert rows_needed(m, d, 0.95, 0.9) > rows_needed(m, d, 0.95, 0.8)
     with pytest.raises(ValueError, match="between 0 and 1"):
         rows_needed(0.0, 0.1, 0.95, 0.8)
+
+
+HARD = ((0.02, 0.024, 0.95, 0.95), (0.05, 0.0, 0.95, 0.99), (0.02, 0.04, 0.95, 0.99), (0.005, 0.006, 0.95, 0.90))
+
+
+def test_the_search_for_rows_ends_at_once_where_the_power_is_approached_from_below() -> None:
+    """At these settings hardly any size has the promised power, or none has; the search went on and on."""
+    grid = itertools.product((0.02, 0.05, 0.3), (1, 1.2, 2), (0.8, 0.95), (0.5, 0.8, 0.95, 0.99))
+    settings = [*HARD, *((margin, times * margin, *rest) for margin, times, *rest in grid)]
+    for margin, apart, confidence, power in settings:
+        asked = []
+
+        def counting(*of: float, asked: list[float] = asked) -> float:
+            asked.append(of[0])
+            assert len(asked) < 400, f"no end in sight: {of}"
+            return chance_to_ship(*of)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sample_size, "chance_to_ship", counting)
+            rows = rows_needed(margin, apart, confidence, power)
+        chance = chance_to_ship(rows, margin, max(apart, margin), confidence, power)
+        assert chance >= power - NEAR, (margin, apart, confidence, power, rows)
+
+
+def test_the_gate_answers_for_a_task_that_promises_much() -> None:
+    spec = spec_for(ORDINARY, margin=0.01, at_least=0.5)
+    rules = spec.evaluation.model_copy(update={"power": 0.95, "confidence": 0.99})
+    short = missing(spec.model_copy(update={"evaluation": rules}), {"access": 300, "billing": 300})
+    assert short is not None and 1775 <= short.needed < 2 * 1775, "Connor's size is 1,775"
+
+
+def test_what_larger_splits_promise_is_said_in_the_docs_by_exact_sums() -> None:
+    said = (Path(__file__).parents[2] / "docs/sample_size.md").read_text(encoding="utf-8")
+    assert larger(0.05, 0.05, 0.8) in said and "| 157 | 80.2 % | 75.6 % | 171 |" in said
+    assert larger(0.02, 0.02, 0.9) in said and "| 526 | 90.2 % | 85.2 % | 544 |" in said
+    without = chance_to_ship(870, 0.03, 0.1, 0.95, 0.8, step=0.0)
+    assert f"{100 * without:.1f} % would if the rule did not take off half a row" in said, "computed, not typed in"
 
 
 @pytest.mark.parametrize(("margin", "apart"), [(0.03, 0.10), (0.02, 0.024), (0.05, 0.13), (0.05, 0.05), (0.01, 0.05)])
@@ -171,6 +214,16 @@ def test_every_limit_has_a_demand_or_is_left_to_validation() -> None:
     said = refuse(spec, least_resolution(spec, MIX))
     assert "cannot show whether macro_f1 is met" in said.text and "perfect model" in said.text
     assert not any("margin" in step for step in said.next_steps)
+
+
+def test_a_ranking_of_one_class_demands_nothing_and_an_empty_split_is_an_even_mix() -> None:
+    assert rows_for_mean("roc_auc", 0.9, [50], 1.96) == 0, "no number of rows ranks a class against nothing"
+    ranked = Limit(metric="roc_auc", at_least=0.9)
+    assert rows_for(ranked, 0.95, {"access": 50, "fault": 0}) == 0
+    assert rows_for_mean("balanced_accuracy", 0.9, [50], 1.96) == 35, "the recall of the class that is there"
+    limit, many = Limit(metric="balanced_accuracy", at_least=0.9), dict.fromkeys(map(str, range(77)), 1)
+    empty = rows_for(limit, 0.95, dict.fromkeys(many, 0))
+    assert empty == rows_for(limit, 0.95, many) != rows_for(limit, 0.95, {"a": 1, "b": 1})
 
 
 def seen(metric: LimitName, rows: int, gained_in: int, share: float, runs: int = 150) -> float:
