@@ -17,7 +17,7 @@ from playbook.evaluate import wording
 from playbook.evaluate.compare import describe_side
 from playbook.evaluate.metrics import Labels
 from playbook.evaluate.verdict import task_difference
-from playbook.spec import TaskSpec
+from playbook.spec import RANKING_METRICS, TaskSpec
 from playbook.statistics.answers import Given, answers_of
 from playbook.statistics.metric import PairedDifference, target_metric
 
@@ -68,7 +68,7 @@ def compare_incumbent(
     score = describe_side(spec, truth, before).scores[spec.target.label]
     parts = {"forgetting": old, "on_new": ~old} if old is not None else {}
     figures = {name: gain_on(spec, truth, before, after, rows) for name, rows in parts.items()}
-    whole = _figure(task_difference(spec, truth, before, after)) if _told(spec, truth) else None
+    whole = _figure(task_difference(spec, truth, before, after)) if _has_figure(spec, truth) else None
     recall = {
         label: _recall(truth == at, before.classes == at, after.classes == at, label in known)
         for at, label in enumerate(spec.labels)
@@ -103,19 +103,31 @@ def gain_on(
         rows: which rows count, shape (rows,); None where that is not known.
 
     Returns:
-        The gain; None where the rows are not known, fewer than `LEAST_ROWS`, or lack the class that the target is of.
+        The gain; None where the rows are not known, fewer than `LEAST_ROWS`, or lack the classes that the target is
+        computed from.
     """
-    if rows is None or not _told(spec, truth[rows]):
+    if rows is None or not _has_figure(spec, truth[rows]):
         return None
     there = truth[rows]
     metric = replace(target_metric(spec), averaged=tuple(int(at) for at in np.unique(there)))
     return _figure(metric.difference(there, answers_of(before).take(rows), answers_of(after).take(rows)))
 
 
-def _told(spec: TaskSpec, truth: Labels) -> bool:
-    """Whether rows are enough for a difference, and have the class that the target is of."""
-    of_class = spec.target.of_class
-    return len(truth) >= LEAST_ROWS and (of_class is None or bool((truth == spec.labels.index(of_class)).any()))
+def _has_figure(spec: TaskSpec, truth: Labels) -> bool:
+    """Whether rows are enough for a difference, and have the classes that the target is computed from.
+
+    The false-positive rate is a share of the other classes' rows; a ranking needs rows to rank above others; the other
+    metrics of one class need rows of it.
+    """
+    metric, of_class = spec.target.metric, spec.target.of_class
+    if len(truth) < LEAST_ROWS:
+        return False
+    if of_class is None:
+        return metric not in RANKING_METRICS or len(np.unique(truth)) > 1
+    own = truth == spec.labels.index(of_class)
+    if metric == "false_positive_rate":
+        return not own.all()
+    return bool(own.any()) and not (metric in RANKING_METRICS and own.all())
 
 
 def _figure(found: PairedDifference) -> Figure:

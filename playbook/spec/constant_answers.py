@@ -48,17 +48,23 @@ def _met(limit: Limit, value: float) -> bool:
 
 
 def _known(limit: Limit, label: str, classes: Sequence[str], shares: Mapping[str, float]) -> float:
-    """What a metric of the constant answer comes to; its probabilities are the shares, for every row alike."""
-    share, even = shares.get(label, 0.0), 1 / len(classes)
+    """What a metric of the constant answer comes to; its probabilities are the shares, for every row alike.
+
+    Means over classes are over those with rows; a metric of a class without rows counts as its worst value.
+    """
+    share, even = shares.get(label, 0.0), 1 / max(sum(part > 0 for part in shares.values()), 1)
     f1 = 2 * share / (1 + share)
-    own = limit.of_class == label
+    own, of_class = limit.of_class == label, shares.get(limit.of_class, 0.0) if limit.of_class else 1.0
     found = {
+        "recall": 1.0 if own and share else 0.0,
+        "balanced_accuracy": even if share else 0.0,
+        "roc_auc": 0.5 if of_class else 0.0,
         "accuracy": share,
         "micro_f1": share,
         "macro_f1": f1 * even,
         "precision": share if own else 0.0,
         "f1": f1 if own else 0.0,
-        "average_precision": shares.get(limit.of_class, 0.0) if limit.of_class else even,
+        "average_precision": of_class if limit.of_class else even,
         "log_loss": -sum(part * math.log(part) for part in shares.values() if part),
     }
     return found[limit.metric] if limit.metric in found else _worst(limit, label, classes)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from report_samples import ORDINARY, spec_for
 
-from playbook.evaluate.incumbent import answers_under, compare_incumbent
+from playbook.evaluate.incumbent import answers_under, compare_incumbent, gain_on
+from playbook.spec import LOWER_IS_BETTER
 
 SPEC = spec_for(ORDINARY)
 CLASSES = len(SPEC.labels)
@@ -22,7 +23,7 @@ def wrong(rows: np.ndarray, every: int) -> np.ndarray:
     return answers
 
 
-def test_gain_on_new_rows_and_forgetting_on_old_ones_are_told_apart() -> None:
+def test_gain_on_new_rows_and_forgetting_on_old_ones_are_kept_apart() -> None:
     incumbent, refreshed = wrong(~OLD, 2), wrong(OLD, 10)
     found = compare_incumbent(SPEC, "1.2.0", TRUTH, incumbent, refreshed, OLD, SPEC.labels)
     assert found.score.value == pytest.approx(0.75)
@@ -64,6 +65,34 @@ def test_answers_of_a_new_class_on_old_rows_are_errors_and_no_class_of_their_own
     assert found.forgetting.value == pytest.approx(-lost_f1 / 4)
     assert found.forgetting.low <= -lost_f1 / 4 <= found.forgetting.high
     assert (found.forgetting.high < 0) is (strays == 6), "six rows are the fewest that can be told from chance"
+
+
+@pytest.mark.parametrize(
+    ("metric", "of_class", "only_own", "without_own", "both"),
+    [
+        ("false_positive_rate", 0, False, True, True),
+        ("recall", 0, True, False, True),
+        ("precision", 0, True, False, True),
+        ("roc_auc", 0, False, False, True),
+        ("roc_auc", None, False, True, True),
+        ("average_precision", None, False, True, True),
+        ("average_precision", 0, False, False, True),
+        ("log_loss", None, True, True, True),
+    ],
+)
+def test_a_gain_is_given_where_the_metric_is_defined(
+    metric: str, of_class: int | None, only_own: bool, without_own: bool, both: bool
+) -> None:
+    side = {"at_least": None, "at_most": 0.5} if metric in LOWER_IS_BETTER else {"at_least": 0.5}
+    named = {"of_class": ORDINARY[of_class]} if of_class is not None else {}
+    accuracy = {"metric": "accuracy", "at_least": 0.5}  # so that no constant answer meets everything
+    spec = spec_for(ORDINARY, metric=metric, **side, **named, limits=[accuracy])
+    truth = np.arange(200) % CLASSES
+    table = np.full((200, CLASSES), 0.1) + 0.5 * np.eye(CLASSES)[truth]
+    for rows, given in ((truth == 0, only_own), (truth != 0, without_own), (truth >= 0, both)):
+        found = gain_on(spec, truth, table, table, rows)
+        assert (found is not None) is given
+        assert found is None or found.value == 0.0
 
 
 def test_answers_of_a_model_with_other_classes_are_put_in_order() -> None:

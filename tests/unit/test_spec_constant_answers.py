@@ -68,10 +68,13 @@ def test_the_value_of_a_constant_answer_is_what_the_metric_computes(name: str) -
 
 
 @pytest.mark.parametrize("name", METRICS)
-@pytest.mark.parametrize("label", [0, 1])
-def test_where_the_shares_are_known_the_value_is_what_the_metric_computes(name: str, label: int) -> None:
-    truth = np.array([0] * 600 + [1] * 300 + [2] * 100)
-    shares = {"0": 0.6, "1": 0.3, "2": 0.1}
+@pytest.mark.parametrize("label", [0, 1, 2])
+@pytest.mark.parametrize("counts", [(600, 300, 100), (800, 200, 0), (0, 700, 300)])
+def test_where_the_shares_are_known_the_value_is_what_the_metric_computes(
+    name: str, label: int, counts: tuple[int, ...]
+) -> None:
+    truth = np.repeat(np.arange(3), counts)
+    shares = {str(at): count / 1000 for at, count in enumerate(counts)}
     prior = np.tile(list(shares.values()), (len(truth), 1))
     answers = Answers(np.full(len(truth), label), prior)
     of_class = 0 if name in PER_CLASS_METRICS else None
@@ -86,6 +89,15 @@ def test_where_the_shares_are_known_the_value_is_what_the_metric_computes(name: 
             always = constant_answer([limit], ("0", "1", "2"), shares)
             assert met or always != str(label), (bound, value)
             assert not met or always is not None, (bound, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"), [("macro_f1", 0.44), ("balanced_accuracy", 0.45), ("average_precision", 0.49)]
+)
+def test_a_class_without_rows_makes_no_limit_safe(name: str, bound: float) -> None:
+    """Always "a" has a macro-F1 of 0.444 and the others of 0.5, since the mean is over the two classes with rows."""
+    shares = {"a": 0.8, "b": 0.2, "c": 0.0}
+    assert constant_answer([limit_of(name, bound=bound)], tuple(shares), shares) == "a"
 
 
 def test_precision_of_a_frequent_class_alone_asks_for_nothing_once_the_shares_are_known() -> None:
