@@ -165,7 +165,8 @@ def _openings(play: Play, steps: Steps) -> int:
     if sealed is None:
         return 0
     rows = lambda: closed_marks(world.store, dataset, DATASET)  # noqa: E731
-    return len(openings_of_rows(world.test_ledger(spec.task), sealed.sha256, rows, spec.labels))
+    ledger, classes = world.test_ledger(spec.task), spec.data.classes
+    return len(openings_of_rows(ledger, sealed.sha256, rows, classes, play.warn))
 
 
 def _own_models(play: Play, steps: Steps) -> list[AskedModel]:

@@ -40,6 +40,11 @@ class Play:
         self.context.log.info(message)
         PROGRESS.info("%s: %s", self.asset, message)
 
+    def warn(self, message: str) -> None:
+        """A line of progress that asks for somebody's attention, and stops nothing."""
+        self.context.log.warning(message)
+        PROGRESS.warning("%s: %s", self.asset, message)
+
     def decide(
         self, kind: Kind, title: str, inputs: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
     ) -> None:

@@ -33,7 +33,7 @@ class Terms:
 def terms_now(play: Play, dataset: DatasetVersion) -> Terms:
     """What binds the split of a dataset version today."""
     world, spec = play.world, play.task.spec
-    lock = lock_of(play.task, world.store, dataset, world.test_ledger(spec.task))
+    lock = lock_of(play.task, world.store, dataset, world.test_ledger(spec.task), play.warn)
     if lock is None:
         return Terms()
     entries = world.decision_log(spec.task).entries()

@@ -172,7 +172,8 @@ def _answered(
     store = play.world.store
     tables = {name: read_answers(store.path(one, TEST_ANSWERS, ANSWERS), one, frame) for name, one in answers.items()}
     spec, sha256 = play.task.spec, dataset.files[SEALED].sha256
-    found = openings_of_rows(play.world.test_ledger(spec.task), sha256, lambda: row_marks(frame), spec.labels)
+    ledger, classes = play.world.test_ledger(spec.task), spec.data.classes
+    found = openings_of_rows(ledger, sha256, lambda: row_marks(frame), classes, play.warn)
     return Answered(frame, answers, tables, len(found), models_of(found), {model.name: model for model in models})
 
 
@@ -193,6 +194,7 @@ def _open_and_ask(
         purpose=purpose,
         terms=terms_of_task(play.task),
         waived=terms.entry,
+        warn=play.warn,
     )
     play.report(f"test split opened ({len(opened.frame)} rows, opening {opened.openings}, on record)")
     _keep_rows(play, dataset, opened.frame, opened.openings)

@@ -29,7 +29,7 @@ from typing import Any
 from playbook.artifacts import LockedTerms, TermChange, canonical_hash
 from playbook.evaluate import wording
 from playbook.evaluate.capabilities import capability_content
-from playbook.evaluate.openings import CLASSES, Opening, Rows, read_openings
+from playbook.evaluate.openings import CLASSES, PROGRESS, Opening, Rows, Warn, read_openings
 from playbook.evaluate.row_marks import OpenedMarks
 from playbook.spec import TaskSpec
 from playbook.taskfile import Task
@@ -51,7 +51,7 @@ def terms_of_task(task: Task) -> dict[str, Any]:
 
 
 def terms_of(spec: TaskSpec) -> dict[str, Any]:
-    """What of the task file itself decides a verdict, flat: name of the field -> value."""
+    """The fields of the task file that decide a verdict, flat: name of the field -> value."""
     target = {f"target.{name}": value for name, value in spec.target.model_dump(mode="json").items()}
     rules = {f"evaluation.{name}": getattr(spec.evaluation, name) for name in RULES}
     harm = {f"evaluation.regression.{name}": value for name, value in spec.evaluation.regression.model_dump().items()}
@@ -59,7 +59,9 @@ def terms_of(spec: TaskSpec) -> dict[str, Any]:
     return {**target, **rules, **harm, **rounds, CLASSES: dict(sorted(spec.data.classes.items()))}
 
 
-def locked_by(ledger: Path, test_sha256: str, terms: Mapping[str, Any], rows: Rows) -> LockedTerms | None:
+def locked_by(
+    ledger: Path, test_sha256: str, terms: Mapping[str, Any], rows: Rows, warn: Warn = PROGRESS.warning
+) -> LockedTerms | None:
     """The opening whose terms bind a split, where they are not the terms of now.
 
     Args:
@@ -67,12 +69,14 @@ def locked_by(ledger: Path, test_sha256: str, terms: Mapping[str, Any], rows: Ro
         test_sha256: of the split's file.
         terms: of the task as it is, by `terms_of_task`.
         rows: marks of the split's rows by `row_marks`; asked only where another split was opened under other terms.
+        warn: takes a sentence on every opening of another task whose rows are not known.
 
     Returns:
         None where no opening stands against these terms.
 
     Raises:
-        ArtifactError: a ledger is damaged, or the rows of an opening that may bind are no longer on record.
+        ArtifactError: a ledger is damaged, or the rows of an opening of this task that may bind are no longer on
+            record.
     """
     other = [
         one
@@ -87,7 +91,8 @@ def locked_by(ledger: Path, test_sha256: str, terms: Mapping[str, Any], rows: Ro
     if same:
         return _lock(same[0], terms, fresh=None)
     here = rows()
-    marks = {one.split: one.marks() for one in other}
+    first = {one.split: one for one in reversed(other)}
+    marks = {split: one.marks_if_known(warn) for split, one in first.items()}
     shared = {split for split, rows_read in marks.items() if OpenedMarks(rows_read).count(here)}
     binding = [one for one in other if one.split in shared]
     opened = OpenedMarks(mark for split in shared for mark in marks[split]).count(here)
@@ -119,15 +124,17 @@ def changed_terms(locked: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Te
 def refusal(lock: LockedTerms, name: str, owner: str) -> tuple[str, tuple[str, ...]]:
     """The verdict of a refused evaluation and its next steps: put back what was locked, fresh rows, or a waiver."""
     changed = wording.listing([f"{one.field} (locked: {one.locked}, now: {one.found})" for one in lock.changed])
-    under = f" of the task {lock.task}, which has rows and classes in common with this one" if lock.task else ""
+    under = f" of the task {lock.task}, which asks the same of the same rows" if lock.task else ""
     text = (
         f"No answer under these terms: the test split was opened on {lock.opened_at} (opening {lock.opening}{under}, "
         f"for model {lock.opened_for[:12]}), and that locked them. What changed after it: {changed}."
     )
+    put_back = "Put the locked values back into the task file; the stored result is then shown again."
     steps = (
-        "Put the locked values back into the task file; the stored result is then shown again.",
-        f"Or bring {wording.size(lock.fresh_rows, 'test row')} that no opening has read, so that at most "
-        f"{wording.percent(REUSED, 0)} of the test split was opened before.",
+        *([] if lock.task else [put_back]),
+        f"{'Bring' if lock.task else 'Or bring'} {wording.size(lock.fresh_rows, 'test row')} that no opening has read"
+        f"{f', of the task {lock.task} either' if lock.task else ''}, so that at most {wording.percent(REUSED, 0)} of "
+        "the test split was opened before.",
         "Or let the sign-off owner waive it, on record and in every headline: "
         f"`playbook waive {name} locked_terms --as {owner} --reason TEXT --until DATE`.",
     )

@@ -1,15 +1,20 @@
 """Openings of test splits on record, in every ledger of an installation, found by the rows that were read.
 
 A ledger is append-only JSON Lines, one for each name of a task. What was seen once is known under any name: an opening
-under another name counts where its rows are in the split, and where it asked the same question, that is, where both
-tasks have a class in common. A task with wholly different classes over the same texts asks something else: its answers
-say nothing about this one's.
+under another name counts where its rows are in the split, and where it asked the same question: at least half of the
+classes of the task that has fewer, and never a single one, agree in name and definition. So a task that was renamed is
+found, with a class added or a definition reworded too. Two tasks that both say yes or no, or that both end in "other",
+ask different things about the same texts, and the answers to one say nothing about the other.
+
+Which rows another task has read is known from the record beside its ledger. Where that is lost, its opening does not
+count, with a warning: one task's lost file must not stop all others. A task's own lost record does count.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +26,11 @@ from playbook.evaluate.row_marks import OpenedMarks, RowMark, marks_of
 COUNTED = 0.05  # share of a split's rows above which an opening of another file is an opening of this one: texts that
 # are so common that they recur ("thank you") stay under it
 CLASSES = "data.classes"  # name among the terms of an opening
+LEAST_IN_COMMON = 2  # classes; "other", with the same few words, is a class of many tasks
 
 Rows = Callable[[], Sequence[RowMark]]
+Warn = Callable[[str], None]
+PROGRESS = logging.getLogger("playbook.progress")
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,20 @@ class Opening:
         """
         return marks_of(self.ledger, self.test_sha256)
 
+    def marks_if_known(self, warn: Warn) -> tuple[RowMark, ...]:
+        """Marks of the rows that it read; none, with a warning, where another task's record cannot be read.
+
+        Raises:
+            ArtifactError: the task's own record cannot be read.
+        """
+        try:
+            return self.marks()
+        except ArtifactError as error:
+            if self.own:
+                raise
+            warn(f"opening {self.number} of the task {self.task} is left out, its rows are not known: {error}")
+            return ()
+
 
 def read_ledger(ledger: Path) -> list[dict[str, Any]]:
     """Every opening of one ledger, oldest first; none where there is no ledger yet.
@@ -81,35 +103,41 @@ def read_ledger(ledger: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def read_openings(ledger: Path, classes: Iterable[str] | None = None) -> list[Opening]:
+def read_openings(ledger: Path, classes: Mapping[str, str] | None = None) -> list[Opening]:
     """Openings that may concern a task: its own, and those of the same question under other names; oldest first.
 
     Args:
         ledger: of the task; the other ledgers of the installation lie in the folders beside it.
-        classes: of the task; without them every opening counts.
+        classes: of the task, with their definitions; without them every opening counts.
 
     Raises:
         ArtifactError: a ledger is damaged.
     """
     others = {path for path in ledger.parent.parent.glob(f"*/{ledger.name}") if path != ledger}
-    mine = None if classes is None else {comparison_key(name) for name in classes}
     found = [
         Opening(path, number, path == ledger, line)
         for path in (ledger, *sorted(others))
         for number, line in enumerate(read_ledger(path), start=1)
-        if path == ledger or _same_question(line, mine)
+        if path == ledger or _same_question(line, classes)
     ]
     return sorted(found, key=lambda one: str(one.line.get("time", "")))  # those of one second stay in order
 
 
-def openings_of_rows(ledger: Path, test_sha256: str, rows: Rows, classes: Iterable[str] | None = None) -> list[Opening]:
+def openings_of_rows(
+    ledger: Path,
+    test_sha256: str,
+    rows: Rows,
+    classes: Mapping[str, str] | None = None,
+    warn: Warn = PROGRESS.warning,
+) -> list[Opening]:
     """Openings that read a split: the same file, or more than `COUNTED` of its rows; oldest first.
 
     Args:
         ledger: of the task.
         test_sha256: of the split's file.
         rows: marks of the split's rows by `row_marks`; asked only where another file was opened.
-        classes: of the task; without them openings under every name count.
+        classes: of the task, with their definitions; without them openings under every name count.
+        warn: takes a sentence on every opening of another task whose rows are not known.
 
     Raises:
         ArtifactError: a ledger is damaged.
@@ -122,7 +150,7 @@ def openings_of_rows(ledger: Path, test_sha256: str, rows: Rows, classes: Iterab
             continue
         here = rows() if here is None else here
         if one.split not in read:
-            read[one.split] = _has_read(one, here)
+            read[one.split] = _has_read(one, here, warn)
         if read[one.split]:
             found.append(one)
     return found
@@ -142,18 +170,24 @@ def models_of(openings: Sequence[Opening]) -> int:
     return len({one.line.get("opened_for") for one in openings})
 
 
-def _has_read(one: Opening, rows: Sequence[RowMark]) -> bool:
+def _has_read(one: Opening, rows: Sequence[RowMark], warn: Warn) -> bool:
     try:
-        marks = one.marks()
+        marks = one.marks_if_known(warn)
     except ArtifactError:
-        # Rows are on record since terms are. Nobody gets a smaller count by taking the record away.
+        # Rows are on record since terms are. No task gets a smaller count by taking its own record away.
         return "terms" in one.line
     return OpenedMarks(marks).count(rows) > COUNTED * len(rows)
 
 
-def _same_question(line: Mapping[str, Any], classes: set[str] | None) -> bool:
+def _same_question(line: Mapping[str, Any], classes: Mapping[str, str] | None) -> bool:
+    """Whether an opening under another name asked what a task with these classes asks."""
     terms = line.get("terms")
     theirs = terms.get(CLASSES) if isinstance(terms, dict) else None
     if classes is None or not isinstance(theirs, dict):
         return True  # an opening that did not record its classes
-    return not classes.isdisjoint(comparison_key(name) for name in theirs)
+    mine, other = _cleaned(classes), _cleaned(theirs)
+    return len(mine & other) >= max(LEAST_IN_COMMON, min(len(mine), len(other)) / 2)
+
+
+def _cleaned(classes: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(comparison_key(name), comparison_key(str(definition))) for name, definition in classes.items()}

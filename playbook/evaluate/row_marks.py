@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -95,16 +96,40 @@ def row_marks(frame: pd.DataFrame) -> list[RowMark]:
     ]
 
 
-def keep_marks(ledger: Path, test_sha256: str, frame: pd.DataFrame) -> None:
-    """Put the marks of an opened split on record beside the ledger; what is there already stays."""
+def are_kept(ledger: Path, test_sha256: str) -> bool:
+    """Whether the marks of a split are on record beside the ledger, and can be read."""
+    try:
+        marks_of(ledger, test_sha256)
+    except ArtifactError:
+        return False
+    return True
+
+
+def keep_marks(ledger: Path, test_sha256: str, marks: Sequence[RowMark]) -> None:
+    """Put the marks of a split on record beside the ledger, on disk when this returns.
+
+    Raises:
+        OSError: they cannot be written.
+    """
     path = _place(ledger, test_sha256)
-    if path.is_file():
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    rows = [mark[:3] for mark in row_marks(frame)]
-    part.write_text(json.dumps({"format": FORMAT, "rows": rows}), encoding="utf-8")
+    with part.open("w", encoding="utf-8") as file:
+        json.dump({"format": FORMAT, "rows": [mark[:3] for mark in marks]}, file)
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new file's name durable too, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def marks_of(ledger: Path, test_sha256: str) -> tuple[RowMark, ...]:

@@ -14,6 +14,7 @@ from playbook.decide.log import Entry, open_decision_log
 from playbook.errors import ApprovalRefused
 from playbook.evaluate.approval import not_a_day
 from playbook.evaluate.locked_terms import locked_by, refusal, terms_of_task
+from playbook.evaluate.openings import PROGRESS, Warn
 from playbook.evaluate.sign_off_state import holds
 from playbook.evaluate.test_split import closed_marks
 from playbook.plays import DATASET
@@ -24,18 +25,20 @@ from playbook.taskfile import Task, grown
 LOCKED_TERMS = "locked_terms"  # what is waived
 
 
-def lock_of(task: Task, store: Store, dataset: DatasetVersion, ledger: Path) -> LockedTerms | None:
+def lock_of(
+    task: Task, store: Store, dataset: DatasetVersion, ledger: Path, warn: Warn = PROGRESS.warning
+) -> LockedTerms | None:
     """The opening that binds the test split of a dataset version to other terms than the task file's, or None.
 
     Raises:
-        ArtifactError: a ledger, or the record of an opened split's rows, is damaged.
+        ArtifactError: a ledger, or the task's own record of an opened split's rows, is damaged.
         DataError: the capability set has faults.
     """
     sealed = dataset.files.get(SEALED)
     if sealed is None:
         return None
     terms = terms_of_task(task)
-    return locked_by(ledger, sealed.sha256, terms, lambda: closed_marks(store, dataset, DATASET))
+    return locked_by(ledger, sealed.sha256, terms, lambda: closed_marks(store, dataset, DATASET), warn)
 
 
 def waiver_of(lock: LockedTerms, entries: Sequence[Entry], owner: str, today: date) -> tuple[Waiver, str] | None:

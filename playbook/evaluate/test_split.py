@@ -1,7 +1,8 @@
 """The one door to the test split (5.2).
 
-An opening is written to a ledger, and is on disk, before the file is touched: whoever reads the split, or dies on the
-way, has left a line. The ledger is append-only JSON Lines and lives outside the store, so it outlives an emptied one.
+An opening is written to a ledger, and is on disk, before a label is read: whoever reads the split, or dies on the way,
+has left a line. The ledger is append-only JSON Lines and lives outside the store, so it outlives an emptied one. What
+recognises the rows later (hashes of ids and texts) is on disk before the line, so that no line is without it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +22,8 @@ from filelock import FileLock, Timeout
 
 from playbook.artifacts import DatasetVersion
 from playbook.errors import ArtifactError
-from playbook.evaluate.openings import CLASSES, models_of, openings_of_rows, read_ledger
-from playbook.evaluate.row_marks import MARKED, RowMark, keep_marks, row_marks
+from playbook.evaluate.openings import CLASSES, PROGRESS, Warn, models_of, openings_of_rows, read_ledger
+from playbook.evaluate.row_marks import MARKED, RowMark, are_kept, keep_marks, row_marks, sync_folder
 from playbook.store import SEALED, Store
 
 LOCK_SECONDS = 30.0
@@ -50,6 +51,7 @@ def open_test_split(
     purpose: str = "evaluation",
     terms: Mapping[str, Any] | None = None,
     waived: str = "",
+    warn: Warn = PROGRESS.warning,
 ) -> TestRows:
     """Record that the test split is opened, then open it.
 
@@ -62,11 +64,11 @@ def open_test_split(
         purpose: what the split is read for, in a word.
         terms: what it will be judged by (`playbook.evaluate.locked_terms`); they are locked from here on.
         waived: hash of the waiver under which it is opened by other terms than those that were locked.
+        warn: takes a sentence on every opening of another task whose rows are not known.
 
     Raises:
         GateRed: the gate is not green for this data; nothing is recorded, nothing is read.
-        ArtifactError: the ledger cannot be written (the split stays closed), or the file is missing or was altered (the
-            opening stays on record).
+        ArtifactError: the ledger cannot be written, or the file is missing or was altered; the split stays closed.
     """
     dataset.require_green()
     if not opened_for:
@@ -86,11 +88,11 @@ def open_test_split(
         **({"rows": dataset.rows.get(SEALED, 0), "terms": dict(terms)} if terms is not None else {}),
         **({"waived": waived} if waived else {}),
     }
-    _append(ledger, line)
+    marks = None if are_kept(ledger, sealed.sha256) else closed_marks(store, dataset, asset)
+    _append(ledger, line, marks)
     frame = pd.read_parquet(store.sealed_path(dataset, asset, SEALED))
-    keep_marks(ledger, sealed.sha256, frame)
     classes = terms.get(CLASSES) if terms is not None else None
-    found = openings_of_rows(ledger, sealed.sha256, lambda: row_marks(frame), classes)
+    found = openings_of_rows(ledger, sealed.sha256, lambda: row_marks(frame), classes, warn)
     return TestRows(frame, len(found), models_of(found))
 
 
@@ -105,12 +107,14 @@ def closed_marks(store: Store, dataset: DatasetVersion, asset: str) -> list[RowM
     return row_marks(pd.read_parquet(path, columns=columns))
 
 
-def _append(ledger: Path, line: dict[str, Any]) -> None:
-    """Add a line to a ledger that is whole, and wait until it is on disk."""
+def _append(ledger: Path, line: dict[str, Any], marks: Sequence[RowMark] | None) -> None:
+    """Add a line to a ledger that is whole, after the marks of its rows, and wait until both are on disk."""
     try:
         ledger.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{ledger}.lock", timeout=LOCK_SECONDS):
             read_ledger(ledger)
+            if marks is not None:
+                keep_marks(ledger, str(line["test_sha256"]), marks)
             body = (json.dumps(line) + "\n").encode()
             descriptor = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
@@ -120,22 +124,12 @@ def _append(ledger: Path, line: dict[str, Any]) -> None:
                 os.close(descriptor)
             if written != len(body):
                 raise OSError("the line was cut short; is the disk full?")
-            _sync_folder(ledger.parent)
+            sync_folder(ledger.parent)
     except (OSError, Timeout) as error:
         raise ArtifactError(
             f"{ledger}: expected to record the opening of the test split, but {type(error).__name__}: {error}. The "
             "split stays closed; make the ledger writable and run the play again"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable too, where the system can."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _user() -> str:

@@ -184,10 +184,52 @@ def test_another_name_of_the_task_starts_no_clean_ledger(splits: Splits) -> None
     dataset, after = splits.put(frame[:49]), changed(BEFORE, "target.margin", 0.01)
     lock = splits.lock(dataset, after, name="tickets2")
     assert lock is not None and lock.task == "tickets"
-    assert "opening 1 of the task tickets" in refusal(lock, "tickets2", "anna@example.org")[0]
+    text, steps = refusal(lock, "tickets2", "anna@example.org")
+    assert "opening 1 of the task tickets, which asks the same" in text
+    assert len(steps) == 2 and steps[0].startswith("Bring ") and "of the task tickets either" in steps[0]
+    assert not any("Put the locked values back" in step for step in steps), "they are another task's"
     assert splits.lock(dataset, BEFORE, name="tickets2") is None
     other = changed(after, "data.classes", {"calm": "no hurry at all", "urgent": "today"})
     assert splits.lock(dataset, other, name="urgency") is None, "other classes: another question about the texts"
+
+
+OTHER = "anything else"
+FOUR = {"a": "One.", "b": "Two.", "c": "Three.", "d": "Four."}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine", "same"),
+    [
+        ({"yes": "A refund is asked for.", "no": OTHER}, {"yes": "It cannot wait.", "no": OTHER}, False),
+        ({"refund": "A refund is asked for.", "other": OTHER}, {"urgent": "It cannot wait.", "other": OTHER}, False),
+        ({"yes": "A refund.", "no": "None."}, {"No": "none", "YES": "a  refund!"}, True),
+        ({"a": "One.", "b": "Two."}, {"a": "One.", "b": "Two.", "c": "Three.", "d": "Four.", "e": "Five."}, True),
+        (FOUR, {"a": "1", "b": "2", "c": "Three.", "d": "Four."}, True),
+        (FOUR, {"a": "1", "b": "2", "c": "3", "d": "Four."}, False),
+    ],
+)  # fmt: skip
+def test_another_task_asks_the_same_where_half_of_the_classes_agree(
+    splits: Splits, theirs: dict[str, str], mine: dict[str, str], same: bool
+) -> None:
+    frame = letters(range(50), 1)
+    first, then = (changed(BEFORE, "data.classes", classes) for classes in (theirs, mine))
+    splits.open(splits.put(frame), first, name="refund")
+    dataset, then = splits.put(frame[:49]), changed(then, "target.margin", 0.01)
+    assert (splits.lock(dataset, then, name="urgent") is not None) is same
+    assert splits.open(dataset, then, name="urgent").openings == (2 if same else 1), "counts follow the same rule"
+    assert splits.lock(dataset, changed(then, "target.margin", 0.02), name="urgent") is not None, "its own do bind"
+
+
+def test_a_record_that_another_task_lost_stops_nobody_else(splits: Splits) -> None:
+    for rows, name in ((range(50), "broken"), (range(25), "whole")):
+        splits.open(splits.put(table(rows)), BEFORE, name=name)
+    next((splits.ledger.parent.with_name("broken")).glob("opened_rows/*.json")).write_text('{"format": 2, "ro')
+    dataset, after = splits.put(table(range(20, 70))), changed(BEFORE, "target.margin", 0.01)
+    said: list[str] = []
+    marks = lambda: closed_marks(splits.store, dataset, ASSET)  # noqa: E731
+    assert locked_by(splits.ledger, dataset.files["test"].sha256, terms_of(after), marks, said.append) is None
+    assert len(said) == 1 and said[0].startswith("opening 1 of the task broken is left out")
+    assert splits.open(dataset, after).openings == 2, "that of the task whose record is whole, and this one"
 
 
 def test_rows_that_an_earlier_release_put_on_record_are_known_by_their_texts(splits: Splits) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from report_samples import ORDINARY, dataset_for, spec_for
 from playbook.artifacts import DatasetVersion
 from playbook.errors import ArtifactError, GateRed
 from playbook.evaluate.openings import read_ledger
+from playbook.evaluate.row_marks import are_kept, marks_of
 from playbook.evaluate.test_split import open_test_split
 from playbook.store import Store
 
@@ -25,6 +27,18 @@ def stored(tmp_path: Path) -> tuple[Store, DatasetVersion, Path]:
     pd.DataFrame({"row_id": ["a", "b"], "text": ["x", "y"], "label": ["access", "fault"]}).to_parquet(source)
     dataset = store.put(ASSET, dataset_for(spec_for(ORDINARY), files={}), {"test": source})
     return store, dataset, tmp_path / "ledgers" / "demo.jsonl"
+
+
+def on_reading_labels(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something when the split is read with its labels; ids and texts are hashed while it is closed."""
+    read = pd.read_parquet
+
+    def spy(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+        if columns is None or "label" in columns:
+            act()
+        return read(path, columns=columns)
+
+    monkeypatch.setattr(pd, "read_parquet", spy)
 
 
 def test_every_opening_is_on_record_with_its_candidate(stored: tuple[Store, DatasetVersion, Path]) -> None:
@@ -51,29 +65,53 @@ def test_other_splits_are_counted_apart(stored: tuple[Store, DatasetVersion, Pat
     assert len(read_ledger(ledger)) == 2
 
 
-def test_the_line_is_there_even_if_reading_fails(stored: tuple[Store, DatasetVersion, Path]) -> None:
+def test_an_altered_split_is_not_opened(stored: tuple[Store, DatasetVersion, Path]) -> None:
     store, dataset, ledger = stored
     sealed = store.sealed_path(dataset, ASSET, "test")
     sealed.write_bytes(b"altered")
     with pytest.raises(ArtifactError, match="changed since it was written"):
         open_test_split(store, dataset, ASSET, "one", ledger)
-    assert [line["opened_for"] for line in read_ledger(ledger)] == ["one"]
+    assert read_ledger(ledger) == []
 
 
-def test_the_line_is_written_before_the_file_is_touched(
+def test_marks_then_the_line_are_on_disk_before_a_label_is_read(
     stored: tuple[Store, DatasetVersion, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, dataset, ledger = stored
     seen = []
 
-    def spy(*_: object) -> Path:
-        seen.append(len(read_ledger(ledger)))
+    def die() -> None:
+        marks = marks_of(ledger, dataset.files["test"].sha256)
+        seen.append((len(read_ledger(ledger)), len(marks)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Store, "sealed_path", spy)
+    on_reading_labels(monkeypatch, die)
     with pytest.raises(KeyboardInterrupt):
         open_test_split(store, dataset, ASSET, "one", ledger)
-    assert seen == [1]
+    assert seen == [(1, 2)], "the line, and what recognises both rows: nobody has to know how it ended"
+
+
+def test_who_dies_before_the_line_leaves_nothing_that_binds(
+    stored: tuple[Store, DatasetVersion, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, dataset, ledger = stored
+    monkeypatch.setattr(os, "write", lambda *_: 3)
+    with pytest.raises(ArtifactError, match="stays closed"):
+        open_test_split(store, dataset, ASSET, "one", ledger)
+    monkeypatch.undo()
+    assert are_kept(ledger, dataset.files["test"].sha256) and read_ledger(ledger) == []
+
+
+def test_a_record_that_cannot_be_read_is_written_again_by_the_next_opening(
+    stored: tuple[Store, DatasetVersion, Path],
+) -> None:
+    store, dataset, ledger = stored
+    open_test_split(store, dataset, ASSET, "one", ledger)
+    path = next(ledger.parent.glob("opened_rows/*.json"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20])
+    open_test_split(store, dataset, ASSET, "one", ledger)
+    assert path.read_bytes() == whole
 
 
 def test_a_red_gate_keeps_it_closed_and_off_the_record(stored: tuple[Store, DatasetVersion, Path]) -> None:
@@ -93,7 +131,7 @@ def test_a_ledger_that_cannot_be_written_keeps_it_closed(
         ledger.mkdir(parents=True)
     else:
         ledger.parent.write_text("")
-    monkeypatch.setattr(Store, "sealed_path", lambda *_: pytest.fail("the split was touched"))
+    on_reading_labels(monkeypatch, lambda: pytest.fail("the split was opened"))
     with pytest.raises(ArtifactError, match="stays closed"):
         open_test_split(store, dataset, ASSET, "one", ledger)
 
@@ -105,7 +143,7 @@ def test_a_read_only_ledger_keeps_it_closed(
     store, dataset, ledger = stored
     ledger.parent.mkdir()
     ledger.touch(mode=0o444)
-    monkeypatch.setattr(Store, "sealed_path", lambda *_: pytest.fail("the split was touched"))
+    on_reading_labels(monkeypatch, lambda: pytest.fail("the split was opened"))
     with pytest.raises(ArtifactError, match="stays closed"):
         open_test_split(store, dataset, ASSET, "one", ledger)
 
@@ -115,7 +153,7 @@ def test_a_full_disk_keeps_it_closed(
 ) -> None:
     store, dataset, ledger = stored
     monkeypatch.setattr(os, "write", lambda *_: 3)
-    monkeypatch.setattr(Store, "sealed_path", lambda *_: pytest.fail("the split was touched"))
+    on_reading_labels(monkeypatch, lambda: pytest.fail("the split was opened"))
     with pytest.raises(ArtifactError, match="stays closed"):
         open_test_split(store, dataset, ASSET, "one", ledger)
 
