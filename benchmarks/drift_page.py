@@ -114,15 +114,15 @@ that is seen four times in five, modelled by holding out clusters of the referen
 
 After a round the reference is the newest rows, as far back as nothing changed (`playbook/operate/recent.py`). Its
 settings were chosen on one replayed year of the sample tickets. Here the rows are Banking77's, ten a day for a hundred
-days, and from a known day on some are of intents that no row was of before. A change that is looked for where there is
-none is found in at most {percent(CHANGE_RATE, 0)} of cases by promise. That costs rows of the reference; a change that
-is missed leaves the old world in it.
+days, and from a known day on some of them are of intents that no earlier row had. Where nothing changed, a change is
+found in at most {percent(CHANGE_RATE, 0)} of cases by design. A change that is found by chance costs
+rows of the reference; a change that is missed leaves the old world in it.
 
 {_changes(changes)}
 
 *Days off*: from the true day to the one that was found, the middle 80 % of the trials in which one was found; negative
-days are too early. Newest rows are looked at in stretches, each a quarter longer than the one before, so that a day
-long ago is met less closely than a recent one. The rows after a change are looked at again, which by chance finds a
+days are too early. The newest rows are looked at in stretches, each a quarter longer than the one before, so the day is
+found less precisely the longer ago it was. The rows after a change are looked at again, which by chance finds a
 second, later one now and then: the latest days are of that kind. They cost rows and leave nothing old in the reference.
 
 How thresholds are set, and why the rate holds, is written in `playbook/operate/thresholds.py` and

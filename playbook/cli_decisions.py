@@ -62,7 +62,7 @@ def reject(task: str, by: str, reason: str) -> None:
     served = _served(case)
     if served:
         click.echo(served)
-    click.echo(f"next: mend what is named, then `playbook run {case.bound.task.called()}`")
+    click.echo(f"next: fix what is named, then `playbook run {case.bound.task.called()}`")
 
 
 @click.command()

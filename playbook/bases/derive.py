@@ -125,7 +125,7 @@ def truncated(folder: Path, layers: int, out: Path) -> Path:
 
 
 def random_weights(folder: Path, seed: int, out: Path) -> Path:
-    """The same architecture and tokenizer, every weight drawn anew: what training without transfer starts from.
+    """The same architecture and tokenizer, with random weights: what training without transfer starts from.
 
     Matrices and embeddings are normal with the configuration's `initializer_range`, biases 0, norms 1, in float32;
     each tensor has a generator of its own, from the seed and its name.

@@ -37,7 +37,7 @@ def _constant(task: Task) -> Rule:
         "warning",
         "a target that no model meets by answering the same to everything",
         found,
-        "such a model neither ends the task nor ships; a limit that it fails makes the target one",
+        "such a model neither ends the task nor ships; add a limit that it fails",
         (Condition("overall", _BETWEEN, {"column": a.CONSTANT, "min_value": 0, "max_value": 0}),),
     )
 

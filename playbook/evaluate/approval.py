@@ -242,7 +242,7 @@ def _standing_against(case: Case, waivers: tuple[Waiver, ...]) -> list[str]:
     if evaluation.refused or not evaluation.ships:
         return [f"nothing is to be shipped: {evaluation.verdict or evaluation.reason}"]
     blockers = [
-        f"{blocker.what} stands against it: {blocker.text}; mend it, or `playbook waive {name} {blocker.what} --as "
+        f"{blocker.what} stands against it: {blocker.text}; fix it, or `playbook waive {name} {blocker.what} --as "
         f"{shlex.quote(case.owner)} --reason TEXT --until DATE`"
         for blocker in open_blockers(case, waivers)
     ]

@@ -39,7 +39,7 @@ SHOWN = 12  # digits of a hash that a person is shown
 
 @dataclass(frozen=True)
 class Bound:
-    """What an approval speaks of: the results of one task that belong together, and where their files lie."""
+    """What an approval is about: the results of one task that belong together, and where their files lie."""
 
     task: Task
     store: Store

@@ -37,7 +37,7 @@ EXAMPLE_CHARACTERS = 400
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """What the report speaks of; whatever did not come about stays None or empty."""
+    """What the report is about; whatever was not made stays None or empty."""
 
     spec: TaskSpec
     dataset: DatasetVersion

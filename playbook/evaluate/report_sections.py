@@ -124,7 +124,7 @@ def _named(context: ReportInputs, key: str) -> str:
 
 
 def dots(rows: Sequence[ModelRow]) -> tuple[str, list[Dot]]:
-    """Which split the dot plot of a comparison speaks of, and its rows: the test split where it was opened."""
+    """Which split the dot plot of a comparison shows, and its rows: the test split where it was opened."""
     if any(row.test for row in rows):
         return "test split", [Dot(row.name, row.test, row.role) for row in rows if row.test]
     return "validation", [Dot(row.name, row.validation, row.role) for row in rows if row.validation]

@@ -5,7 +5,7 @@ Three things are looked at: the inputs, the class mix, and the score of one mode
 - Inputs: the classifier two-sample test of Lopez-Paz and Oquab, Revisiting Classifier Two-Sample Tests (ICLR 2017). A
   classifier on the frozen features learns which sample a row is from; its AUC on rows that it has not seen is 0.5
   where nothing tells them apart. The classifier is ridge regression on the membership, because its answers are linear
-  in the membership: it is then trained anew for every permutation at no cost worth mentioning.
+  in the membership: it is then trained again for every permutation at next to no cost.
 - Class mix: total variation distance, tested with Pearson's chi-square statistic.
 - Score: second minus first in the target's metric; Newcombe, Statistics in Medicine 17 (1998) 873-890, method 10, for
   proportions, otherwise a bootstrap.

@@ -1,6 +1,6 @@
 """Where the sign-off of an evaluation stands, read from the decision log and proven again each time (5.6, B3).
 
-An approval is believed only while it holds: its entry is in an unbroken log, its statement speaks of what lies on disk
+An approval is believed only while it holds: its entry is in an unbroken log, its statement is about the files on disk
 now, its waivers have not run out, and where a signature is asked for, that signature verifies today. A key that has
 expired or was revoked since makes the approval void.
 """
@@ -104,7 +104,7 @@ def current_state(case: Case) -> SignOff:
 
 
 def latest_decision(case: Case, entries: Sequence[Entry]) -> Entry | None:
-    """The last approval or rejection that speaks of this evaluation."""
+    """The last approval or rejection of this evaluation."""
     return next((entry for entry in reversed(decisions_of(case, entries)) if entry.kind != "waiver"), None)
 
 
@@ -122,7 +122,7 @@ def last_rejection(case: Case, entries: Sequence[Entry]) -> str:
 def waivers_of(case: Case, entries: Sequence[Entry]) -> tuple[Waiver, ...]:
     """Waivers of this evaluation by the sign-off owner that have not run out; a later one takes an earlier one's place.
 
-    A waiver speaks of one evaluation: what was waived of one model is asked anew for the next.
+    A waiver is for one evaluation: what was waived for one model is asked again for the next.
     """
     found: dict[str, Waiver] = {}
     for entry in decisions_of(case, entries):
@@ -155,7 +155,7 @@ def awaited(case: Case, entries: Sequence[Entry]) -> str:
     name, owner = case.bound.task.called(), shlex.quote(case.owner)
     blockers = open_blockers(case, waivers_of(case, entries))
     waive = "".join(
-        f"`playbook waive {name} {what} --as {owner} --reason TEXT --until DATE`, or mend it; then "
+        f"`playbook waive {name} {what} --as {owner} --reason TEXT --until DATE`, or fix it; then "
         for what in dict.fromkeys(blocker.what for blocker in blockers)
     )
     if case.mode == "automatic" and latest_decision(case, entries) is None:
@@ -225,7 +225,7 @@ def _void(case: Case, entries: Sequence[Entry], entry: Entry, statement: Stateme
     found = list(differences(statement.binding, case.now)) or [*stale(case.bound), *damage(case.bound, case.now)]
     earlier = [known for known in entries if known.index < entry.index]
     if statement.task != case.bound.task.spec.task or statement.ships != case.bound.source:
-        found.append(f"it speaks of {statement.task}/{statement.ships}, not of {case.bound.source}")
+        found.append(f"it is for {statement.task}/{statement.ships}, not for {case.bound.source}")
     if statement.overrules != last_rejection(case, earlier):
         found.append("it was made before a rejection of the same evaluation, and does not overrule it")
     key = ""
@@ -263,7 +263,7 @@ def _earlier(case: Case, entries: Sequence[Entry]) -> str:
             except ValidationError:
                 return ""
             changed = "; ".join(differences(signed, case.now))
-            return f"the approval of {entry.time} by {entry.by} speaks of another evaluation: {changed}"
+            return f"the approval of {entry.time} by {entry.by} is of another evaluation: {changed}"
     return ""
 
 

@@ -1,6 +1,6 @@
 """Which version is in production: what a promotion and a rollback need, read from the decision log (6.1, B3).
 
-An approval promotes the version that it speaks of, once. A version that was rolled back, or that another one took the
+An approval promotes the version that it names, once. A version that was rolled back, or that another one took the
 place of, does not come back because something ran again: that takes a new approval, or a rollback to it, which is a
 decision of its own. Both are entries of the log, written before an alias moves, so that nothing serves that is not on
 record.
@@ -108,7 +108,7 @@ def against_promotion(name: str, tags: Mapping[str, str], approval: str, entries
         ("dataset", tags.get("dataset_hash", ""), bound.dataset),
     ]
     found = [
-        f"the approval (entry {entry.index}) speaks of another model: expected {what} {expected[:12] or '(no tag)'}, "
+        f"the approval (entry {entry.index}) is of another model: expected {what} {expected[:12] or '(no tag)'}, "
         f"found {signed[:12]}"
         for what, expected, signed in pairs
         if expected != signed or not expected
@@ -136,7 +136,7 @@ def against_rollback(
 
 
 def held_back(version: str, alias: str, approval: str, entries: Sequence[Entry]) -> str:
-    """Why an approval that speaks of a version does not promote it (again); empty where it may."""
+    """Why an approval of a version does not promote it (again); empty where it may."""
     at = next((entry.index for entry in entries if entry.sha256 == approval), 0)
     made = moves(entries, alias)
     rolled = next((entry for entry in reversed(made) if entry.kind == "rollback" and entry.index > at), None)

@@ -102,7 +102,7 @@ class LearningCurveRules(Section):
     """How the question "is more data worth it?" is asked (3.10)."""
 
     sizes: int = Field(6, ge=4, le=12, description="Sizes of training subsamples, the largest being all rows.")
-    repeats: int = Field(8, ge=3, le=50, description="Nested series of subsamples, each drawn anew.")
+    repeats: int = Field(8, ge=3, le=50, description="Nested series of subsamples, each drawn independently.")
     worth: float = Field(
         0.01,
         gt=0,

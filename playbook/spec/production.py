@@ -30,7 +30,7 @@ class Redaction(Section):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"regular expressions; {pattern!r} is none: {error}") from None
+                raise ValueError(f"regular expressions; {pattern!r} is not one: {error}") from None
         return value
 
 

@@ -51,7 +51,7 @@ class TaskSpec(Section):
         for limit in self.target.all_limits:
             if limit.of_class is not None and limit.of_class not in self.data.classes:
                 known = list(self.data.classes)
-                raise ValueError(f"target: of_class {limit.of_class!r} is none of data.classes {known}")
+                raise ValueError(f"target: of_class {limit.of_class!r} is not in data.classes {known}")
         always = constant_answer(self.target.all_limits, tuple(self.data.classes))
         if always is not None:
             raise ValueError(f"target: {remedy(self.target.all_limits, always)}")

@@ -105,7 +105,7 @@ def test_a_warning_of_the_gate_is_no_red_gate(watch: Watch) -> None:
     assert watch.tick() == []
 
 
-def test_every_window_that_drifted_is_told(watch: Watch) -> None:
+def test_every_window_that_drifted_is_reported(watch: Watch) -> None:
     watch.check(WATCHED, NO_DRIFT, passed=False, severity="WARN", partition="2025-10-01")
     watch.check(WATCHED, NO_DRIFT, passed=False, severity="WARN", partition="2025-10-02")
     watch.check(WATCHED, NO_DRIFT, passed=True, partition="2025-10-03")
@@ -135,7 +135,7 @@ def test_a_window_judged_by_a_real_run_is_told_with_its_day_once(watch: Watch) -
     ]
 
 
-def test_failed_and_crashed_runs_are_told_and_no_error_leaves(watch: Watch) -> None:
+def test_failed_and_crashed_runs_are_reported_and_no_error_leaves(watch: Watch) -> None:
     failing = job("demo_job", True, **{TASK_TAG: "demo"})
     failed = failing.execute_in_process(instance=watch.instance, raise_on_error=False)
     crashed = watch.instance.create_run_for_job(failing, tags={TASK_TAG: "demo"}, status=dg.DagsterRunStatus.STARTED)

@@ -323,7 +323,9 @@ def test_transfer_is_told_from_validation_where_the_test_split_says_nothing(
     assert transfer_view(dataclasses.replace(changed(inputs, transfer=TransferVerdict()), controls=None)) is None
 
 
-def test_budgets_are_told_met_and_missed(inputs: ReportInputs, text_of: Callable[[ReportInputs], Sections]) -> None:
+def test_the_report_says_which_budgets_are_met_and_which_are_missed(
+    inputs: ReportInputs, text_of: Callable[[ReportInputs], Sections]
+) -> None:
     for limit, said in ((7.0, "✓ within budget"), (5.0, "✕ over budget")):
         budgeted = with_spec(inputs, bake_off={"budget": {"latency_p95_ms": limit}})
         page = text_of(budgeted)

@@ -138,7 +138,7 @@ def test_without_an_evaluation_there_is_nothing_to_sign_off(place: Waiting) -> N
 
 def test_a_blocker_needs_a_waiver_that_has_not_run_out(tmp_path: Path) -> None:
     place = waiting(tmp_path, "recorded", BUDGET, LABELS)
-    waive(place.case(), "regression_budget", ANNA, "mended next month", "2026-12-24")
+    waive(place.case(), "regression_budget", ANNA, "will be fixed next month", "2026-12-24")
     (said,) = refusal(lambda: approve(place.case(), ANNA, ANSWERS))
     assert (
         said.startswith("label_agreement stands against it: kappa 0.5")
@@ -167,7 +167,7 @@ def test_a_waiver_names_a_blocker_an_owner_a_reason_and_a_day(tmp_path: Path) ->
     waive(case, "regression_budget", ANNA, "they are rare", "2026-12-24")
     place.evaluate(weights=b"another model")
     said = refusal(lambda: approve(place.case(), ANNA, ANSWERS))
-    assert "regression_budget stands against it" in said[0], "a waiver speaks of one evaluation"
+    assert "regression_budget stands against it" in said[0], "a waiver is for one evaluation"
 
 
 def edit_report(place: Waiting) -> None:
@@ -227,7 +227,7 @@ def test_new_data_ask_for_a_new_approval_and_say_what_changed(place: Waiting) ->
     evaluation, report = place.case().bound.evaluation, place.report.read_bytes()
     place.evaluate("d2", weights=b"trained on d2")
     state = current_state(place.case())
-    assert state.state == "awaiting" and "speaks of another evaluation" in state.reason
+    assert state.state == "awaiting" and "is of another evaluation" in state.reason
     assert "the dataset changed since it was signed off: expected d1, found d2" in state.reason
     place.put("evaluation", evaluation)
     place.render(report)

@@ -96,7 +96,7 @@ def test_all_faults_are_reported_together_with_line_and_field(tmp_path: Path) ->
     ("change", "said"),
     [
         ({"target": {"metric": "recall", "at_least": 0.8, "margin": 0.1}}, "of_class is required"),
-        ({"target": {"metric": "f1", "of_class": "x", "at_least": 0.8, "margin": 0.1}}, "'x' is none of data.classes"),
+        ({"target": {"metric": "f1", "of_class": "x", "at_least": 0.8, "margin": 0.1}}, "'x' is not in data.classes"),
         (
             {"target": {"metric": "accuracy", "of_class": "billing", "at_least": 0.8, "margin": 0.1}},
             "and for nothing else",
