@@ -23,6 +23,7 @@ from playbook.artifacts import (
 from playbook.data.read import PRODUCTION
 from playbook.errors import DataError
 from playbook.plays import ACCUMULATED, DATASET, PROBLEM, modelling_assets
+from playbook.spec import TaskSpec
 from playbook.taskfile import Task
 
 READABLE = "source_readable"
@@ -111,7 +112,7 @@ def prepare_dataset(play: Play) -> DatasetVersion:
     inputs = {
         "data": prepared.dataset_hash,
         "number": prepared.number,
-        "gate": play.task.spec.data.model_dump(mode="json"),
+        "gate": gate_inputs(play.task.spec),
         "code": version_of("data"),
     }
 
@@ -134,6 +135,20 @@ def prepare_dataset(play: Play) -> DatasetVersion:
         return Made(artifact, _files(prepared.folder))
 
     return remembered(play, DatasetVersion, inputs, make)
+
+
+def gate_inputs(spec: TaskSpec) -> dict[str, Any]:
+    """What the gate's verdict depends on in the task file: how data are made, and what the test split is asked for.
+
+    An edit here judges the same rows again. Their hash and version stay, on which everything that is trained stands.
+    """
+    asked = {"confidence", "power", "shift_p_value"}
+    return {
+        "data": spec.data.model_dump(mode="json"),
+        "limits": [limit.model_dump(mode="json") for limit in spec.target.all_limits],
+        "margin": spec.target.margin,
+        "evaluation": spec.evaluation.model_dump(mode="json", include=asked),
+    }
 
 
 def _describe(play: Play, folder: Path) -> DatasetVersion:

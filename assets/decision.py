@@ -101,7 +101,7 @@ def _inputs(
     """What the decision depends on. Earlier tasks' ratios are left out: an estimate stays as it was made."""
     spec, deadline = play.task.spec, play.task.spec.decision.deadline
     return {
-        "data": dataset.digest,
+        "data": dataset.model_copy(update={"gate": None}).digest,  # what the gate says moves no path, once it is green
         "references": references.digest,
         "claim": [claim.model_dump(mode="json", exclude={"openings"}), asked_of(play)] if claim else None,
         "task": spec.model_dump(mode="json", include=DECIDED_BY),

@@ -20,6 +20,7 @@ from assets import (
     base,
     candidate,
     controls,
+    data,
     decision,
     early_end,
     evaluation,
@@ -47,6 +48,7 @@ from playbook.artifacts import (
     Evaluation,
     FileRef,
     FrozenBaseline,
+    GateVerdict,
     LabelAudit,
     ReferenceBaselines,
     Rung,
@@ -81,20 +83,20 @@ AGAIN: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
-        "references base head training frozen early_end rung audit candidate controls refresh answers_majority "
-        "answers_tfidf evaluation terms drift",
+        "dataset references base head training frozen early_end rung audit candidate controls refresh "
+        "answers_majority answers_tfidf evaluation terms drift",
         """
         target.metric target.at_most target.of_class
         """,
     ),
     (
-        "references frozen early_end rung candidate controls refresh evaluation terms drift",
+        "dataset references frozen early_end rung candidate controls refresh evaluation terms drift",
         """
         target.at_least target.limits
         """,
     ),
     (
-        "evaluation terms",
+        "dataset evaluation terms",
         """
         target.margin evaluation.power
         """,
@@ -216,7 +218,7 @@ AGAIN: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
-        "references base frozen early_end rung audit candidate controls refresh evaluation terms drift",
+        "dataset references base frozen early_end rung audit candidate controls refresh evaluation terms drift",
         """
         evaluation.confidence
         """,
@@ -237,7 +239,13 @@ AGAIN: tuple[tuple[str, str], ...] = (
         "evaluation",
         """
         evaluation.slices evaluation.min_slice_rows evaluation.calibration_bins evaluation.behaviour
-        evaluation.capabilities evaluation.shift_p_value
+        evaluation.capabilities
+        """,
+    ),
+    (
+        "dataset evaluation",
+        """
+        evaluation.shift_p_value
         """,
     ),
     (
@@ -338,7 +346,7 @@ class Keys:
         }  # fmt: skip
         job = Job(task="demo", start=self.folder / "start", unfrozen=1, **shared)
         yield "problem", document_of(spec)
-        yield "dataset", spec.data.model_dump(mode="json")
+        yield "dataset", data.gate_inputs(spec)
         yield "references", scope.reference_inputs(task, DATASET, scope.FirstBase(pin=PIN))
         yield "decision", decision._inputs(play, DATASET, STEPS.references, scope.FirstBase(pin=PIN), None)
         yield "base", base.bake_off_inputs(play, DATASET, [])
@@ -412,15 +420,28 @@ def test_no_training_and_no_answer_depends_on_what_it_is_judged_by() -> None:
     assert all("evaluation" not in EXPECTED[field].split() and "terms" not in EXPECTED[field] for field in shown)
 
 
+def test_the_gate_judges_again_what_a_limit_is_read_by_and_its_words_move_no_path(tmp_path: Path) -> None:
+    spec = TaskSpec.model_validate({**DOCUMENT, "target": {"metric": "accuracy", "at_least": 0.9, "margin": 0.02}})
+    constant = {"metric": "precision", "of_class": "access", "at_least": 0.05, "margin": 0.02}
+    edited_spec = TaskSpec.model_validate({**DOCUMENT, "target": constant})
+    assert data.gate_inputs(spec) != data.gate_inputs(edited_spec), "the constant answer meets one and not the other"
+    play: Any = SimpleNamespace(task=Task(spec, tmp_path / "demo.yaml"))
+    said = DATASET.model_copy(update={"gate": GateVerdict(passed=True, dataset_hash="d1", checks=())})
+    keys = [
+        decision._inputs(play, one, STEPS.references, scope.FirstBase(pin=PIN), None)["data"] for one in (DATASET, said)
+    ]
+    assert DATASET.digest != said.digest and keys[0] == keys[1]
+
+
 @pytest.mark.parametrize("edit", [{"at_least": 0.87}, {"operating_point": "argmax"}])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_where_limits_choose_a_threshold_they_make_figures_again_and_train_nothing(
     tmp_path: Path, classes: int, edit: dict[str, Any]
 ) -> None:
-    data = {**DOCUMENT["data"], "classes": dict.fromkeys(("access", "billing", "fault")[:classes], "A class.")}
+    named = {**DOCUMENT["data"], "classes": dict.fromkeys(("access", "billing", "fault")[:classes], "A class.")}
     target = {"metric": "accuracy", "at_least": 0.8, "margin": 0.02}
     keys = Keys(tmp_path)
-    before, after = (keys.of({**DOCUMENT, "data": data, "target": {**target, **one}}) for one in ({}, edit))
+    before, after = (keys.of({**DOCUMENT, "data": named, "target": {**target, **one}}) for one in ({}, edit))
     again = {name for name in before if before[name] != after[name]}
     figures = {"frozen", "rung", "candidate", "controls", "refresh"}
     assert {"references", "early_end", "evaluation"} <= again
