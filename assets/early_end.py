@@ -24,6 +24,7 @@ from playbook.artifacts import (
     FrozenBaseline,
     ReferenceBaselines,
     Score,
+    TooFewRows,
 )
 from playbook.evaluate.answers import AskedModel
 from playbook.evaluate.as_served import AsServed, as_served, served_under
@@ -67,7 +68,7 @@ def _asked(play: Play, dataset: DatasetVersion, decided: Decision, frozen: Froze
     from playbook.decide.references import meets_target
     from playbook.evaluate.budgets import over_budget
     from playbook.evaluate.compare import describe_side
-    from playbook.evaluate.limit_rows import rows_for_limits
+    from playbook.evaluate.limit_rows import too_few_rows
 
     spec = play.task.spec
     truth, answers = _validation(play, frozen)
@@ -89,10 +90,9 @@ def _asked(play: Play, dataset: DatasetVersion, decided: Decision, frozen: Froze
         validation = describe_side(spec, truth, answers).scores
         if in_round or not meets_target(spec, validation, answers):
             return Made(EarlyEnd(task=spec.task))
-        if not rows_for_limits(spec, truth, answers, dataset.class_rows.get("test", {})).enough:
-            return Made(EarlyEnd(task=spec.task))  # the evaluation says so, and the split stays closed
-        measured = measured_model(play, dataset, FROZEN, frozen, play.work(key))
-        over = over_budget(spec.target.budgets, measured)
+        few = too_few_rows(spec, truth, answers, dataset.class_rows.get("test", {}))
+        measured = {} if few else measured_model(play, dataset, FROZEN, frozen, play.work(key))
+        over = () if few else over_budget(spec.target.budgets, measured)
         if over:  # known without the test split, which stays closed
             why = f"the frozen baseline meets the target on validation, but is over a limit: {'; '.join(over)}"
             play.report(why)
@@ -100,7 +100,7 @@ def _asked(play: Play, dataset: DatasetVersion, decided: Decision, frozen: Froze
         model = trained_model(play, FROZEN, frozen)
         table = play.world.store.path(frozen, asset_of(frozen), "predictions")
         served = as_served(spec, *validation_table(play, table))
-        claim = confirm(play, dataset, model, FROZEN, validation[spec.target.label], served, measured)
+        claim = confirm(play, dataset, model, FROZEN, validation[spec.target.label], served, measured, few)
         return _ended(play, claim)
 
     return remembered(play, EarlyEnd, inputs, make)
@@ -144,7 +144,9 @@ def reference_claim(play: Play, dataset: DatasetVersion, references: ReferenceBa
         return None
     served = served_under(references.served[name], play.task.spec.labels)
     model = reference_model(play, dataset, name, references.tfidf)
-    return confirm(play, dataset, model, name, references.validation[name], served, references.measured)
+    return confirm(
+        play, dataset, model, name, references.validation[name], served, references.measured, references.too_few
+    )
 
 
 def confirm(
@@ -155,20 +157,25 @@ def confirm(
     validation: Score,
     served: AsServed,
     measured: Mapping[str, Score],
+    too_few: TooFewRows | None,
 ) -> EarlyEndClaim:
     """Ask the test split whether a baseline meets the target; the opening goes on record first, once per model.
 
     Where the terms changed after an opening and nobody waived that, the split is not asked: the claim says so, with
-    what can be done, as an evaluation does.
+    what can be done, as an evaluation does. Nor is it asked where it is too small for a limit (`too_few`).
     """
     from playbook.data.tables import LABEL
     from playbook.evaluate.compare import describe_side
-    from playbook.evaluate.early_end import judge_claim, locked_claim
+    from playbook.evaluate.early_end import judge_claim, locked_claim, small_claim
     from playbook.evaluate.suite import waived_text
 
     spec, terms = play.task.spec, terms_now(play, dataset)
     if terms.lock is not None and terms.refused:
         claim = locked_claim(name, validation, terms.lock, locked_text(terms.lock, play.task))
+        play.report(" ".join((claim.text, *claim.next_steps)))
+        return claim
+    if too_few is not None:
+        claim = small_claim(spec, name, validation, too_few)
         play.report(" ".join((claim.text, *claim.next_steps)))
         return claim
     play.report(f"{name} meets the target on validation; the test split is asked")

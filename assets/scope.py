@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import numpy as np
 
 from assets.code_versions import version_of
 from assets.factory import AssetMaker
@@ -180,7 +181,9 @@ def reference_inputs(task: Task, dataset: DatasetVersion, base: FirstBase) -> di
 def _score(play: Play, dataset: DatasetVersion, base: FirstBase) -> Made:
     import pandas as pd
 
+    from playbook.data.tables import LABEL
     from playbook.decide.references import fit_references
+    from playbook.evaluate.limit_rows import too_few_rows
 
     spec, store = play.task.spec, play.world.store
     play.report("majority class, TF-IDF with logistic regression, the base zero-shot")
@@ -194,12 +197,15 @@ def _score(play: Play, dataset: DatasetVersion, base: FirstBase) -> Made:
     metrics = {f"validation_{name}": score.value for name, score in found.scores.items()}
     run_id = log_attempt(play, dataset, metrics=metrics, params={"tfidf": found.tfidf.model_dump(exclude={"tried"})})
     meets, reason, measured = _within_budgets(play, found, validation)
+    test_rows = dataset.class_rows.get("test", {})
+    truth = np.array([spec.labels.index(label) for label in validation[LABEL]], dtype=np.int64)
     artifact = ReferenceBaselines(
         task=spec.task,
         validation=dict(found.scores),
         served={name: one.rules(spec.labels) for name, one in found.served.items()},
         tfidf=found.tfidf,
         meets_target=meets,
+        too_few=too_few_rows(spec, truth, found.answers[meets], test_rows) if meets else None,
         measured=measured,
         left_out=dict(found.left_out),
         reason=reason,

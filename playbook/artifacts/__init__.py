@@ -34,7 +34,7 @@ from playbook.artifacts.data import (
     QueueReview,
     Resemblance,
 )
-from playbook.artifacts.early_end import EarlyEnd, EarlyEndClaim
+from playbook.artifacts.early_end import EarlyEnd, EarlyEndClaim, TooFewRows
 from playbook.artifacts.evaluate import (
     BehaviourExample,
     BehaviourTest,
@@ -179,6 +179,7 @@ __all__ = [
     "TestAnswers",
     "TfidfChoice",
     "ThresholdFigures",
+    "TooFewRows",
     "Training",
     "Transfer",
     "TransferVerdict",

@@ -10,6 +10,15 @@ from playbook.artifacts.artifact import Artifact, Part, Score
 from playbook.artifacts.evaluate import LockedTerms
 
 
+class TooFewRows(Part):
+    """A limit that the test split is too small to judge, as answers to validation scatter; rows of the whole split."""
+
+    limit: str
+    needed: int
+    available: int
+    how: str
+
+
 class EarlyEndClaim(Part):
     """A baseline meets every limit on validation: is that so on the test split, which was opened to ask?"""
 
@@ -20,6 +29,7 @@ class EarlyEndClaim(Part):
     confirmed: bool = False
     openings: int = 0  # of this test split so far, on record
     locked: LockedTerms | None = None  # why the test split was not asked: the terms changed after it was opened
+    too_few: TooFewRows | None = None  # why the test split was not asked: it is too small for a limit
     text: str = ""
     next_steps: tuple[str, ...] = ()  # where it was not asked: what can be done
 
@@ -33,8 +43,10 @@ class EarlyEnd(Artifact):
 
     @property
     def ends(self) -> bool:
-        """Whether nothing is unfrozen: the frozen baseline meets the target, or under these terms nobody may say so.
+        """Whether nothing is unfrozen: the frozen baseline meets the target, or nobody may or can say so.
 
-        The evaluation refuses the same terms, so that whatever was trained for it would be trained in vain.
+        The evaluation refuses the same terms and the same split, so that whatever was trained for it would be trained
+        in vain.
         """
-        return self.claim is not None and (self.claim.confirmed or self.claim.locked is not None)
+        claim = self.claim
+        return claim is not None and (claim.confirmed or claim.locked is not None or claim.too_few is not None)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from playbook.artifacts.artifact import Artifact, Part, Score
-from playbook.artifacts.early_end import EarlyEndClaim
+from playbook.artifacts.early_end import EarlyEndClaim, TooFewRows
 
 Path = Literal["no_model", "prompt_or_retrieve", "fine_tune", "from_scratch"]
 PATHS: tuple[Path, ...] = ("no_model", "prompt_or_retrieve", "fine_tune", "from_scratch")
@@ -49,6 +49,7 @@ class ReferenceBaselines(Artifact):
     served: dict[str, ServedRules] = Field(default_factory=dict)  # by reference, fitted on validation
     tfidf: TfidfChoice = TfidfChoice()
     meets_target: str = ""  # name of the reference that meets the target on validation, if any
+    too_few: TooFewRows | None = None  # a limit that the test split is too small to judge that one by
     measured: dict[str, Score] = Field(default_factory=dict)  # limits on the model, of the one that meets the target
     left_out: dict[str, str] = Field(default_factory=dict)  # reference -> why it could not be made
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from playbook.artifacts import EarlyEndClaim, LockedTerms, Score
+from playbook.artifacts import EarlyEndClaim, LockedTerms, Score, TooFewRows
 from playbook.evaluate import wording
 from playbook.evaluate.budgets import budgets_in_words
+from playbook.evaluate.verdict import Resolution, refuse
+from playbook.plays import FROZEN
 from playbook.spec import TaskSpec
 from playbook.statistics.metric import is_met, metrics_of
 
@@ -74,6 +76,31 @@ def locked_claim(
         locked=lock,
         text=f"{said}split is not asked whether it does there, and nothing is unfrozen. {text}",
         next_steps=tuple(steps),
+    )
+
+
+def small_claim(spec: TaskSpec, baseline: str, validation: Score, few: TooFewRows) -> EarlyEndClaim:
+    """The claim of a baseline where the test split is too small for a limit, as its answers to validation scatter.
+
+    Where it is the frozen baseline's, the evaluation would refuse as well, and nothing is unfrozen. Answers of a
+    reference say nothing about those of a base, so that the task goes on and the frozen baseline is asked next.
+
+    Args:
+        spec: the task.
+        baseline: its name.
+        validation: its score in the target's metric there.
+        few: from `playbook.evaluate.limit_rows`.
+    """
+    refusal = refuse(spec, Resolution(few.needed, few.available, 0.0, few.how, few.limit))
+    name = wording.model_name(baseline)
+    said = f"{name[:1].upper()}{name[1:]} meets the target on validation ({wording.of_score(validation)}); the test "
+    end = "and nothing is unfrozen" if baseline == FROZEN else "and the task goes on"
+    return EarlyEndClaim(
+        baseline=baseline,
+        validation=validation,
+        too_few=few,
+        text=f"{said}split is not asked whether it does there, {end}. {refusal.text}",
+        next_steps=refusal.next_steps[:1],
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from playbook.artifacts import TooFewRows
 from playbook.evaluate import wording
 from playbook.evaluate.metrics import Labels
 from playbook.evaluate.verdict import Resolution
@@ -45,6 +46,14 @@ def rows_for_limits(spec: TaskSpec, truth: Labels, answers: Given, test_rows: Ma
             )
             short = Resolution(needed, available, 0.0, how, metric.label)
     return short
+
+
+def too_few_rows(spec: TaskSpec, truth: Labels, answers: Given, test_rows: Mapping[str, int]) -> TooFewRows | None:
+    """The limit that `rows_for_limits` finds the test split too small for, as an artefact keeps it; None if none."""
+    found = rows_for_limits(spec, truth, answers, test_rows)
+    if found.enough:
+        return None
+    return TooFewRows(limit=found.limit, needed=found.needed, available=found.available, how=found.how)
 
 
 def _rows(metric: Metric, truth: Labels, answers: Given) -> int:

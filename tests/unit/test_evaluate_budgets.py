@@ -16,7 +16,7 @@ from tiny_base import write_tiny_base
 from assets import early_end, scope
 from assets.budgets import require_budgets
 from playbook.adapt.classifier import save_bundle
-from playbook.artifacts import DatasetVersion, FrozenBaseline, Score
+from playbook.artifacts import DatasetVersion, Decision, FrozenBaseline, Score
 from playbook.data.tables import LABEL, ROW_ID, TEXT
 from playbook.evaluate.budgets import measure_budgets, over_budget, size_mb, time_reference
 from playbook.evaluate.compare import evaluate
@@ -103,7 +103,7 @@ def test_a_frozen_baseline_over_a_limit_asks_no_test_split(
     claims: list[Any] = []
 
     def confirm(*given: Any) -> Any:
-        claims.append(given[-1])
+        claims.append(given[-2])
         return judge_claim(spec, "frozen_baseline", score(0.99), {"accuracy": score(0.99)}, openings=1)
 
     answers = answers_of(answers_to_probabilities(truth, 5))
@@ -118,7 +118,9 @@ def test_a_frozen_baseline_over_a_limit_asks_no_test_split(
         monkeypatch.setattr(early_end, name, function)
     play = play_of(spec, tmp_path)
     play.world = SimpleNamespace(store=SimpleNamespace(path=lambda *given: tmp_path))
-    found = early_end._asked(play, DatasetVersion(task="demo", number=1), FrozenBaseline(task="demo"))
+    found = early_end._asked(
+        play, DatasetVersion(task="demo", number=1), Decision(task="demo"), FrozenBaseline(task="demo")
+    )
     assert found.ends is asked and bool(claims) is asked
     if asked:
         assert claims[0]["latency_p95_ms"].value == milliseconds
