@@ -47,7 +47,7 @@ GRAPH = {
         {"problem_statement", "dataset_version", "reference_baselines", "decision"},
     ),
     "frozen_baseline": Row("4", "model", {"pytorch"}, MODEL - {"frozen_baseline"}),
-    "early_end": Row("4", "sign_off", {"pytorch"}, {"dataset_version", "frozen_baseline"}),
+    "early_end": Row("4", "sign_off", {"pytorch"}, {"dataset_version", "decision", "frozen_baseline"}),
     "label_audit": Row("3", "data", {"scikitlearn"}, MODEL),
     "rung_1": Row("4", "model", {"pytorch", "lightning"}, {*MODEL, "early_end"}),
     "rung_2": Row("4", "model", {"pytorch", "lightning"}, {*MODEL, "rung_1"}),
