@@ -30,7 +30,7 @@ def runner_up_text(evaluation: Evaluation, base: BaseSelection | None = None) ->
     said = f"The runner-up base{_named(base)}{reached}: {beside}{told}."
     if base is None or base.runner_up is None:
         return said
-    return f"{said} {_reason(base)} {_remedy(base)}"
+    return f"{said} {_reason(base, metric)} {_remedy(base)}"
 
 
 def _named(base: BaseSelection | None) -> str:
@@ -38,15 +38,21 @@ def _named(base: BaseSelection | None) -> str:
     return f" {pin.title}" if pin is not None else ""
 
 
-def _reason(base: BaseSelection) -> str:
-    """One sentence: the bake-off decides before anything is fine-tuned, on validation, by its rule and its figures."""
-    how = "It was not taken because the base is chosen before fine-tuning, by a frozen probe on validation rows"
-    return f"{how}: {base.why.rstrip('.')}." if base.why else f"{how}."
+def _reason(base: BaseSelection, metric: str) -> str:
+    """One sentence: the bake-off decides before anything is fine-tuned. The page has its rule in a section."""
+    how = "It was not taken because the base is chosen before fine-tuning"
+    scores = [base.candidates[place].score for place in (base.runner_up, base.chosen) if place is not None]
+    known = [wording.amount(score.value, metric) for score in scores if score is not None]
+    if len(known) < 2:
+        return f"{how}, by a frozen probe on validation rows."
+    return (
+        f"{how}: frozen, it reached {known[0]} on validation and the chosen one {known[1]} (see “Which base, and why”)."
+    )
 
 
 def _remedy(base: BaseSelection) -> str:
     name = base.runner_up_pin.title if base.runner_up_pin is not None else "the runner-up"
     return (
-        f"To build on {name}, make it the task's only base (`base`, without `bake_off.alternatives`) and run again; "
-        "this test split has seen it, so fresh test rows should confirm it."
+        f"To build on {name}, make it the task's only base, without bake_off.alternatives, and run again; this test "
+        "split has seen it, so fresh test rows should confirm it."
     )

@@ -8,6 +8,7 @@ from report_samples import ORDINARY, PIN, score, spec_for
 
 from playbook.artifacts import (
     Agreement,
+    BaseCandidate,
     BaseSelection,
     BehaviourTest,
     Capability,
@@ -158,8 +159,10 @@ def test_losing_to_the_runner_up_base_is_in_the_headline() -> None:
 
 def bake_off() -> BaseSelection:
     pins = [PIN.model_copy(update={"name": name}) for name in ("MiniLM", "bge-small")]
-    why = "bge-small with 0.7900 (0.40 paired standard errors behind) makes it a close call (up to 1)."
-    return BaseSelection(task="demo", pin=pins[0], chosen=0, runner_up=1, runner_up_pin=pins[1], why=why)
+    candidates = [
+        BaseCandidate(name=pin.name, score=score(value)) for pin, value in zip(pins, (0.79, 0.8), strict=True)
+    ]
+    return BaseSelection(task="demo", pin=pins[0], chosen=0, runner_up=1, runner_up_pin=pins[1], candidates=candidates)
 
 
 def test_the_headline_says_why_a_stronger_runner_up_was_not_taken() -> None:
@@ -171,9 +174,12 @@ def test_the_headline_says_why_a_stronger_runner_up_was_not_taken() -> None:
     (said,) = headline_warnings(lost, bake_off())
     assert said.startswith(
         "The runner-up base bge-small reaches 89.1 % on test, the candidate 87.2 %: the candidate is −1.9 points "
-        "(−3.6 to −0.2) beside it. It was not taken because the base is chosen before fine-tuning, by a frozen probe "
-        "on validation rows: bge-small with 0.7900 (0.40 paired standard errors behind) makes it a close call (up to "
-        "1)."
+        "(−3.6 to −0.2) beside it. It was not taken because the base is chosen before fine-tuning: frozen, it reached "
+        "80.0 % on validation and the chosen one 79.0 % (see “Which base, and why”)."
+    )
+    assert (
+        "by a frozen probe on validation rows."
+        in headline_warnings(lost, bake_off().model_copy(update={"chosen": None}))[0]
     )
     assert "make it the task's only base" in said and "fresh test rows" in said
 
