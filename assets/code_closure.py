@@ -39,6 +39,7 @@ OUTSIDE = {
     "playbook.decide.log": "keeps decisions on record",
     "playbook.decide.log_storage": "keeps decisions on record",
     "playbook.decide.log_files": "keeps decisions on record",
+    "playbook.durable": "keeps files through a power cut",
     "playbook.decide.log_database": "keeps decisions on record",
     "assets.play": "remembers results",
     "assets.factory": "makes Dagster's options",

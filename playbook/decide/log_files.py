@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from playbook.decide.log_storage import Head, Stored, remedy
+from playbook.durable import sync_folder
 from playbook.errors import ArtifactError, LogTampered
 
 LOCK_SECONDS = 30.0
@@ -90,14 +91,4 @@ class LogFiles:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(self.head)
-        _sync_folder(self.head.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable too, where the system can."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(self.head.parent)

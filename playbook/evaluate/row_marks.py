@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from playbook.data.tables import ROW_ID, TEXT
 from playbook.data.text import clean_text, comparison_key, comparison_words
+from playbook.durable import sync_folder
 from playbook.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -120,16 +121,6 @@ def keep_marks(ledger: Path, test_sha256: str, marks: Sequence[RowMark]) -> None
         os.fsync(file.fileno())
     part.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new file's name durable too, where the system can."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def marks_of(ledger: Path, test_sha256: str) -> tuple[RowMark, ...]:

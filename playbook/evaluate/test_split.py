@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from playbook.artifacts import DatasetVersion
+from playbook.durable import sync_folder
 from playbook.errors import ArtifactError
 from playbook.evaluate.openings import CLASSES, PROGRESS, Warn, models_of, openings_of_rows, read_ledger
-from playbook.evaluate.row_marks import MARKED, RowMark, are_kept, keep_marks, row_marks, sync_folder
+from playbook.evaluate.row_marks import MARKED, RowMark, are_kept, keep_marks, row_marks
 from playbook.store import SEALED, Store
 
 LOCK_SECONDS = 30.0
