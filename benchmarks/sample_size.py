@@ -226,9 +226,9 @@ def larger_splits() -> str:
 REST = """
 ## Which limits can be judged at all
 
-From class counts alone, before anything is trained: the rows on which a model without a single mistake is told from one
-that misses the limit. Classes are mixed {mix}; how many rows of each a split has is left to chance here, so
-that about half of the splits of just that size reach it.
+From class counts alone, before anything is trained: the rows on which a model without a single mistake can be told
+apart from one that misses the limit. Classes are mixed {mix}; how many rows of each a split has is left to
+chance here, so that about half of the splits of just that size reach it.
 
 | limit | at least | rows | reached on 0.9 times as many | on as many | on 1.1 times as many |
 | --- | --- | --- | --- | --- | --- |

@@ -67,7 +67,7 @@ def time_reference(spec: TaskSpec, answer: Callable[[Sequence[str]], object], te
 
 
 def budgets_in_words(spec: TaskSpec, measured: Mapping[str, Score]) -> str:
-    """A sentence for a claim: every limit on the model with what was measured; empty where there are none."""
+    """A sentence for a claim: every limit on the model with what was measured; empty without such limits."""
     found = [
         f"{limit.label} {wording.against(measured[limit.label].value, limit)}"
         if limit.label in measured

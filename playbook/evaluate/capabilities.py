@@ -85,7 +85,7 @@ def load_capabilities(task: Task) -> CapabilitySet | None:
 
 
 def capability_content(task: Task) -> str:
-    """What the capability set says, in a few words: its size and a hash of its rows; blank where there is none.
+    """What the capability set says, in a few words: its size and a hash of its rows; blank without one.
 
     Order, quotes and line ends do not count, texts and answers do.
 

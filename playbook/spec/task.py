@@ -69,7 +69,7 @@ class TaskSpec(Section):
         if len(self.data.classes) > 2:
             raise ValueError(
                 "target.operating_point: threshold needs a limit on one class "
-                f"({', '.join(PER_CLASS_METRICS)} with of_class), and there is none; add one, or say argmax"
+                f"({', '.join(PER_CLASS_METRICS)} with of_class), found no such limit; add one, or say argmax"
             )
         if metrics <= {*NEED_PROBABILITIES, *BUDGETS}:
             raise ValueError(

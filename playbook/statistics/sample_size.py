@@ -133,8 +133,8 @@ def least_gain(margin: float, standard_error: float, power: float, step: float =
 def rows_to_show(threshold: float, confidence: float) -> int:
     """Rows on which a perfect result has an interval that reaches down to `threshold` and no further.
 
-    On fewer rows not even a model without a single mistake can be told from one that misses the limit. Wilson's lower
-    end for n hits in n rows is n / (n + z^2).
+    On fewer rows not even a model without a single mistake can be told apart from one that misses the limit. Wilson's
+    lower end for n hits in n rows is n / (n + z^2).
 
     Args:
         threshold: the share that must be reached, at least 0 and under 1; 1 asks for no mistake at all, which no
@@ -168,7 +168,7 @@ def demands(spec: TaskSpec, test_rows: Mapping[str, int]) -> tuple[Demand, ...]:
     """What the target and every limit ask of the test split, from the task file and row counts alone.
 
     It is a lower bound: with a smaller split no model whatsoever could give the answer that was asked for. The target
-    must let a gain of the margin be seen; every limit must let a perfect model be told from one that misses it.
+    must let a gain of the margin be seen; every limit must let a perfect model be told apart from one that misses it.
 
     Args:
         spec: the task.
@@ -182,7 +182,7 @@ def demands(spec: TaskSpec, test_rows: Mapping[str, int]) -> tuple[Demand, ...]:
     for limit in target.all_limits:
         needed = rows_for(limit, rules.confidence, test_rows)
         if needed is not None:
-            why = f"a perfect model is told from one that misses {limit.label}"
+            why = f"a perfect model can be told apart from one that misses {limit.label}"
             of_class = limit.of_class if limit.metric in (*OF_A_CLASS, *OF_OTHERS) else None
             found.append(_demand(test_rows, of_class, limit.metric in OF_OTHERS, needed, why, limit.label))
     return tuple(found)

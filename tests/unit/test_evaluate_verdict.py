@@ -273,8 +273,9 @@ def test_the_size_is_judged_before_anything_is_trained_and_for_every_limit() -> 
     rare = dict.fromkeys(ORDINARY, 300) | {"fault": 20}
     short = least_resolution(spec, rare)
     assert not short.enough
-    assert "35 rows of fault are the least on which a perfect model is told from one that misses recall of fault" in (
-        short.how
+    assert (
+        "35 rows of fault are the least on which a perfect model can be told apart from one that misses recall of fault"
+        in (short.how)
     )
     assert short.needed == 2135  # 35 of 20 in 1,220
     assert least_resolution(spec, dict.fromkeys(ORDINARY, 300) | {"fault": 35}).enough
