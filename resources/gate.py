@@ -95,14 +95,19 @@ def run_checkpoint(project: Path, asked: Sequence[Rule], frames: Mapping[str, Pa
     with warnings.catch_warnings(action="ignore"):  # that a configuration is made anew beside earlier results
         context = gx.get_context(mode="file", project_root_dir=project)
     context.variables.progress_bars = {"globally": False}
-    source = context.data_sources.add_or_update_pandas("prepared")
+    # All assets at once: the whole configuration is written again for each one that is added later.
+    assets = [
+        {"name": name, "type": "parquet", "path": path, "batch_definitions": [{"name": "whole"}]}
+        for name, path in frames.items()
+    ]
+    source = context.data_sources.add_or_update_pandas("prepared", assets=assets)
     definitions = []
-    for name, path in frames.items():
-        suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=_expectations(asked, name)))
-        batch = source.add_parquet_asset(name, path=path).add_batch_definition("whole")
-        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
-        definitions.append(context.validation_definitions.add_or_update(definition))
+    for name in frames:
+        suite = gx.ExpectationSuite(name=name, expectations=_expectations(asked, name))
+        batch = source.get_asset(name).get_batch_definition("whole")
+        definitions.append(gx.ValidationDefinition(name=name, data=batch, suite=suite))
     checkpoint = gx.Checkpoint(name=CHECKPOINT, validation_definitions=definitions, result_format=NO_VALUES)
+    # It saves its definitions and their suites with itself; each saved before would be compared with every other.
     result = context.checkpoints.add_or_update(checkpoint).run(run_id=gx.RunIdentifier(run_name=run_name))
     # Once for all frames; as an action of the checkpoint the same pages would be built anew for each frame.
     context.build_data_docs(resource_identifiers=list(result.run_results))

@@ -55,6 +55,7 @@ def test_every_model_has_its_answers_with_the_hardware_that_gave_them(place: Pla
     assert all(one.rows == evaluation.rows and one.labels == ("mixed", "same") for one in answers)
     assert all(one.opening == 1 and "1 threads" in one.hardware for one in answers)
     assert "1 threads" in evaluation.hardware and "report" not in evaluation.files
+    assert [one.differs for one in evaluation.shifts] == [False] and evaluation.blockers == (), "nothing is accused"
 
 
 def test_what_is_only_shown_opens_nothing_and_voids_nothing(place: Place) -> None:
@@ -78,7 +79,7 @@ def test_what_is_only_shown_opens_nothing_and_voids_nothing(place: Place) -> Non
 
 def test_a_figure_is_measured_again_from_the_same_answers(place: Place) -> None:
     before = facts(place)
-    place.task(evaluation={"resamples": 300, "min_slice_rows": 30})
+    place.task(evaluation={"calibration_bins": 5})
     ended = place.run("--until", "evaluation")
     after = facts(place)
     assert "evaluation: suite:" in ended.err and after[0] != before[0]

@@ -149,13 +149,3 @@ def test_a_shifted_test_split_is_in_the_headline_by_how_much(tmp_path: Path, dat
     assert [blocker.what for blocker in evaluation.blockers] == ["shifted_test"]
     assert ended.code == 4 and ended.status["state"] == "awaiting_sign_off", "and a person has to say that it is fine"
     assert current["packaged_model"].skipped
-
-
-def test_an_unshifted_test_split_is_not_accused(tmp_path: Path, database: Path) -> None:
-    rows = pairs(1400, 1)
-    tables = {"train": rows[:700], "validation": rows[700:1000], "test": rows[1000:]}
-    place = make_place(tmp_path, database, tables, max_rungs=1)
-    ended = place.run("--until", "evaluation")
-    current: dict[str, Any] = dict(place.current())
-    assert [one.differs for one in current["evaluation"].shifts] == [False]
-    assert ended.code == 0 and current["evaluation"].ship == "candidate" and current["evaluation"].blockers == ()

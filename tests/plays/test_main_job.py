@@ -215,7 +215,7 @@ def test_a_target_that_counting_words_meets_ends_the_task(tmp_path: Path, databa
 
 def test_a_rung_that_does_not_help_ships_the_baseline(tmp_path: Path, database: Path) -> None:
     still: dict[str, Any] = {"learning_rate": 1e-9, "head_learning_rate": 1e-9, "epochs": 1}
-    place = make_place(tmp_path, database, **still)
+    place = make_place(tmp_path, database, begun=True, **still)
     place.task(target={"at_least": 0.3}, evaluation={"early_end_standard_errors": 30.0})
     ended = place.run()
     status = ended.status
