@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 UNLABELLED = -1
 LEAST_PERMUTATIONS = 999
+MOST_NUMBERS = 1_000_000  # of resampled rows that are held at once
 Name = Literal["validation and test", "test and production"]
 
 
@@ -167,7 +168,17 @@ def _class_mix(pooled: _Pooled, classes: int) -> tuple[float, float] | None:
 
 def _counts(member: npt.NDArray[np.bool_], place: Labels, places: int) -> Floats:
     """Rows of the second sample by place under every membership, shape (memberships, places)."""
-    return np.stack([np.bincount(place[row], minlength=places) for row in member]).astype(np.float64)
+    return _summed(member, place, places)
+
+
+def _summed(table: npt.NDArray[Any], place: Labels, places: int) -> Floats:
+    """Sums over the columns of each place, whole numbers, shape (lines, places)."""
+    order = np.argsort(place, kind="stable")
+    present, starts = np.unique(place[order], return_index=True)
+    found = np.zeros((len(table), places))
+    if len(place):
+        found[:, present] = np.add.reduceat(table[:, order], starts, axis=1, dtype=np.int64)
+    return found
 
 
 def _score(pooled: _Pooled, spec: TaskSpec) -> tuple[Figure, float] | None:
@@ -225,14 +236,17 @@ def _score_interval(spec: TaskSpec, kinds: Kinds, group: Labels, second: npt.NDA
 def _resampled_cells(place: Labels, group: Labels, cells: int, resamples: int, seed: int) -> Floats:
     """Rows by cell after whole groups were drawn with replacement, shape (resamples, cells).
 
-    One resample at a time: all at once would need groups times resamples numbers in memory.
+    Some resamples at a time: all at once would need rows times resamples numbers in memory.
     """
     random = np.random.default_rng(seed)
     names, own = np.unique(group, return_inverse=True)
+    step = max(1, MOST_NUMBERS // max(len(place), 1))
     drawn = np.empty((resamples, cells))
-    for at in range(resamples):
-        times = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))
-        drawn[at] = np.bincount(place, weights=times[own], minlength=cells)
+    for start in range(0, resamples, step):
+        lines = min(step, resamples - start)
+        chosen = random.integers(len(names), size=(lines, len(names))) + len(names) * np.arange(lines)[:, None]
+        times = np.bincount(chosen.reshape(-1), minlength=lines * len(names)).reshape(lines, len(names))
+        drawn[start : start + lines] = _summed(times[:, own], place, cells)
     return drawn
 
 

@@ -49,7 +49,15 @@ from playbook.statistics.ratio_intervals import (
 from playbook.statistics.ratio_intervals import difference as ratio_difference
 from playbook.statistics.resampling import label_cells, percentiles, resample_weights, wilson
 from playbook.statistics.sample_size import FEWEST_DISCORDANT, OF_ALL_ROWS, two_sided_z
-from playbook.statistics.values import Floats, Labels, log_losses, metric_values, probability_values, worst_value
+from playbook.statistics.values import (
+    Floats,
+    Labels,
+    log_losses,
+    metric_values,
+    probability_values,
+    values_of_many,
+    worst_value,
+)
 
 TOLERANCE = 1e-9  # two fractions of whole rows that differ by less are equal
 Rows = npt.NDArray[np.bool_]
@@ -156,6 +164,10 @@ class Metric:
         if given.probabilities.shape[1:] != (len(self.labels),):
             raise ValueError(f"expected probabilities of {len(self.labels)} classes, found {given.probabilities.shape}")
         return probability_values(self.name, self.of_class, truth, given.probabilities, weights, self.averaged)
+
+    def values_of_many(self, truth: Labels, predicted: Labels, weights: Floats) -> Floats:
+        """`values` of many sets of classes, (sets, rows) and (resamples, rows) -> (sets, resamples)."""
+        return values_of_many(self.name, self.of_class, truth, predicted, weights, len(self.labels), self.averaged)
 
     def score(self, truth: Labels, answers: Given) -> Score:
         """The metric with its interval, which `ratio_intervals` and `ranking_intervals` describe.

@@ -152,7 +152,7 @@ class _Curve:
     metrics: Sequence[Metric]
     truth: Labels
     thresholds: Floats
-    decided: Sequence[Answers]
+    decided: Labels  # classes at each candidate, shape (candidates, rows)
     values: Floats
     room: Floats
     right: Floats
@@ -175,8 +175,8 @@ class _Curve:
         if self.likeliest is None:
             return 0.0
         if (limit, place) not in self.errors:
-            answers = self.decided[self.likeliest], self.decided[place]
-            self.errors[limit, place] = self.metrics[limit].difference(self.truth, *answers).standard_error
+            plain, other = (Answers(self.decided[at]) for at in (self.likeliest, place))
+            self.errors[limit, place] = self.metrics[limit].difference(self.truth, plain, other).standard_error
         return self.errors[limit, place]
 
 
@@ -188,13 +188,20 @@ def _curve(
     if probabilities.shape[1] == 2 and all(metric.of_class is None for metric in metrics):
         thresholds = np.union1d(thresholds, [EVEN])
         likeliest = int(np.searchsorted(thresholds, EVEN))
-    decided = [answers_at(probabilities, Threshold(number, float(value))) for value in thresholds]
+    decided = _decided(probabilities, number, thresholds)
     weights = np.vstack([np.ones(len(truth)), resamples])
-    values = np.stack([[_known(metric, truth, answers, weights) for answers in decided] for metric in metrics])
-    errors = np.stack([[_error(metric, truth, answers) for answers in decided] for metric in metrics])
+    values = np.stack([_known(metric, truth, decided, weights) for metric in metrics])
+    errors = np.stack([_errors(metric, truth, decided) for metric in metrics])
     room = np.stack([metric.sign * (found - metric.limit.bound) for metric, found in zip(metrics, values, strict=True)])
-    right = np.stack([weights @ (answers.classes == truth) for answers in decided])
+    right = (decided == truth).astype(float) @ weights.T
     return _Curve(metrics, truth, thresholds, decided, values, room / errors[:, :, None], right, likeliest)
+
+
+def _decided(probabilities: Probabilities, number: int, thresholds: Floats) -> npt.NDArray[np.int64]:
+    """What `decide` says at each threshold, shape (thresholds, rows)."""
+    others = decide(probabilities, Threshold(number, np.inf))
+    from_on = thresholds.astype(probabilities.dtype)[:, None]  # as `decide` compares them
+    return np.where(probabilities[:, number] >= from_on, number, others).astype(np.int64)
 
 
 def _require_rows(truth: Labels) -> None:
@@ -237,19 +244,27 @@ def _spread(places: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
     return places[(shares * (len(places) - 1)).round().astype(int)]
 
 
-def _known(metric: Metric, truth: Labels, answers: Answers, weights: Floats) -> Floats:
-    found = metric.values(truth, answers, weights)
+def _known(metric: Metric, truth: Labels, decided: Labels, weights: Floats) -> Floats:
+    found = metric.values_of_many(truth, decided, weights)
     return np.where(np.isnan(found), worst_value(metric.name), found)
 
 
-def _error(metric: Metric, truth: Labels, answers: Answers) -> float:
-    """Standard error of a limit at its bound; of what is no share of rows, that of as many rows as there are."""
-    counted = metric.proportion(truth, answers.classes)
-    rows = int(counted[0].sum()) if counted is not None else len(truth)
-    if counted is None and metric.of_class is not None:
-        rows = int(((truth == metric.of_class) | (answers.classes == metric.of_class)).sum())
-    bound = min(max(metric.limit.bound, 0.5 / max(rows, 1)), 1 - 0.5 / max(rows, 1))
-    return float(np.sqrt(bound * (1 - bound) / max(rows, 1))) or 1.0
+def _errors(metric: Metric, truth: Labels, decided: Labels) -> Floats:
+    """Standard error of a limit at its bound at each threshold, shape (thresholds,).
+
+    Of what is no share of rows, that of as many rows as there are.
+    """
+    counted = metric.proportion(truth, decided)
+    if counted is not None:
+        rows = np.broadcast_to(counted[0].sum(axis=-1), len(decided))
+    elif metric.of_class is not None:
+        rows = ((truth == metric.of_class) | (decided == metric.of_class)).sum(axis=1)
+    else:
+        rows = np.full(len(decided), len(truth))
+    some = np.maximum(rows, 1)
+    bound = np.minimum(np.maximum(metric.limit.bound, 0.5 / some), 1 - 0.5 / some)
+    found = np.sqrt(bound * (1 - bound) / some)
+    return np.where(found == 0, 1.0, found)
 
 
 def _best(worst: Floats, right: Floats) -> int:

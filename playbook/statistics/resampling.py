@@ -46,8 +46,21 @@ def label_cells(*columns: Labels) -> tuple[Cells, Cells, Cells]:
     shapes = {column.shape for column in columns}
     if len(shapes) != 1:
         raise ValueError(f"expected label arrays of one length, found shapes {sorted(shapes)}")
-    cells, place, counts = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True, return_counts=True)
-    return cells.astype(np.int64), counts.astype(np.int64), place.reshape(-1).astype(np.int64)
+    table = np.stack(columns, axis=1)
+    _, first, place, counts = np.unique(_numbered(table), return_index=True, return_inverse=True, return_counts=True)
+    return table[first].astype(np.int64), counts.astype(np.int64), place.astype(np.int64)
+
+
+def _numbered(table: Labels) -> Cells:
+    """One number per row, equal where rows are, in their order: sorting numbers is far faster than sorting rows."""
+    found = np.zeros(len(table), np.int64)
+    for column in table.T if len(table) else ():
+        own = column.astype(np.int64) - int(column.min())
+        classes = int(own.max()) + 1
+        if int(found.max()) >= np.iinfo(np.int64).max // classes - 1:
+            found = np.unique(found, return_inverse=True)[1].astype(np.int64)
+        found = found * classes + own
+    return found
 
 
 def percentiles(drawn: Floats, confidence: float, unknown: tuple[float, float]) -> tuple[float, float]:

@@ -85,6 +85,64 @@ def metric_values(
     return mean_of_defined(ratio(2 * hits, support + claimed))
 
 
+def values_of_many(
+    metric: str, of_class: int | None, truth: Labels, predicted: Labels, weights: Floats, classes: int,
+    averaged: Sequence[int] | None = None,
+) -> Floats:  # fmt: skip
+    """As `metric_values`, for many sets of answers to the same rows at once, in a fraction of the time.
+
+    Sums of whole numbers are exact, so where every weight is one the values are the same to the last bit.
+
+    Args:
+        metric: as for `metric_values`.
+        of_class: as for `metric_values`.
+        truth: true classes, shape (rows,).
+        predicted: predicted classes, shape (sets, rows).
+        weights: how often each row counts, shape (resamples, rows).
+        classes: how many classes there are.
+        averaged: as for `metric_values`.
+
+    Returns:
+        Shape (sets, resamples), NaN as for `metric_values`.
+
+    Raises:
+        ValueError: unknown metric, a class out of range, or shapes that do not match.
+    """
+    check_metric(metric, of_class, classes)
+    if metric in NEED_PROBABILITIES:
+        raise ValueError(f"{metric} is computed from probabilities; expected an array of shape (rows, classes)")
+    check_labels(np.broadcast_to(truth, predicted.shape).reshape(-1), predicted.reshape(-1), classes)
+    _check_weights(weights, len(truth))
+    chosen = (list(range(classes)) if averaged is None else list(averaged)) if of_class is None else [of_class]
+    found = np.empty((len(predicted), len(weights)))
+    step = max(1, CHUNK // max(len(truth), len(weights) * len(chosen), 1))
+    for start in range(0, len(predicted), step):
+        part = slice(start, start + step)
+        found[part] = _values_of_some(metric, chosen, truth, predicted[part], weights)
+    return found
+
+
+def _values_of_some(metric: str, chosen: Sequence[int], truth: Labels, predicted: Labels, weights: Floats) -> Floats:
+    if metric in ("accuracy", "micro_f1"):
+        return ratio((predicted == truth).astype(float) @ weights.T, weights.sum(axis=1))
+    each = []
+    for at in chosen:
+        own, claims = truth == at, predicted == at
+        if metric == "false_positive_rate":
+            others = weights[:, ~own]
+            return ratio(claims[:, ~own].astype(float) @ others.T, others.sum(axis=1))
+        mine = weights[:, own]
+        hits, support = claims[:, own].astype(float) @ mine.T, mine.sum(axis=1)
+        if metric in ("recall", "balanced_accuracy"):
+            each.append(ratio(hits, support))
+            continue
+        claimed = claims.astype(float) @ weights.T
+        if metric == "precision":
+            return np.nan_to_num(ratio(hits, claimed))
+        each.append(ratio(2 * hits, support + claimed))
+    return mean_of_defined(np.stack(each, axis=-1).reshape(-1, len(each))).reshape(each[0].shape)
+
+
 def probability_values(
     metric: str, of_class: int | None, truth: Labels, probabilities: npt.NDArray[Any], weights: Floats,
     averaged: Sequence[int] | None = None,

@@ -6,7 +6,8 @@ from metric_samples import metric_value
 from sklearn import metrics as sk
 
 from playbook.evaluate.metrics import confusion, per_class
-from playbook.statistics.values import metric_values
+from playbook.statistics.resampling import label_cells
+from playbook.statistics.values import metric_values, values_of_many
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 ANSWER = np.array([0, 0, 1, 1, 0, 2])
@@ -114,3 +115,37 @@ def test_resamples_taken_together_are_those_taken_one_by_one() -> None:
         rows = np.repeat(np.arange(3080), weights[at].astype(int))
         expected = sk.f1_score(truth[rows], answer[rows], average="macro", labels=range(77), zero_division=0)
         assert together[at] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("metric", "of_class", "averaged"),
+    [
+        ("accuracy", None, None), ("macro_f1", None, None), ("macro_f1", None, (0, 3)), ("micro_f1", None, None),
+        ("balanced_accuracy", None, None), ("balanced_accuracy", None, (1,)), ("recall", 1, None), ("f1", 0, None),
+        ("precision", 3, None), ("false_positive_rate", 2, None),
+    ],
+)  # fmt: skip
+def test_many_sets_of_answers_have_the_values_that_each_has_alone(
+    metric: str, of_class: int | None, averaged: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(7)
+    truth, answers = random.integers(0, 4, 40), random.integers(0, 4, (9, 40))
+    answers[0], answers[1] = 2, truth
+    weights = random.multinomial(6, np.full(40, 1 / 40), size=30).astype(float)
+    each = [metric_values(metric, of_class, truth, answer, weights, 5, averaged) for answer in answers]
+    for most in (1, 300, 4_000_000):
+        monkeypatch.setattr("playbook.statistics.values.CHUNK", most)
+        together = values_of_many(metric, of_class, truth, answers, weights, 5, averaged)
+        assert np.array_equal(together, each, equal_nan=True)
+    with pytest.raises(ValueError, match="labels from"):
+        values_of_many(metric, of_class, truth, answers + 2, weights, 5, averaged)
+
+
+@pytest.mark.parametrize(("columns", "classes"), [(1, 3), (3, 4), (12, 77)])
+def test_rows_are_counted_by_kind_in_their_order(columns: int, classes: int) -> None:
+    table = np.random.default_rng(8).integers(0, classes, (columns, 200))
+    table = np.hstack([table, table[:, :50]])
+    cells, counts, place = label_cells(*table)
+    expected = np.unique(table.T, axis=0, return_inverse=True, return_counts=True)
+    assert np.array_equal(cells, expected[0]) and np.array_equal(counts, expected[2])
+    assert np.array_equal(place, expected[1].reshape(-1))
