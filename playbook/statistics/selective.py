@@ -76,8 +76,7 @@ def guarantee(confidence: Floats, right: npt.NDArray[np.bool_], error: float, fa
     if not (0 < error < 1 and 0 < failure < 1):
         raise ValueError(f"expected an error and a chance of failure between 0 and 1, found {error} and {failure}")
     grid, starts = grid_of(error)
-    answered = np.array([(confidence >= threshold).sum() for threshold in grid], np.int64)
-    wrong = np.array([((confidence >= threshold) & ~right).sum() for threshold in grid], np.int64)
+    answered, wrong = (len(part) - np.searchsorted(np.sort(part), grid) for part in (confidence, confidence[~right]))
     found = p_values(answered, wrong, error)
     reached = [_last(found <= failure * part, start) for start, part in zip(starts, STARTS.values(), strict=True)]
     best = max((place for place in reached if place is not None), default=None)

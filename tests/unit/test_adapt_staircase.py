@@ -12,13 +12,15 @@ import pandas as pd
 import pytest
 from data_samples import task_document
 
+import playbook.statistics.metric as statistics_metric
+from playbook.adapt import staircase
 from playbook.adapt.curve import best_epoch, diverged, stalled
 from playbook.adapt.staircase import decide_rung, make_ledger, read_answers
 from playbook.artifacts import Epoch, FrozenBaseline, Rung, Score
-from playbook.evaluate import as_served
 from playbook.spec import TaskSpec
 from playbook.spec.adaptation import Keep
 from playbook.statistics.best_of import chance_of_best
+from playbook.statistics.resampling import resample_weights
 
 
 def spec_with(resamples: int = 20_000, **keep: float) -> TaskSpec:
@@ -193,16 +195,17 @@ def epochs_without_gain(rng: np.random.Generator, rows: int, apart: float, epoch
     return np.where(differ, coin[0], base), [np.where(differ, answers, base) for answers in after]
 
 
-def fitted_once(fit: Callable[..., float]) -> Callable[..., float]:
-    """Fits one temperature to the same answers: each rule asks for it again."""
-    found: dict[bytes, float] = {}
+def once(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes of the same answers the same thing: each rule asks for it again."""
+    found: dict[Any, Any] = {}
 
-    def fitted(truth: np.ndarray, told: np.ndarray) -> float:
-        if told.tobytes() not in found:
-            found[told.tobytes()] = fit(truth, told)
-        return found[told.tobytes()]
+    def made(*given: Any) -> Any:
+        key = tuple(one.tobytes() if isinstance(one, np.ndarray) else one for one in given if type(one) is not TaskSpec)
+        if key not in found:
+            found[key] = make(*given)
+        return found[key]
 
-    return fitted
+    return made
 
 
 @cache
@@ -222,7 +225,9 @@ def shares_kept(
     }
     kept = dict.fromkeys(specs, 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(as_served, "fit_temperature", fitted_once(as_served.fit_temperature))
+        patch.setattr(staircase, "as_served", once(staircase.as_served))
+        for module in (staircase, statistics_metric):
+            patch.setattr(module, "resample_weights", once(resample_weights))
         for _ in range(trials):
             before, after = epochs_without_gain(rng, rows, apart, epochs)
             best = max(range(epochs), key=lambda epoch: int(after[epoch].sum()))

@@ -22,9 +22,9 @@ from playbook.adapt.rung import World, _prepare, run_rung
 from playbook.spec import Adaptation
 
 CPU = torch.device("cpu")
-EXACT = FAST.model_copy(update={"precision": "float32", "dropout": 0.0, "epochs": 3})
+EXACT = FAST.model_copy(update={"precision": "float32", "dropout": 0.0, "epochs": 2})
 PARTED = EXACT.model_copy(update={"accumulation": 4})
-DRAWN = FAST.model_copy(update={"class_weighting": "resample", "epochs": 4, "dropout": 0.1, "batch_size": 8})
+DRAWN = FAST.model_copy(update={"class_weighting": "resample", "epochs": 3, "dropout": 0.1, "batch_size": 8})
 
 
 class Stop(Exception):

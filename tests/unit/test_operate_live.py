@@ -47,12 +47,12 @@ def covered() -> dict[str, int]:
     drawn = drawn_truth(random, many)
     truth = {metric: true_value(spec, drawn, many) for metric, spec in specs.items()}
     found = dict.fromkeys(specs, 0)
-    with pytest.MonkeyPatch.context() as patch:  # weights follow from rows and seed, so they are the same for all
+    with pytest.MonkeyPatch.context() as patch:  # weights follow from the number of rows and the seed alone
         patch.setattr(estimate, "_weights", lru_cache(maxsize=2)(estimate._weights))
-        for run in range(40):
+        for _ in range(40):
             held, window = reference(random, 400), rows(random, 150)[1]
             for metric, spec in specs.items():
-                one = estimate_metric(spec, held, window, run)
+                one = estimate_metric(spec, held, window)
                 assert 0 <= one.low <= one.value <= one.high <= 1
                 found[metric] += one.low <= truth[metric] <= one.high
     return found

@@ -47,7 +47,8 @@ def test_references_are_scored_as_they_would_serve() -> None:
     assert found.served["tfidf"].temperature < 0.8
     assert found.scores["tfidf"].value < metrics_of(loss)[0].value(truth, table) - 0.1
     rare = spec_for(ORDINARY, metric="recall", of_class="fault", at_least=0.9)
-    tfidf, majority = (fit_references(rare, train, validation).served[name] for name in ("tfidf", "majority"))
+    served = fit_references(rare, train, validation).served
+    tfidf, majority = served["tfidf"], served["majority"]
     assert tfidf.threshold is not None and tfidf.threshold.number == rare.labels.index("fault")
     assert majority.threshold is None, "it is the same for every row, whatever the threshold"
     kept = served_under(tfidf.rules(rare.labels), rare.labels)
