@@ -24,7 +24,7 @@ from playbook.decide.log import DecisionLog
 from playbook.operate.policy import Facts, decide_retraining
 from playbook.operate.rounds import ask_for_round, take_up
 from playbook.plays import BASE, BASE_TRIAL, EVALUATION
-from playbook.spec import Base
+from playbook.spec import Base, TaskSpec
 from playbook.statistics.answers import answers_of
 from playbook.statistics.metric import target_metric
 from playbook.store import Store
@@ -48,6 +48,7 @@ def tried(
     standings: tuple[Standing, ...],
     *outs: str,
     pins: tuple[BasePin, ...] = (PIN, OTHER),
+    spec: TaskSpec = SPEC,
 ) -> BaseTrial:
     """A trial whose measurements are given; the base that serves is the first."""
     slice_ = Slice(texts=(), labels=TRUTH)
@@ -59,7 +60,7 @@ def tried(
     monkeypatch.setattr(
         trial, "measure_bases", lambda *_: Measured(Rows(slice_, slice_), candidates, standings, "a laptop")
     )
-    return try_bases(SPEC, (), PIN, NOTHING, NOTHING, lambda _: None)
+    return try_bases(spec, (), PIN, NOTHING, NOTHING, lambda _: None)
 
 
 def test_a_base_that_is_clearly_ahead_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,9 +96,10 @@ def test_chance_alone_seldom_prefers_another_base(monkeypatch: pytest.MonkeyPatc
     """Three bases that are alike: at most 2.5 % of trials may prefer another than the one that serves."""
     rng, times, preferred = np.random.default_rng(5), 150, 0
     third = OTHER.model_copy(update={"name": "third", "weights_sha256": "8" * 64})
+    quick = SPEC.model_copy(update={"evaluation": SPEC.evaluation.model_copy(update={"resamples": 500})})
     for _ in range(times):
         alike = tuple(standing(place, np.flatnonzero(rng.random(len(TRUTH)) < 0.2)) for place in range(3))
-        preferred += tried(monkeypatch, alike, pins=(PIN, OTHER, third)).preferred is not None
+        preferred += tried(monkeypatch, alike, pins=(PIN, OTHER, third), spec=quick).preferred is not None
     assert preferred <= 9, "of 150, 4 are expected at most; more than nine come by chance once in a hundred times"
 
 
