@@ -97,8 +97,11 @@ def load_document(path: Path, kind: type[D], remedy: str) -> D:
         raise TaskFileError(str(path), [f"no such file; {remedy}"])
     try:
         text = path.read_text(encoding="utf-8")
-        document = yaml.safe_load(text)
-        lines = _field_lines(yaml.compose(text, Loader=yaml.SafeLoader))
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        document = None if node is None else loader.construct_document(node)
+        # Constructing writes merged keys into the nodes; only then are they read again.
+        lines = _field_lines(yaml.compose(text, Loader=yaml.SafeLoader) if "<<" in text else node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TaskFileError(str(path), [f"not readable as YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(document, dict):

@@ -28,7 +28,7 @@ def test_false_alarms_come_at_the_promised_rate(size: int) -> None:
     random, alarms, windows = np.random.default_rng(size), 0, 300
     each = np.zeros(len(FIGURES))
     for window in range(windows):
-        judge = Judge(reference(random, 200), FAST, window)
+        judge = Judge(reference(random, 120), FAST, window)
         found = judge.judge(*rows(random, size), window)
         alarms += any(figure.alarm for figure in found)
         each += [figure.alarm for figure in found]
@@ -71,7 +71,7 @@ def test_each_simple_figure_sees_its_own_shift(name: str) -> None:
 
 def test_alarm_p_value_and_threshold_say_the_same() -> None:
     random = np.random.default_rng(5)
-    judge, both = Judge(reference(random), FAST), set()
+    judge, both = Judge(reference(random, 150), FAST), set()
     for window in range(60):
         for found in judge.judge(*rows(random, 60, 0.02 * (window % 12)), window):
             over = found.threshold is not None and (
@@ -111,7 +111,7 @@ def test_one_foreign_word_where_the_reference_has_none_is_no_alarm(name: str) ->
         assert (found.threshold is None) is (strange < 3)  # under the floor it is only shown
 
 
-@pytest.mark.parametrize(("size", "held"), [(30, 200), (80, 60)])
+@pytest.mark.parametrize(("size", "held"), [(30, 150), (60, 60)])
 def test_rare_words_raise_false_alarms_no_more_often_than_promised(size: int, held: int) -> None:
     """One row in a hundred has a foreign word: most references have some, some have none."""
     random, alarms, windows = np.random.default_rng(size + held), 0, 200

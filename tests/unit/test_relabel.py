@@ -30,12 +30,18 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return settings()
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(sample(folder, labels={"corrections": "notes/corrections.csv"}), folder / "out")
+    return folder
+
+
 @pytest.fixture
-def task(tmp_path: Path) -> Task:
+def task(tmp_path: Path, prepared: Path) -> Task:
     """A prepared task with a corrections file that is not there yet."""
-    task = sample(tmp_path, labels={"corrections": "notes/corrections.csv"})
-    prepare(task, tmp_path / "out")
-    return task
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    return load_task(tmp_path / "sample.yaml")
 
 
 def ids(folder: Path, split: str, label: str = "billing") -> list[str]:
