@@ -141,6 +141,7 @@ def main(command: tuple[str, ...]) -> None:
     """Prepare the databases, then become COMMAND."""
     from resources.mlflow_server import server_environment
     from resources.tracking import Tracking
+    from resources.tracking_database import upgrade_database
 
     quiet_environment()
     logging.basicConfig(format="%(message)s")
@@ -149,7 +150,7 @@ def main(command: tuple[str, ...]) -> None:
         prepare_home(places)
         tracking = Tracking.from_settings(places)
         if tracking.artifacts:  # a database, and not somebody's server
-            _ = tracking.client
+            upgrade_database(tracking.uri)
             os.environ.setdefault("MLFLOW_DEFAULT_ARTIFACT_ROOT", tracking.artifacts)
             os.environ.setdefault("MLFLOW_BACKEND_STORE_URI", tracking.uri)
         os.environ["MLFLOW_TRACKING_URI"] = tracking.uri

@@ -1,17 +1,14 @@
-"""Serving: batch predictions and retention as Dagster jobs, and what `playbook serve`, `predict` and `outcomes` do."""
+"""Serving: batch predictions and retention as Dagster jobs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from pipelines.answers import predict_file
 from playbook.settings import Settings
 from playbook.taskfile import Task
-
-if TYPE_CHECKING:
-    from resources.scoring import Scored
 
 RETENTION_CRON = "17 3 * * *"  # UTC
 
@@ -96,19 +93,3 @@ def _retention_job(task: Task, places: Settings) -> dg.JobDefinition:
         purge()
 
     return retain
-
-
-def predict_file(
-    task: Task, places: Settings, file: Path, output: Path | None = None, id_column: str | None = None
-) -> "Scored":
-    """Score a file; see `resources.scoring.score_file`. Without `output` the answers lie beside it, as CSV."""
-    from resources.scoring import score_file
-
-    return score_file(task, places, file, output or file.with_name(f"{file.stem}-predictions.csv"), id_column)
-
-
-def serve_task(task: Task, places: Settings, port: int, said: Callable[[str], None]) -> None:
-    """Answer over HTTP until a signal; see `resources.serving_app.serve`."""
-    from resources.serving_app import serve
-
-    serve(task, places, port, said)

@@ -23,7 +23,7 @@ MOST_SHOWN = 20
 @click.option("--host", default=LOOPBACK[0], show_default=True, help="Loopback only; for others, put a proxy in front.")
 def serve(task: str, port: int, host: str) -> None:
     """Answer over HTTP with the champion of TASK; a moved alias is followed without a restart."""
-    from pipelines.serving import serve_task
+    from pipelines.answers import serve_task
 
     if host not in LOOPBACK:
         raise click.BadParameter(
@@ -46,7 +46,7 @@ def serve(task: str, port: int, host: str) -> None:
 @click.option("--id-column", metavar="NAME", help="Column of unique ids (default: data.columns.id of the task file).")
 def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> None:
     """Score the rows of FILE (CSV, Parquet, JSON Lines) with the champion of TASK, and log them."""
-    from pipelines.serving import predict_file
+    from pipelines.answers import predict_file
 
     found = load_task(locate_task(task, settings()))
     done = predict_file(found, settings(), file, out, id_column)

@@ -13,6 +13,7 @@ from pathlib import Path
 from playbook.database import is_postgres
 from playbook.settings import QUIET_ENVIRONMENT
 from resources.tracking import Tracking
+from resources.tracking_database import upgrade_database
 
 LOOPBACK = "127.0.0.1"
 PORT = 5000
@@ -23,7 +24,7 @@ def server_command(tracking: Tracking, port: int = PORT) -> list[str]:
 
     A URL with a password is not in it, as every user of a machine can read command lines; the environment has it.
     """
-    _ = tracking.client  # the schema is there before the server asks for it
+    upgrade_database(tracking.uri)  # the schema is there before the server asks for it
     store = [] if is_postgres(tracking.uri) else ["--backend-store-uri", tracking.uri]
     place = ["--default-artifact-root", tracking.artifacts] if tracking.artifacts else []
     address = ["--host", LOOPBACK, "--port", str(port), "--workers", "1"]

@@ -110,6 +110,10 @@ def running_server(task: Task, places: Settings, said: Callable[[str], None]) ->
         ArtifactError: there is no champion yet, or it cannot be loaded.
     """
     spec = task.spec
+    if places.threads is not None:
+        import torch
+
+        torch.set_num_threads(places.threads)
     champion = Champion(World(places).registry, spec.task, spec.package.alias)
     redactor = Redactor(spec.serving.redact, spec.data.columns.text)
     champion.refresh()
@@ -132,10 +136,6 @@ def serve(task: Task, places: Settings, port: int, said: Callable[[str], None]) 
     """
     import uvicorn
 
-    if places.threads is not None:
-        import torch
-
-        torch.set_num_threads(places.threads)
     with _bound(port) as listener, running_server(task, places, said) as server:
         address = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         said(f"{task.spec.task} {server.champion.current.version} answers at {address}/invocations (state: /health)")

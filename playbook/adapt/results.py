@@ -46,7 +46,5 @@ def write_predictions(path: Path, table: pd.DataFrame, labels: Sequence[str], pr
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    import torch
-
-    return {"torch": torch.__version__, "pytorch_lightning": version("pytorch-lightning"), "numpy": np.__version__}
+    """Versions of what the numbers depend on, as installed: a run in which nothing trains does not import torch."""
+    return {"torch": version("torch"), "pytorch_lightning": version("pytorch-lightning"), "numpy": np.__version__}
