@@ -1,4 +1,4 @@
-"""`playbook serve` in a process of its own, and threads that ask it without a pause."""
+"""`playbook serve` in a process of its own, and threads that ask it all the time."""
 
 from __future__ import annotations
 
@@ -87,15 +87,16 @@ def serving(place: ServedPlace, **more: str) -> Iterator[Running]:
 
 @dataclass
 class Load:
-    """Threads that ask without a pause; what they were answered."""
+    """Threads that ask without a pause, or with one of so many seconds; what they were answered."""
 
     running: Running
+    pause: float = 0
     versions: list[tuple[float, str]] = field(default_factory=list)  # (time asked, version)
     failures: list[Any] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def _ask(self) -> None:
-        while not self._stop.is_set():
+        while not self._stop.wait(self.pause):
             asked = time.monotonic()
             try:
                 status, answer = self.running.post({RECORDS: [{"text": text} for text in TEXTS]})

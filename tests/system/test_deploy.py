@@ -8,11 +8,12 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -163,6 +164,11 @@ def answers(port: int, path: str = "/", host: str = "nobody") -> int | None:
         connection.close()
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_whoever_knows_the_password_comes_in_and_it_ends_there(door: Door) -> None:
     for application, path in (("dagster", "/runs"), ("mlflow", "/"), ("model", "/ping")):
         answer = door.ask(application, path)
@@ -307,20 +313,32 @@ def test_the_services_start_on_postgresql_and_are_healthy(tmp_path: Path) -> Non
             child = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
             stack.callback(_end, child)
             children[service] = (child, check)
+
+        def beats() -> bool:
+            return int(server.query("SELECT count(*) FROM dagster.daemon_heartbeats", "all")) >= 4
+
+        # A check is a process that imports for seconds: the first one waits for a sign that it may pass.
+        signs = {name: lambda port=port: listens(port) for name, port in ports.items()} | {"daemon": beats}
         for service, (child, check) in children.items():
-            _until_healthy(service, child, check, environment, tmp_path)
+            _until_healthy(service, child, check, signs[service], environment, tmp_path)
         assert answers(ports["mlflow"], "/api/2.0/mlflow/experiments/search", "evil.example") == 403
         commands = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in _all_of(children))
         assert "code-server" in commands and "s3cret" not in commands
         for path in [*tmp_path.glob("*.log"), tmp_path / "home" / "dagster" / "dagster.yaml"]:
             assert "s3cret" not in path.read_text(errors="replace"), path
-        assert int(server.query("SELECT count(*) FROM dagster.daemon_heartbeats", "all")) >= 4
+        assert beats()
 
 
 def _until_healthy(
-    service: str, child: subprocess.Popen[bytes], check: list[str], environment: dict[str, str], folder: Path
+    service: str,
+    child: subprocess.Popen[bytes],
+    check: list[str],
+    sign: Callable[[], bool],
+    environment: dict[str, str],
+    folder: Path,
 ) -> None:
     end = time.monotonic() + 400
+    wait_for(f"the first sign of {service}", 400, lambda: sign() or child.poll() is not None, every=0.5)
     while True:
         done = subprocess.run(check, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode == 0:

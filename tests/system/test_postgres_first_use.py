@@ -33,11 +33,11 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="module")
 def tables(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """MLflow's tables in a schema of their own, made by four processes at the same time; the URL."""
+    """MLflow's tables in a schema of their own, made by two processes at the same time; the URL."""
     database = server.url("mlflow").replace("playbook@", f"playbook:{SECRET}@")
     code = "from playbook.settings import settings; from resources.tracking import Tracking; "
     code += "print(Tracking.from_settings(settings()).experiment('tickets'))"
-    homes = [tmp_path_factory.mktemp("home") for _ in range(4)]  # four machines: no lock file is shared
+    homes = [tmp_path_factory.mktemp("home") for _ in range(2)]  # two machines: no lock file is shared
     environment = {**child_environment(), "PLAYBOOK_DATABASE": database, "MLFLOW_TRACKING_URI": ""}
     children = [
         subprocess.Popen(
@@ -47,13 +47,13 @@ def tables(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
         for home in homes
     ]  # fmt: skip
     said = [child.communicate(timeout=240) for child in children]
-    assert [child.returncode for child in children] == [0] * 4, said
-    assert {out for out, _ in said} == {"1\n"}  # one experiment, not four
+    assert [child.returncode for child in children] == [0] * 2, said
+    assert {out for out, _ in said} == {"1\n"}  # one experiment, not two
     assert not any(SECRET in out + err for out, err in said)
     return in_schema(postgres_url(database, "TEST"), "mlflow")
 
 
-def test_mlflows_tables_are_made_once_by_many(server: PostgresServer, tables: str) -> None:
+def test_mlflows_tables_are_made_once_by_two(server: PostgresServer, tables: str) -> None:
     assert server.query("SELECT count(*) FROM mlflow.alembic_version", "mlflow") == "1"
     assert server.query("SELECT count(*) FROM mlflow.experiments WHERE name = 'tickets'", "mlflow") == "1"
     assert server.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", "mlflow") == "0"
@@ -171,14 +171,14 @@ def test_somebodys_own_storage_is_left_alone(dagster_url: str, tmp_path: Path) -
         prepare_home(_places(tmp_path, dagster_url))
 
 
-def test_many_open_a_new_home_at_once(server: PostgresServer, dagster_url: str, tmp_path: Path) -> None:
+def test_two_open_a_new_home_at_once(server: PostgresServer, dagster_url: str, tmp_path: Path) -> None:
     environment = {**child_environment(), "MLFLOW_TRACKING_URI": "https://mlflow.example", "DAGSTER_HOME": ""}
     environment["PLAYBOOK_DAGSTER_DATABASE"] = dagster_url
     command = [sys.executable, "-m", "pipelines.instance"]
     children = [
         subprocess.Popen(command, env={**environment, "PLAYBOOK_HOME": str(tmp_path / str(number))})
-        for number in range(3)
+        for number in range(2)
     ]
-    assert [child.wait(120) for child in children] == [0, 0, 0]
+    assert [child.wait(120) for child in children] == [0, 0]
     database = dagster_url.partition("?")[0].rpartition("/")[2]
     assert server.query("SELECT count(*) FROM dagster.alembic_version", database) == "1"

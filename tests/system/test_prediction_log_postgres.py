@@ -203,7 +203,7 @@ def test_a_killed_database_leaves_serving_alive_and_the_count_right(tmp_path: Pa
     with postgres_server() as postgres:
         url = postgres.url("killed")
         with serving(place, PLAYBOOK_PREDICTION_LOG=url) as running:
-            with Load(running) as load:
+            with Load(running, pause=0.05) as load:
                 wait_for("rows in the log", 120, lambda: running.health["logged"] > 200)
                 postgres.kill()
                 wait_for("lost rows", 120, lambda: running.health["lost"] > 0)
