@@ -55,50 +55,51 @@ UNTIL_RUNG_1 = [
 ]
 GONE_SECONDS = 60
 ROWS = 900
-PEACEFUL, DISTURBED = 4, 9  # epochs
+EPOCHS = 9
+TASK = "disturbed"
 # Three seeds only hint at the spread: one standard error of an accuracy on these rows is allowed beside.
 TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Dagster at work on two tasks over the same rows: one is left in peace, one is not."""
+    """Dagster at work on a task whose runs are ended and killed before one comes to its end."""
 
     places: Settings
     dagster: Dagster
 
-    def result(self, task: str) -> tuple[Rung, dict[str, Any]]:
+    def result(self) -> tuple[Rung, dict[str, Any]]:
         """The finished rung_1 and the configuration of its training."""
         store = World(self.places).store
-        rung = store.current(task, "rung_1", Rung)
+        rung = store.current(TASK, "rung_1", Rung)
         assert rung is not None
         return rung, json.loads(store.path(rung, "rung_1", "config").read_text())
 
-    def job(self, task: str) -> Job:
+    def job(self) -> Job:
         """What the workers are told that train now."""
-        [path] = (self.places.work / task / "rung_1").rglob("job.json")
+        [path] = (self.places.work / TASK / "rung_1").rglob("job.json")
         return Job.load(path)
 
-    def launch(self, task: str, **tags: str) -> str:
-        """Queue a run of a task up to its first rung."""
-        return self.dagster.launch(task, UNTIL_RUNG_1, **tags)
+    def launch(self) -> str:
+        """Queue a run up to the first rung."""
+        return self.dagster.launch(TASK, UNTIL_RUNG_1)
 
-    def training(self, task: str) -> tuple[int, set[int]]:
+    def training(self) -> tuple[int, set[int]]:
         """The process of the run whose workers train now, and all that it started."""
-        found = processes(self.places.work / task)
+        found = processes(self.places.work / TASK)
         assert sorted(process.rank for process in found if process.rank) == ["0", "1"]
         [launcher] = [process for process in found if process.rank is None]
         return launcher.parent, descendants(launcher.parent)
 
     @contextmanager
-    def held(self, task: str, epoch: int) -> Iterator[None]:
+    def held(self, epoch: int) -> Iterator[None]:
         """Workers that stand still after so many epochs, until the test has done its part, however slow it is.
 
         The epoch before has been reported by then.
         """
         file = f"{PARTS}/{epoch - 1}.npy"
-        work = self.places.work / task
-        wait_for(f"epoch {epoch} of {task}", 240, lambda: any(work.rglob(file)), every=0.02)
+        work = self.places.work / TASK
+        wait_for(f"epoch {epoch}", 240, lambda: any(work.rglob(file)), every=0.02)
         workers = [process.pid for process in processes(work) if process.rank]
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
@@ -115,79 +116,52 @@ def stage(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[
     folder = tmp_path_factory.mktemp("devices")
     with pytest.MonkeyPatch.context() as monkeypatch, environment(folder, monkeypatch, database) as places:
         two = {"devices": 2, "accelerator": "cpu", "max_rungs": 1, "batch_size": 8}
-        pairs_task(folder / "tasks", "peaceful", ROWS, epochs=PEACEFUL, patience=PEACEFUL, **two)
-        pairs_task(folder / "tasks", "disturbed", ROWS, epochs=DISTURBED, patience=DISTURBED, **two)
+        pairs_task(folder / "tasks", TASK, ROWS, epochs=EPOCHS, patience=EPOCHS, **two)
         with dagster(places) as running:
             yield Stage(places, running)
         assert not processes(places.work)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A run that was ended while it trained, and what its workers had been told."""
+
+    run_id: str
+    job: Job
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run that was killed while it trained, the epoch after which it had gone on, and its retry, which ended well."""
+
+    killed: str
+    after: int
+    run_id: str
+
+
 @pytest.fixture(scope="module")
-def peaceful(stage: Stage) -> tuple[str, Job]:
-    """A finished run, whose training was looked at while it went on, and what its workers were told."""
-    run_id = stage.launch("peaceful")
-    with stage.held("peaceful", 2):
-        stage.dagster.wait_said(run_id, f"epoch 1/{PEACEFUL}")
+def ended(stage: Stage) -> Ended:
+    run_id = stage.launch()
+    with stage.held(3):
+        stage.dagster.wait_said(run_id, f"epoch 2/{EPOCHS}")  # the first one is on disk by now
         assert stage.dagster.status(run_id) == "STARTED"
-        assert not any(f"epoch {PEACEFUL}/{PEACEFUL}" in line for line in stage.dagster.said(run_id))
-        stage.training("peaceful")  # two ranks, each a process of its own
-        job = stage.job("peaceful")
-    assert stage.dagster.wait_ended(run_id) == "SUCCESS", "\n".join(stage.dagster.said(run_id))
-    return run_id, job
-
-
-def test_one_run_is_recorded(stage: Stage, peaceful: tuple[str, Job]) -> None:
-    assert [run.run_id for run in stage.dagster.instance.get_runs()] == [peaceful[0]]
-
-
-def test_rank_0_alone_reports(stage: Stage, peaceful: tuple[str, Job]) -> None:
-    said = stage.dagster.said(peaceful[0])
-    for epoch in range(1, PEACEFUL + 1):
-        assert len([line for line in said if line.startswith(f"epoch {epoch}/{PEACEFUL}")]) == 1
-
-
-def test_both_ranks_train(stage: Stage, peaceful: tuple[str, Job]) -> None:
-    import pandas as pd
-
-    result, configuration = stage.result("peaceful")
-    rows = configuration["rank_rows"]
-    assert len(rows) == 2
-    assert min(rows) > 0
-    assert sum(rows) == len(pd.read_parquet(peaceful[1].train))
-    assert "2 processes" in result.hardware
-    assert result.curve[-1].train_loss < result.curve[0].train_loss
-    assert result.validation is not None and result.validation.value > 0.9  # of two classes; a proof compares the two
-
-
-@pytest.mark.proof
-def test_result_is_within_the_spread_of_one_device(stage: Stage, peaceful: tuple[str, Job], tmp_path: Path) -> None:
-    from playbook.adapt.rung import run_rung
-
-    job, (together, _) = peaceful[1], stage.result("peaceful")
-    assert together.validation is not None
-    alone = []
-    for seed in (1, 2, 3):
-        one = job.adaptation.model_copy(update={"devices": 1, "seed": seed})
-        single = job.model_copy(update={"adaptation": one, "out": tmp_path / str(seed)})
-        alone.append(run_rung(single, lambda message: None).validation)
-    assert min(alone) - TOLERANCE <= together.validation.value <= max(alone) + TOLERANCE, alone
-
-
-def test_ended_and_killed_runs_leave_nothing_and_are_resumed(stage: Stage, peaceful: tuple[str, Job]) -> None:
-    ended = stage.launch("disturbed")
-    with stage.held("disturbed", 3):
-        stage.dagster.wait_said(ended, f"epoch 2/{DISTURBED}")  # the first one is on disk by now
-        _, started = stage.training("disturbed")
-        stage.dagster.terminate(ended)
+        assert not any(f"epoch {EPOCHS}/{EPOCHS}" in line for line in stage.dagster.said(run_id))
+        _, started = stage.training()
+        job = stage.job()
+        stage.dagster.terminate(run_id)
     wait_for("the ended run's processes to be gone", GONE_SECONDS, lambda: not alive(started))
-    assert stage.dagster.wait_ended(ended) == "CANCELED"
+    assert stage.dagster.wait_ended(run_id) == "CANCELED"
+    return Ended(run_id, job)
 
-    killed = stage.launch("disturbed")
+
+@pytest.fixture(scope="module")
+def resumed(stage: Stage, ended: Ended) -> Resumed:
+    killed = stage.launch()
     stage.dagster.wait_said(killed, "resuming after epoch")
-    first = re.findall(r"resuming after epoch (\d+)", "\n".join(stage.dagster.said(killed)))[0]
-    with stage.held("disturbed", int(first) + 3):
-        stage.dagster.wait_said(killed, f"epoch {int(first) + 2}/{DISTURBED}")
-        worker, started = stage.training("disturbed")
+    first = int(re.findall(r"resuming after epoch (\d+)", "\n".join(stage.dagster.said(killed)))[0])
+    with stage.held(first + 3):
+        stage.dagster.wait_said(killed, f"epoch {first + 2}/{EPOCHS}")
+        worker, started = stage.training()
         kill(worker)
     wait_for("the killed run's processes to be gone", GONE_SECONDS, lambda: not alive(started))
     assert not processes(stage.places.work)
@@ -200,10 +174,59 @@ def test_ended_and_killed_runs_leave_nothing_and_are_resumed(stage: Stage, peace
 
     retry = wait_for("the killed run's retry", 120, again)
     assert stage.dagster.wait_ended(retry) == "SUCCESS", "\n".join(stage.dagster.said(retry))
-    result, _ = stage.result("disturbed")
-    assert result.resumed > int(first)
-    assert len(result.curve) == DISTURBED
-    assert stage.dagster.instance.get_runs_count() == 4
+    return Resumed(killed, first, retry)
+
+
+def test_one_run_is_recorded(stage: Stage, ended: Ended) -> None:
+    assert [run.run_id for run in stage.dagster.instance.get_runs()] == [ended.run_id]
+
+
+def test_ended_and_killed_runs_leave_nothing_and_are_resumed(stage: Stage, resumed: Resumed) -> None:
+    result, _ = stage.result()
+    assert result.resumed > resumed.after
+    assert len(result.curve) == EPOCHS
+    assert stage.dagster.instance.get_runs_count() == 3
+
+
+def test_rank_0_alone_reports(stage: Stage, ended: Ended, resumed: Resumed) -> None:
+    def reported(run_id: str) -> list[int]:
+        lines = [re.match(rf"epoch (\d+)/{EPOCHS}", line) for line in stage.dagster.said(run_id)]
+        return [int(line[1]) for line in lines if line]
+
+    result, _ = stage.result()
+    assert reported(ended.run_id)[:2] == [1, 2]
+    for run_id in (ended.run_id, resumed.killed):
+        assert len(reported(run_id)) == len(set(reported(run_id)))
+    assert reported(resumed.run_id) == list(range(result.resumed + 1, EPOCHS + 1))
+
+
+def test_both_ranks_train(stage: Stage, ended: Ended, resumed: Resumed) -> None:
+    import pandas as pd
+
+    result, configuration = stage.result()
+    rows = configuration["rank_rows"]
+    assert len(rows) == 2
+    assert min(rows) > 0
+    assert sum(rows) == len(pd.read_parquet(ended.job.train))
+    assert "2 processes" in result.hardware
+    assert result.curve[-1].train_loss < result.curve[0].train_loss
+    assert result.validation is not None and result.validation.value > 0.9  # of two classes; a proof compares the two
+
+
+@pytest.mark.proof
+def test_result_is_within_the_spread_of_one_device(
+    stage: Stage, ended: Ended, resumed: Resumed, tmp_path: Path
+) -> None:
+    from playbook.adapt.rung import run_rung
+
+    job, (together, _) = ended.job, stage.result()
+    assert together.validation is not None
+    alone = []
+    for seed in (1, 2, 3):
+        one = job.adaptation.model_copy(update={"devices": 1, "seed": seed})
+        single = job.model_copy(update={"adaptation": one, "out": tmp_path / str(seed)})
+        alone.append(run_rung(single, lambda message: None).validation)
+    assert min(alone) - TOLERANCE <= together.validation.value <= max(alone) + TOLERANCE, alone
 
 
 def test_a_worker_whose_parent_died_before_it_began_ends(tmp_path: Path) -> None:
