@@ -130,7 +130,7 @@ def test_every_epoch_of_resampled_rows_is_balanced_over_all_ranks(bench: Bench) 
 def test_resampling_answers_for_the_rare_class_as_weights_do(bench: Bench) -> None:
     recalls = {}
     for weighting in ("none", "balanced", "resample"):
-        plan = FAST.model_copy(update={"class_weighting": weighting, "epochs": 5})
+        plan = FAST.model_copy(update={"class_weighting": weighting, "epochs": 3})
         job = bench.rung(f"rare_{weighting}", plan)
         run_rung(job, silent)
         table = pd.read_parquet(job.out / "predictions.parquet")
