@@ -50,10 +50,11 @@ def _codes(texts: list[str]) -> tuple[Any, Any]:
     padded = [text.ljust(GRAM, "\0") for text in texts]
     lengths = np.array([len(text) for text in padded])
     points = np.frombuffer("".join(padded).encode("utf-32-le"), dtype=np.uint32)
-    alphabet, inverse, counts = np.unique(points, return_inverse=True, return_counts=True)
-    rank = np.empty(len(alphabet), dtype=np.uint64)
-    rank[np.argsort(-counts, kind="stable")] = np.arange(len(alphabet), dtype=np.uint64)
-    return np.minimum(rank, ALPHABET)[inverse], lengths
+    counts = np.bincount(points)
+    alphabet = np.flatnonzero(counts)
+    rank = np.zeros(len(counts), dtype=np.uint64)
+    rank[alphabet[np.argsort(-counts[alphabet], kind="stable")]] = np.arange(len(alphabet), dtype=np.uint64)
+    return np.minimum(rank, ALPHABET)[points], lengths
 
 
 def _gram_matrix(texts: list[str]) -> Any:
