@@ -39,13 +39,12 @@ DVC_YAML = {
 }
 
 
-@pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A project in a temporary folder, with the committed DVC configuration and one stage."""
-    root = tmp_path / "project"
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A project in a folder, with the committed DVC configuration and one stage."""
+    root = folder / "project"
     root.mkdir()
     monkeypatch.setenv("PLAYBOOK_ROOT", str(root))
-    monkeypatch.setenv("PLAYBOOK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PLAYBOOK_HOME", str(folder / "home"))
     for name in ("PLAYBOOK_DVC_REMOTE", "PLAYBOOK_TASKS"):
         monkeypatch.delenv(name, raising=False)
     shutil.copytree(CHECKOUT / "playbook", root / "playbook", ignore=shutil.ignore_patterns("__pycache__"))
@@ -56,11 +55,40 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return settings()
 
 
+def with_task(places: Settings) -> Task:
+    """The project's task, with its rows."""
+    write_csv(places.root / "data" / "sample" / "raw" / "rows.csv", rows())
+    return write_task(places.root / "pipelines" / "tasks", {"path": "../../data/sample/raw/rows.csv"})
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A new project."""
+    return project(tmp_path, monkeypatch)
+
+
 @pytest.fixture
 def task(places: Settings) -> Task:
     """The project's task."""
-    write_csv(places.root / "data" / "sample" / "raw" / "rows.csv", rows())
-    return write_task(places.root / "pipelines" / "tasks", {"path": "../../data/sample/raw/rows.csv"})
+    return with_task(places)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose data was prepared once, to be copied."""
+    folder = tmp_path_factory.mktemp("original")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        task = with_task(project(folder, monkeypatch))
+        DatasetVersions().prepare(task)
+    return folder
+
+
+@pytest.fixture
+def prepared(places: Settings, original: Path) -> Task:
+    """The project's task, whose data was prepared already; for tests of what comes then."""
+    shutil.copytree(original / "project", places.root, dirs_exist_ok=True)
+    shutil.copytree(original / "home", places.home, dirs_exist_ok=True)
+    return load_task(next((places.root / "pipelines" / "tasks").glob("*.yaml")))
 
 
 def repro(root: Path) -> subprocess.CompletedProcess[str]:
@@ -87,6 +115,7 @@ def test_the_shell_and_the_resource_agree(places: Settings, task: Task, monkeypa
     assert (first.number, first.changed) == (1, True)
     assert first.dataset_hash == locked(places.root) and first.dataset_hash.endswith(".dir")
     assert any("train" in line for line in lines)
+    assert str(places.root) not in (places.root / "dvc.lock").read_text("utf-8")
     assert "up to date" in repro(places.root).stdout
     shutil.rmtree(places.root / "data" / "sample" / "prepared")
     shutil.rmtree(places.root / ".dvc" / "cache")
@@ -97,13 +126,8 @@ def test_the_shell_and_the_resource_agree(places: Settings, task: Task, monkeypa
     assert replace(again, changed=True) == first and not again.changed
 
 
-def test_paths_in_the_projects_lock_are_relative(places: Settings, task: Task) -> None:
-    DatasetVersions().prepare(task)
-    assert str(places.root) not in (places.root / "dvc.lock").read_text("utf-8")
-
-
-def test_versions_count_up_and_name_the_rows_that_changed(places: Settings, task: Task) -> None:
-    raw = places.root / "data" / "sample" / "raw" / "rows.csv"
+def test_versions_count_up_and_name_the_rows_that_changed(places: Settings, prepared: Task) -> None:
+    task, raw = prepared, places.root / "data" / "sample" / "raw" / "rows.csv"
     first = DatasetVersions().prepare(task)
     write_csv(raw, [*rows(), {**rows()[0], "id": "NEW", "text": "quite another matter, said the new customer"}])
     second = DatasetVersions().prepare(task)
@@ -116,8 +140,8 @@ def test_versions_count_up_and_name_the_rows_that_changed(places: Settings, task
     assert [version.hash for version in record] == [first.dataset_hash, second.dataset_hash]
 
 
-def test_only_the_data_section_prepares_anew(places: Settings, task: Task) -> None:
-    DatasetVersions().prepare(task)
+def test_only_the_data_section_prepares_anew(places: Settings, prepared: Task) -> None:
+    task = prepared
     document = task_document({"path": "../../data/sample/raw/rows.csv"})
     task.path.write_text(yaml.safe_dump({**document, "adaptation": {"learning_rate": 0.01}}), "utf-8")
     lines: list[str] = []
@@ -194,10 +218,10 @@ def test_a_remote_source_is_prepared_from_a_copy(places: Settings, tmp_path: Pat
     assert json.loads((places.home / "data" / "sample" / "raw" / "snapshot.json").read_text("utf-8"))["all"]["sha256"]
 
 
-def test_an_altered_prepared_folder_is_made_anew(places: Settings, task: Task) -> None:
-    found = DatasetVersions().prepare(task)
+def test_an_altered_prepared_folder_is_made_anew(prepared: Task) -> None:
+    found = DatasetVersions().prepare(prepared)
     (found.folder / "test.parquet").write_bytes(b"altered")
-    again = DatasetVersions().prepare(task)
+    again = DatasetVersions().prepare(prepared)
     assert again.dataset_hash == found.dataset_hash
     assert (found.folder / "test.parquet").read_bytes() != b"altered"
 
