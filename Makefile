@@ -47,13 +47,13 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: $(READY) ## Write the task file's JSON Schema anew
+schema: $(READY) ## Write the task file's JSON Schema again
 	$(BIN)/playbook schema > playbook/task.schema.json
 
 ui: $(READY) ## Start Dagster's and MLflow's pages on this machine
 	$(BIN)/python -m pipelines.ui
 
-lock: ## Resolve pyproject.toml anew into requirements.lock
+lock: ## Resolve pyproject.toml into a new requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet "$$(grep '^torch==' requirements.lock)"
 	build/lock/bin/python -m pip install --quiet --editable '.[embedded,dev]'

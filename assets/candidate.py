@@ -110,19 +110,19 @@ def _choose(play: Play, frozen: FrozenBaseline, rungs: Sequence[Rung]) -> Made:
     return Made(artifact)
 
 
-def _referee(play: Play, refreshed: Refresh, anew: FrozenBaseline | Rung) -> tuple[FrozenBaseline | Rung, str]:
-    """The refresh, unless what was trained anew from the base is better by the staircase's own rule (6.6)."""
+def _referee(play: Play, refreshed: Refresh, retrained: FrozenBaseline | Rung) -> tuple[FrozenBaseline | Rung, str]:
+    """The refresh, unless what was trained from the base again is better by the staircase's own rule (6.6)."""
     import pandas as pd
 
     from playbook.adapt.staircase import decide_rung
 
     store = play.world.store
-    first, second = (pd.read_parquet(store.path(step, step.step, "predictions")) for step in (refreshed, anew))
+    first, second = (pd.read_parquet(store.path(step, step.step, "predictions")) for step in (refreshed, retrained))
     found = decide_rung(play.task.spec, first, second)
     figures = f"{found.gain:+.4f} on validation (paired standard error {found.error:.4f})"
     if found.kept:
-        return anew, f"Trained anew from the base beats the refreshed champion {refreshed.version}: {figures}."
-    return refreshed, f"The refreshed champion {refreshed.version} stands: trained anew from the base is {figures}."
+        return retrained, f"Retraining from the base beats the refreshed champion {refreshed.version}: {figures}."
+    return refreshed, f"The refreshed champion {refreshed.version} stands: retraining from the base gains {figures}."
 
 
 def ledger_table(ledger: Sequence[LedgerRow]) -> str:

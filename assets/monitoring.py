@@ -26,7 +26,7 @@ class Published:
 
 
 def publish_monitoring(world: World, task: Task) -> Published | None:
-    """Write the task's monitoring page anew; None where no day was looked at yet."""
+    """Rewrite the task's monitoring page; None where no day was looked at yet."""
     from playbook.operate.monitoring_page import monitoring_page
     from playbook.operate.monitoring_plots import story_plot
 

@@ -101,7 +101,7 @@ def remembered(
         seconds = {"seconds": round(made.artifact.seconds + time.perf_counter() - began, 3)}
         artifact: A = made.artifact.model_copy(update={**stamp, **seconds})
         stored = play.world.store.put(play.asset, artifact, dict(made.files))
-        shutil.rmtree(play.work(key), ignore_errors=True)  # an emptied store then means that everything is made anew
+        shutil.rmtree(play.work(key), ignore_errors=True)  # an emptied store then means that everything is made again
         return stored
 
 

@@ -26,7 +26,7 @@ from playbook.plays import BASE, CANDIDATE, DATASET, EVALUATION, FROZEN, REPORT,
 
 
 def sign_off(maker: AssetMaker) -> dg.AssetsDefinition:
-    """The approval, or what it waits for; nothing is trained, opened or decided anew here."""
+    """The approval, or what it waits for; nothing is trained, opened or decided again here."""
     options = maker.options(
         SIGN_OFF,
         play=5,

@@ -172,7 +172,7 @@ def _retrain_decision(maker: AssetMaker, days: dg.DailyPartitionsDefinition) -> 
 
 
 def _page(play: Play) -> dict[str, Any]:
-    """The task's monitoring page, written anew, and its picture; a replay of many days writes it once, at its end."""
+    """The task's monitoring page, rewritten, and its picture; a replay of many days writes it once, at its end."""
     if NO_PAGE_TAG in play.context.run.tags:
         return {}
     from assets.monitoring import publish_monitoring

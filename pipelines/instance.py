@@ -85,7 +85,7 @@ def _sections(file: Path, text: str) -> set[str]:
     except (yaml.YAMLError, TypeError) as error:
         raise SettingsError(
             f"{file}: expected Dagster's configuration, found no such YAML ({' '.join(str(error).split())}); mend it, "
-            "or move it away to have it written anew"
+            "or move it away to have it written again"
         ) from None
 
 

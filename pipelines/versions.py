@@ -76,7 +76,7 @@ def roll_back(task: Task, places: Settings, by: str, reason: str, to: str = "") 
 
 
 def versions_of(task: Task, places: Settings) -> list[dict[str, Any]]:
-    """Every version of a task's model, newest first; the changelog is written anew."""
+    """Every version of a task's model, newest first; the changelog is rewritten."""
     world, name = World(places), task.spec.task
     write_changelog(world, name)
     notes = reversed(world.registry.notes(name))

@@ -43,7 +43,7 @@ def postgres_url(url: str, variable: str) -> str:
     scheme, found, rest = url.partition("://")
     if not found or scheme not in SCHEMES:
         shown = scheme if found and scheme.replace("+", "").isalnum() else "something else"
-        raise SettingsError(f"{variable}: expected {SHAPE}, found {shown}; set it anew or unset it")
+        raise SettingsError(f"{variable}: expected {SHAPE}, found {shown}; correct it or unset it")
     try:
         parts = urlsplit(f"{DRIVER}://{rest}")
         complete = bool(parts.path.strip("/")) and (parts.port is None or parts.port > 0)
@@ -52,7 +52,7 @@ def postgres_url(url: str, variable: str) -> str:
     if not complete:
         raise SettingsError(
             f"{variable}: expected {SHAPE}, found a URL that names no database or has a character that is not "
-            "percent-encoded; set it anew or unset it"
+            "percent-encoded; correct it or unset it"
         )
     return f"{DRIVER}://{rest}"
 

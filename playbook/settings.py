@@ -176,8 +176,8 @@ def _http(variable: str) -> str | None:
     given = _given(variable)
     if given and (not given.startswith(("http://", "https://")) or "@" in given.split("/")[2]):
         raise SettingsError(
-            f"{variable}: expected a URL that begins with https:// or http:// and has no user, found another; set it "
-            "anew"
+            f"{variable}: expected a URL that begins with https:// or http:// and has no user, found another; "
+            "correct it or unset it"
         )
     return given
 
@@ -187,7 +187,7 @@ def _threads(given: str) -> int | None:
         return None
     if not (given.isascii() and given.isdigit()) or int(given) < 1:
         raise SettingsError(
-            f"PLAYBOOK_THREADS: expected a whole number from 1, found {given!r}; set it anew or unset it"
+            f"PLAYBOOK_THREADS: expected a whole number from 1, found {given!r}; correct it or unset it"
         )
     return int(given)
 

@@ -1,6 +1,6 @@
 """The data gate: a Great Expectations checkpoint built from the task file (3.3, 3.5, 3.6).
 
-The checkpoint is written anew on every check, so nothing that was saved earlier can weaken it, and it fails closed: an
+The checkpoint is rewritten on every check, so nothing that was saved earlier can weaken it, and it fails closed: an
 expectation that was asked for but is not in the result, or could not be evaluated, is a failed check. Frames are handed
 over without texts, and results keep counts instead of values: Data Docs show values unescaped.
 """
@@ -26,7 +26,7 @@ from playbook.taskfile import Task
 META_KEY = "playbook_condition"
 CHECKPOINT = "gate"
 COMPLETE = "every expectation evaluated"
-# Made anew from the task file on every check; results and Data Docs lie under `uncommitted` and stay.
+# Rewritten from the task file on every check; results and Data Docs lie under `uncommitted` and stay.
 REBUILT = ("expectations", "checkpoints", "validation_definitions")
 NO_VALUES = {"result_format": "BASIC", "partial_unexpected_count": 0}
 AGAIN = "materialise dataset_version again; if it stays, the installed great_expectations lacks it"
@@ -92,7 +92,7 @@ def run_checkpoint(project: Path, asked: Sequence[Rule], frames: Mapping[str, Pa
     for name in REBUILT:
         shutil.rmtree(project / "gx" / name, ignore_errors=True)
     (project / "gx" / "great_expectations.yml").unlink(missing_ok=True)
-    with warnings.catch_warnings(action="ignore"):  # that a configuration is made anew beside earlier results
+    with warnings.catch_warnings(action="ignore"):  # that a new configuration lies beside earlier results
         context = gx.get_context(mode="file", project_root_dir=project)
     context.variables.progress_bars = {"globally": False}
     # All assets at once: the whole configuration is written again for each one that is added later.
@@ -109,7 +109,7 @@ def run_checkpoint(project: Path, asked: Sequence[Rule], frames: Mapping[str, Pa
     checkpoint = gx.Checkpoint(name=CHECKPOINT, validation_definitions=definitions, result_format=NO_VALUES)
     # It saves its definitions and their suites with itself; each saved before would be compared with every other.
     result = context.checkpoints.add_or_update(checkpoint).run(run_id=gx.RunIdentifier(run_name=run_name))
-    # Once for all frames; as an action of the checkpoint the same pages would be built anew for each frame.
+    # Once for all frames; as an action of the checkpoint the same pages would be built again for each frame.
     context.build_data_docs(resource_identifiers=list(result.run_results))
     return result
 

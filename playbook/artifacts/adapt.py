@@ -123,7 +123,7 @@ class Candidate(Artifact):
     source: str = ""
     model: str = ""
     ledger: tuple[LedgerRow, ...] = ()
-    referee: str = ""  # the refreshed champion beside what was trained anew, where there is one
+    referee: str = ""  # the refreshed champion beside the model retrained from the base, where there is one
     diagnosis: str = ""
     diagnoses: dict[str, str] = Field(default_factory=dict)  # step -> what its curve says (4.7)
     next_thing: str = ""  # the next thing to do, from the last curve

@@ -1,14 +1,14 @@
 """Is more data worth it? A learning curve on the cached features of the frozen base (3.10).
 
-Heads are trained on nested subsamples of the training rows, in several series drawn anew, and scored on validation. The
-scores follow score(n) = a - b n^-c, a power law with a ceiling (Cortes et al., NIPS 1993; it is among the laws that fit
-most often, Viering and Loog, IEEE TPAMI 45 (2023) 7799-7819, first published 2022). It is bounded: the ceiling a is at
-most 1, b at least 0, c between 0.1 and 2. A point counts by one over its variance: all series are drawn from the same
-N rows, so with R series of n rows, f = n / N, and s the deviation of a score between samples of n rows drawn from the
-world, the variance of the point is s^2 (f + (1 - f) / R); at n = N there is one sample and no more.
+Heads are trained on nested subsamples of the training rows, in several independent series, and scored on validation.
+The scores follow score(n) = a - b n^-c, a power law with a ceiling (Cortes et al., NIPS 1993; it is among the laws that
+fit most often, Viering and Loog, IEEE TPAMI 45 (2023) 7799-7819, first published 2022). It is bounded: the ceiling a is
+at most 1, b at least 0, c between 0.1 and 2. A point counts by one over its variance: all series are drawn from the
+same N rows, so with R series of n rows, f = n / N, and s the deviation of a score between samples of n rows drawn from
+the world, the variance of the point is s^2 (f + (1 - f) / R); at n = N there is one sample and no more.
 
 The predicted gain of twice the rows is score(2n) - score(n) of the fitted law. Its interval is a percentile bootstrap
-that draws the series and the validation rows anew and adds the part of the variance that series from the same rows
+that draws the series and the validation rows again and adds the part of the variance that series from the same rows
 cannot show, s^2 f, each time fitting the law again. Where less of the metric is better, the law is fitted to the metric
 with its sign turned, whose ceiling is 0, so that a gain is positive for every metric. The interval does not know what
 the law does not know: data of another kind, or a base that is adapted, may bend the curve.

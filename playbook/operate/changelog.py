@@ -48,7 +48,7 @@ def changed_text(before: Identity | None, now: Identity, was: Mapping[str, str],
         changes.append(f"{data} instead of {was.get('dataset') or 'another'}")
     if numbers.get("refreshed_from"):
         return f"refreshed from {numbers['refreshed_from']}: " + (", ".join(changes) or f"the same {data}")
-    how = f"{numbers['source']} trained anew" if changes else f"{numbers['source']} packaged again"
+    how = f"{numbers['source']} retrained" if changes else f"{numbers['source']} packaged again"
     said = ", ".join(changes) or f"the same task, {data} and base"
     return f"{how} since {was['version']}: {said}"
 
@@ -87,7 +87,7 @@ def render_changelog(task: str, notes: Sequence[VersionNote], entries: Sequence[
     """
     parts = [
         f"# Changelog of {markdown_text(task)}",
-        "Major: the task's definition or its classes changed. Minor: a model trained anew, on other data or another "
+        "Major: the task's definition or its classes changed. Minor: a model retrained on other data or another "
         "base. Patch: a refresh. No version is ever overwritten.",
     ]
     for note in sorted(notes, key=lambda one: parse_version(one.version), reverse=True):

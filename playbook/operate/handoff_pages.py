@@ -136,7 +136,7 @@ def _versions(given: HandoffInputs) -> str:
     alias = given.task.spec.package.alias
     return markdown_list(
         (
-            "Major: classes or target changed. Minor: trained anew on other data or another base. Patch: a refresh.",
+            "Major: classes or target changed. Minor: retrained on other data or another base. Patch: a refresh.",
             f"{alias} is in production, previous was there before, challenger is registered and not promoted.",
             "Only a version whose approval in the decision log speaks of its very weights and data is promoted. No "
             "version is overwritten.",

@@ -267,6 +267,5 @@ def _rolled_back(transaction: sa.Transaction) -> Iterator[None]:
 
 def _not_usable(found: str) -> SettingsError:
     return SettingsError(
-        f"{VARIABLE}: expected sqlite:///FILE or postgresql://USER@HOST/DATABASE, found "
-        f"{found}; set it anew or unset it"
+        f"{VARIABLE}: expected sqlite:///FILE or postgresql://USER@HOST/DATABASE, found {found}; correct it or unset it"
     )

@@ -2,7 +2,7 @@
 
 A changed task (its question, what its classes mean, its metric; no threshold and no other number) is major: whoever
 uses the model has to look. Other data or another base is
-minor: a model trained anew. A refresh (the champion's own weights trained further) is a patch of the version that it
+minor: a retrained model. A refresh (the champion's own weights trained further) is a patch of the version that it
 was refreshed from, and so is the same task, data and base trained again.
 """
 

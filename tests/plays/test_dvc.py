@@ -140,7 +140,7 @@ def test_versions_count_up_and_name_the_rows_that_changed(places: Settings, prep
     assert [version.hash for version in record] == [first.dataset_hash, second.dataset_hash]
 
 
-def test_only_the_data_section_prepares_anew(places: Settings, prepared: Task) -> None:
+def test_only_the_data_section_prepares_again(places: Settings, prepared: Task) -> None:
     task = prepared
     document = task_document({"path": "../../data/sample/raw/rows.csv"})
     task.path.write_text(yaml.safe_dump({**document, "adaptation": {"learning_rate": 0.01}}), "utf-8")
@@ -218,7 +218,7 @@ def test_a_remote_source_is_prepared_from_a_copy(places: Settings, tmp_path: Pat
     assert json.loads((places.home / "data" / "sample" / "raw" / "snapshot.json").read_text("utf-8"))["all"]["sha256"]
 
 
-def test_an_altered_prepared_folder_is_made_anew(prepared: Task) -> None:
+def test_an_altered_prepared_folder_is_made_again(prepared: Task) -> None:
     found = DatasetVersions().prepare(prepared)
     (found.folder / "test.parquet").write_bytes(b"altered")
     again = DatasetVersions().prepare(prepared)

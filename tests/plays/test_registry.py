@@ -137,10 +137,10 @@ def test_versions_say_what_changed_and_none_is_overwritten(registry: Registry, t
     assert len({one.bundle_sha256 for one in versions}) == 5
     lines = {note.version: note.line for note in registry.notes(tmp_path.name)}
     assert lines["1.1.0"] == (
-        "rung_2 trained anew since 1.0.1: data version 3 instead of 3; no version served when it was made, so there is "
+        "rung_2 retrained since 1.0.1: data version 3 instead of 3; no version served when it was made, so there is "
         "no delta over 1.0.1"
     )
-    assert lines["2.0.0"].startswith("rung_2 trained anew since 1.1.0: another task definition")
+    assert lines["2.0.0"].startswith("rung_2 retrained since 1.1.0: another task definition")
     with pytest.raises(ValueError, match=r"expected one of versions 1\.0\.0, .*found 7\.0\.0"):
         registry.register(make_release(registry.tracking, tmp_path, b"other", refreshed_from="7.0.0"))
 
@@ -350,7 +350,7 @@ def test_every_line_has_the_delta_over_the_version_that_served(
     third = shipped(registry, log, tmp_path, b"3", identity=data[2], replaces="1.0.0", gain="+0.03 over 1.0.0")
     assert third.version == "1.2.0"
     assert third.own_tags["changelog"] == (
-        "rung_2 trained anew since 1.0.0: data version 3 instead of 3; +0.03 over 1.0.0"
+        "rung_2 retrained since 1.0.0: data version 3 instead of 3; +0.03 over 1.0.0"
     )
     later = {"refreshed_from": "1.2.0", "replaces": "1.2.0", "gain": "+0.01 over 1.2.0"}
     fourth = shipped(registry, log, tmp_path, b"4", identity=data[3], **later)

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def migrations_read_once() -> Iterator[None]:
-    """Dagster reads the scripts of its migrations anew for every database that it opens, and each run has one."""
+    """Dagster reads the scripts of its migrations again for every database that it opens, and each run has one."""
     from alembic.script import ScriptDirectory
 
     read, known = ScriptDirectory.from_config, dict[str | None, Any]()

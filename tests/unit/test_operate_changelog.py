@@ -22,9 +22,9 @@ NOW = {"dataset": "3", "source": "rung_2", "refreshed_from": ""}
     [
         (None, BEFORE, NOW, "first version: rung_2 on data version 3"),
         (BEFORE, Identity("task", "new", "base"), NOW,
-         "rung_2 trained anew since 1.0.0: data version 3 instead of 2"),
+         "rung_2 retrained since 1.0.0: data version 3 instead of 2"),
         (BEFORE, Identity("task 2", "new", "base 2"), NOW,
-         "rung_2 trained anew since 1.0.0: another task definition (question, classes, guideline or metric), another "
+         "rung_2 retrained since 1.0.0: another task definition (question, classes, guideline or metric), another "
          "base, data version 3 instead of 2"),
         (BEFORE, BEFORE, NOW, "rung_2 packaged again since 1.0.0: the same task, data version 3 and base"),
         (BEFORE, Identity("task", "new", "base"), {**NOW, "refreshed_from": "1.0.0"},

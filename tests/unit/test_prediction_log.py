@@ -176,7 +176,7 @@ def test_a_busy_database_is_asked_again_and_then_named(tmp_path: Path) -> None:
     holder.close()
 
 
-def test_a_log_that_was_taken_away_is_made_anew(log: PredictionLog) -> None:
+def test_a_log_that_was_taken_away_is_made_again(log: PredictionLog) -> None:
     log.write([row("a")])
     assert log.database.file is not None
     for path in log.database.file.parent.glob("predictions.db*"):
