@@ -116,10 +116,10 @@ def judge_round(play: Play, steps: Steps, current: Round, answered: Answered, do
 
 
 def refuse_round_of(play: Play, current: Round, resolution: Resolution, done: Evaluation) -> Evaluation:
-    """The evaluation of a round whose test split is too small: it stays closed, and what serves stays."""
+    """The evaluation of a round whose test split is too small: it is not opened for it, and what serves stays."""
     from playbook.evaluate.round_verdict import refuse_round
 
-    verdict, found = refuse_round(play.task.spec, current.incumbent.version, resolution)
+    verdict, found = refuse_round(play.task.spec, current.incumbent.version, resolution, done.openings)
     said = {"ship": verdict.ship, "verdict": verdict.text, "next_steps": verdict.next_steps}
     return done.model_copy(update={**said, "round": found})
 

@@ -36,6 +36,7 @@ class Contender(Part):
     fixes: tuple[Fix, ...] = ()
     misses: tuple[str, ...] = ()  # limits that the incumbent meets and this one does not, and its own on the model
     always: str = ""  # the class that it answers to every row; empty where there are several
+    too_few: str = ""  # which rows are too few for the gain to be relied on; then it is neither of the following
     better: bool = False  # by the round's margin
     not_worse: bool = False  # by more than the round's tolerance
 

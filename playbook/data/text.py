@@ -33,9 +33,15 @@ def clean_text(text: str) -> str:
     return " ".join(text.split())
 
 
+# Letters, marks and symbols that show nothing: fillers, the grapheme joiner, variation selectors (Unicode's property
+# Default_Ignorable_Code_Point), and the empty Braille cell.
+_UNSEEN = frozenset(map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10),
+                              *range(0x180B, 0x1810), *range(0xE0100, 0xE01F0))))  # fmt: skip
+
+
 def is_blank(text: str) -> bool:
-    """Whether a text has nothing to read: no letter, mark, number, punctuation or symbol."""
-    return not any(unicodedata.category(character)[0] in "LMNPS" for character in text)
+    """Whether a text has nothing to read: no letter, mark, number, punctuation or symbol that can be seen."""
+    return not any(unicodedata.category(one)[0] in "LMNPS" and one not in _UNSEEN for one in text)
 
 
 def comparison_key(text: str) -> str:

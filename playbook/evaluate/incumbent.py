@@ -106,11 +106,19 @@ def gain_on(
         The gain; None where the rows are not known, fewer than `LEAST_ROWS`, or lack the classes that the target is
         computed from.
     """
+    found = difference_on(spec, truth, before, after, rows)
+    return _figure(found) if found is not None else None
+
+
+def difference_on(
+    spec: TaskSpec, truth: Labels, before: Given, after: Given, rows: npt.NDArray[np.bool_] | None
+) -> PairedDifference | None:
+    """As `gain_on`, and whether the figure can be relied on (`PairedDifference.too_few`)."""
     if rows is None or not _has_figure(spec, truth[rows]):
         return None
     there = truth[rows]
     metric = replace(target_metric(spec), averaged=tuple(int(at) for at in np.unique(there)))
-    return _figure(metric.difference(there, answers_of(before).take(rows), answers_of(after).take(rows)))
+    return metric.difference(there, answers_of(before).take(rows), answers_of(after).take(rows))
 
 
 def _has_figure(spec: TaskSpec, truth: Labels) -> bool:

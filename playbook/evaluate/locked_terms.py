@@ -2,9 +2,9 @@
 
 Whoever has seen a result can always find a margin, a confidence or a limit under which it passes. So an opening records
 the terms that it was judged by, and the same rows are judged by no other terms afterwards: target, limits, margin,
-confidence, power, the room to spare of an early end, the budgets of harm with the rows of the capability set, what a
-round asks for, and what the classes mean. This is pre-registration (Nosek et al., The preregistration revolution, PNAS
-2018) for one split.
+confidence, power, resamples, the room to spare of an early end, the budgets of harm with the rows of the capability
+set, what a round asks for, what the classes mean, and how the split is drawn. This is pre-registration (Nosek et al.,
+The preregistration revolution, PNAS 2018) for one split.
 
 Which rows are the same: a split counts as opened where more than `REUSED` of its rows were read by openings under other
 terms, in whichever file and under whatever name of the task (`playbook.evaluate.openings`). A row is recognised by its
@@ -12,6 +12,10 @@ text, or by its id with much the same text (`playbook.evaluate.row_marks`): so n
 file nor a renamed task makes another split of it, and a fresh text under an old number is fresh. A share that small is
 allowed because a split that grows by fresh rows in each round keeps old ones; at one row in five, what was seen before
 moves a score by a fifth of what it moved then.
+
+A split that is drawn again, by another seed, group or split column, has hardly a row of the first one; but its rows
+were there to be trained on, and whoever may draw until it fits has an answer for every margin. So it is no fresh split:
+where the same task draws other test rows from a pool that an opening has read from (`DRAWN`), that opening binds.
 
 Not a change: a class that is added (production brings new ones in rounds), where every older class means what it meant;
 and a capability set where none was, which can only stand against shipping. An opening under a waiver locks nothing of
@@ -37,7 +41,9 @@ from playbook.taskfile import Task
 REUSED = 0.2  # most of a split's rows that openings under other terms may have read
 WAIVED = "waived"  # field of a ledger line that was opened under a waiver
 CAPABILITIES = "evaluation.capabilities"
-RULES = ("confidence", "power", "early_end_standard_errors", "capability_tolerance")  # of `evaluation`
+DRAWN = 0.01  # share of a split's rows, read by an opening, that tells the same pool from another one
+DRAWN_BY = ("data.splits.seed", "data.splits.column", "data.columns.group")  # which rows are the test rows
+RULES = ("confidence", "power", "resamples", "early_end_standard_errors", "capability_tolerance")  # of `evaluation`
 
 
 def terms_of_task(task: Task) -> dict[str, Any]:
@@ -56,7 +62,9 @@ def terms_of(spec: TaskSpec) -> dict[str, Any]:
     rules = {f"evaluation.{name}": getattr(spec.evaluation, name) for name in RULES}
     harm = {f"evaluation.regression.{name}": value for name, value in spec.evaluation.regression.model_dump().items()}
     rounds = {f"retraining.{name}": getattr(spec.retraining, name) for name in ("margin", "tolerance")}
-    return {**target, **rules, **harm, **rounds, CLASSES: dict(sorted(spec.data.classes.items()))}
+    data = spec.data
+    drawn = dict(zip(DRAWN_BY, (data.splits.seed, data.splits.column, data.columns.group), strict=True))
+    return {**target, **rules, **harm, **rounds, **drawn, CLASSES: dict(sorted(data.classes.items()))}
 
 
 def locked_by(
@@ -80,7 +88,7 @@ def locked_by(
     """
     other = [
         one
-        for one in read_openings(ledger, terms.get(CLASSES))
+        for one in read_openings(ledger, terms.get(CLASSES), test_sha256)
         if isinstance(one.line.get("terms"), dict)
         and not one.line.get(WAIVED)
         and changed_terms(one.line["terms"], terms)
@@ -94,6 +102,9 @@ def locked_by(
     first = {one.split: one for one in reversed(other)}
     marks = {split: one.marks_if_known(warn) for split, one in first.items()}
     shared = {split for split, rows_read in marks.items() if OpenedMarks(rows_read).count(here)}
+    redrawn = [one for one in other if one.split in shared and one.own and _is_drawn_again(one, terms)]
+    if redrawn and OpenedMarks(m for one in redrawn for m in marks[one.split]).count(here) > DRAWN * len(here):
+        return _lock(redrawn[0], terms, fresh=None)
     binding = [one for one in other if one.split in shared]
     opened = OpenedMarks(mark for split in shared for mark in marks[split]).count(here)
     if not binding or opened <= REUSED * len(here):
@@ -130,11 +141,15 @@ def refusal(lock: LockedTerms, name: str, owner: str) -> tuple[str, tuple[str, .
         f"for model {lock.opened_for[:12]}), and that locked them. What changed after it: {changed}."
     )
     put_back = "Put the locked values back into the task file; the stored result is then shown again."
-    steps = (
-        *([] if lock.task else [put_back]),
+    bring = (
         f"{'Bring' if lock.task else 'Or bring'} {wording.size(lock.fresh_rows, 'test row')} that no opening has read"
         f"{f', of the task {lock.task} either' if lock.task else ''}, so that at most {wording.percent(REUSED, 0)} of "
-        "the test split was opened before.",
+        "the test split was opened before."
+    )
+    drawn_again = any(one.field in DRAWN_BY for one in lock.changed)
+    steps = (
+        *([] if lock.task else [put_back]),
+        *([] if drawn_again else [bring]),
         "Or let the sign-off owner waive it, on record and in every headline: "
         f"`playbook waive {name} locked_terms --as {owner} --reason TEXT --until DATE`.",
     )
@@ -154,6 +169,11 @@ def _lock(one: Opening, terms: Mapping[str, Any], fresh: int | None) -> LockedTe
         fresh_rows=max(1, math.ceil(rows / REUSED) - rows if fresh is None else fresh),
         key=canonical_hash({"locked": line["terms"], "found": terms, "at": line.get("time", "")}),
     )
+
+
+def _is_drawn_again(one: Opening, terms: Mapping[str, Any]) -> bool:
+    locked = one.line["terms"]
+    return any(name in locked and locked[name] != terms.get(name) for name in DRAWN_BY)
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,8 @@ A ledger is append-only JSON Lines, one for each name of a task. What was seen o
 under another name counts where its rows are in the split, and where it asked the same question: at least half of the
 classes of the task that has fewer, and never a single one, agree in name and definition. So a task that was renamed is
 found, with a class added or a definition reworded too. Two tasks that both say yes or no, or that both end in "other",
-ask different things about the same texts, and the answers to one say nothing about the other.
+ask different things about the same texts, and the answers to one say nothing about the other. The very same file, texts
+and labels, is the same question, whatever its classes are said to mean.
 
 Which rows another task has read is known from the record beside its ledger. Where that is lost, its opening does not
 count, with a warning: one task's lost file must not stop all others. A task's own lost record does count.
@@ -103,12 +104,13 @@ def read_ledger(ledger: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def read_openings(ledger: Path, classes: Mapping[str, str] | None = None) -> list[Opening]:
+def read_openings(ledger: Path, classes: Mapping[str, str] | None = None, test_sha256: str = "") -> list[Opening]:
     """Openings that may concern a task: its own, and those of the same question under other names; oldest first.
 
     Args:
         ledger: of the task; the other ledgers of the installation lie in the folders beside it.
         classes: of the task, with their definitions; without them every opening counts.
+        test_sha256: of a split's file, whose openings count whatever the classes are.
 
     Raises:
         ArtifactError: a ledger is damaged.
@@ -118,7 +120,7 @@ def read_openings(ledger: Path, classes: Mapping[str, str] | None = None) -> lis
         Opening(path, number, path == ledger, line)
         for path in (ledger, *sorted(others))
         for number, line in enumerate(read_ledger(path), start=1)
-        if path == ledger or _same_question(line, classes)
+        if path == ledger or (test_sha256 and line.get("test_sha256") == test_sha256) or _same_question(line, classes)
     ]
     return sorted(found, key=lambda one: str(one.line.get("time", "")))  # those of one second stay in order
 
@@ -144,7 +146,7 @@ def openings_of_rows(
     """
     found, here = [], None
     read: dict[tuple[Path, str], bool] = {}
-    for one in read_openings(ledger, classes):
+    for one in read_openings(ledger, classes, test_sha256):
         if one.test_sha256 == test_sha256:
             found.append(one)
             continue

@@ -35,11 +35,12 @@ import numpy.typing as npt
 from playbook.artifacts import Contender, Figure, Fix, RoundVerdict, Side, Trigger
 from playbook.evaluate import wording
 from playbook.evaluate.constant import always
-from playbook.evaluate.incumbent import LEAST_ROWS, gain_on
+from playbook.evaluate.incumbent import LEAST_ROWS, difference_on
 from playbook.evaluate.metrics import Labels
-from playbook.evaluate.verdict import Resolution, Verdict, earned, needed_rows, task_difference
+from playbook.evaluate.verdict import Resolution, Verdict, earned, needed_rows, stays_closed, task_difference
 from playbook.spec import UNBOUNDED, Limit, TaskSpec
 from playbook.statistics.answers import Given
+from playbook.statistics.least_rows import least_of_each
 from playbook.statistics.metric import TOLERANCE, PairedDifference, bind, is_met
 from playbook.statistics.sample_size import least_gain, rows_to_label
 
@@ -159,13 +160,22 @@ def _tenths(fraction: float) -> float:
     return math.floor(1000 * fraction + TOLERANCE) / 1000
 
 
-def refuse_round(spec: TaskSpec, version: str, resolution: Resolution) -> tuple[Verdict, RoundVerdict]:
-    """The verdict where the test split is too small for a round; it stays closed and the incumbent serves on."""
+def refuse_round(
+    spec: TaskSpec, version: str, resolution: Resolution, openings: int = 0
+) -> tuple[Verdict, RoundVerdict]:
+    """The verdict where the test split is too small for a round: it is not opened for it, and the incumbent serves on.
+
+    Args:
+        spec: the task.
+        version: of the incumbent.
+        resolution: rows needed and rows there.
+        openings: of this split before, for another model.
+    """
     rows, where = rows_to_label(spec, resolution.needed - resolution.available)
     asked = f"whether {resolution.limit} is met" if resolution.limit else "whether another model is better"
     text = (
         f"Version {version} stays: {wording.size(resolution.available)} in the test split cannot tell {asked}; "
-        f"{wording.size(resolution.needed)} would do ({resolution.how}). The test split stays closed."
+        f"{wording.size(resolution.needed)} would do ({resolution.how}). {stays_closed(openings)}"
     )
     label = f"Label {wording.size(rows, 'more row')} ({where}); the next round takes them up."
     found = RoundVerdict(incumbent=version, margin=round_margin(spec), tolerance=round_tolerance(spec))
@@ -209,18 +219,19 @@ def decide_round(
 def _contender(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, side: Side, name: str) -> Contender:
     gain = task_difference(spec, truth, serving.answers, answers)
     parts = {"on_old": serving.old, "on_new": None if serving.old is None else ~serving.old}
-    on = {part: gain_on(spec, truth, serving.answers, answers, rows) for part, rows in parts.items()}
+    on = {part: difference_on(spec, truth, serving.answers, answers, rows) for part, rows in parts.items()}
     least = least_gain(round_margin(spec), gain.standard_error, spec.evaluation.power, gain.step)
     return Contender(
         name="candidate" if name == "candidate" else "baseline",
         over=_figure(gain),
         least=least,
-        **on,
+        **{part: _figure(found) if found is not None else None for part, found in on.items()},
         fixes=tuple(_fixes(spec, serving, truth, answers, on["on_new"])),
         misses=tuple(limit.label for limit in spec.target.all_limits if _stands_against(limit, serving.side, side)),
         always=always(side),
-        better=gain.low > 0 and gain.delta >= least - TOLERANCE,
-        not_worse=gain.low > -round_tolerance(spec),
+        too_few=gain.too_few,
+        better=not gain.too_few and gain.low > 0 and gain.delta >= least - TOLERANCE,
+        not_worse=not gain.too_few and gain.low > -round_tolerance(spec),
     )
 
 
@@ -234,17 +245,19 @@ def _stands_against(limit: Limit, incumbent: Side, side: Side) -> bool:
     return limit.is_budget or is_met(limit, incumbent.scores[limit.label].value)
 
 
-def _fixes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, on_new: Figure | None) -> list[Fix]:
+def _fixes(
+    spec: TaskSpec, serving: Serving, truth: Labels, answers: Given, on_new: PairedDifference | None
+) -> list[Fix]:
     """What asked for the round and can be answered by a model, each with whether this one answers it."""
     found, new = [], bool(serving.new_classes(spec.labels))
     for trigger in fixable(serving.asked_by, base_out=bool(serving.base_out), new_classes=new):
         if trigger in ON_NEW:
-            text = (
-                f"{wording.difference(on_new, spec.target.metric)} on rows that are new"
-                if on_new
-                else "too few new rows to say"
-            )
-            found.append(Fix(trigger=trigger, fixed=on_new is not None and on_new.low > 0, text=text))
+            text, shown = "too few new rows to say", False
+            if on_new is not None:
+                text = f"{wording.difference(_figure(on_new), spec.target.metric)} on rows that are new"
+                text += f", {on_new.too_few}" if on_new.too_few else ""
+                shown = on_new.low > 0 and not on_new.too_few
+            found.append(Fix(trigger=trigger, fixed=shown, text=text))
         elif trigger == "new_class":
             found.append(_new_classes(spec, serving, truth, answers))
         elif trigger == "task_changed":
@@ -265,9 +278,9 @@ def _new_classes(spec: TaskSpec, serving: Serving, truth: Labels, answers: Given
             resamples=rules.resamples, seed=spec.adaptation.seed,
         )  # fmt: skip
         gain = recall.difference(truth, serving.answers, answers)
-        fixed = fixed and gain.low > 0
-        rows = wording.size(int((truth == spec.labels.index(label)).sum()))
-        texts.append(f"{label}: recall {wording.percent(gain.delta)} of {rows}")
+        rows = int((truth == spec.labels.index(label)).sum())
+        fixed = fixed and gain.low > 0 and rows >= least_of_each("recall")
+        texts.append(f"{label}: recall {wording.percent(gain.delta)} of {wording.size(rows)}")
     return Fix(trigger="new_class", fixed=fixed, text=f"new classes: {wording.listing(texts, 5)}")
 
 
@@ -315,9 +328,11 @@ def _kept(spec: TaskSpec, serving: Serving, found: RoundVerdict, side: Side) -> 
     reasons += [f"the {name} misses {wording.misses(own, side.scores)}"] if own else []
     reasons += [f"the {name} answers {first.always!r} to every row, which is no model"] if first.always else []
     if not first.better:
+        worse = not first.not_worse and first.fixes and not first.too_few
         reasons.append(
             f"{_beside(spec, first)}, where {wording.margin(found.margin, spec.target.metric)} were asked of a round"
-            + (", and it could be worse by more than the tolerance" if not first.not_worse and first.fixes else "")
+            + (", and it could be worse by more than the tolerance" if worse else "")
+            + (f", and there are {first.too_few}" if first.too_few else "")
         )
     open_ones = [fix for fix in first.fixes if not fix.fixed]
     if open_ones and first.not_worse:

@@ -163,10 +163,7 @@ def refuse(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Verdict
         f"No answer yet: {wording.size(resolution.available)} in the test split cannot show {asked}; "
         f"{wording.size(resolution.needed)} would do ({resolution.how}). "
     )
-    if openings:
-        text += f"The split, opened {wording.size(openings, 'time')} for another model, is not opened for this one."
-    else:
-        text += "The test split stays closed."
+    text += stays_closed(openings)
     larger = "Or ask for a larger margin in the task file, if a smaller gain would not pay for the complexity anyway."
     steps = (
         f"Bring the test split to {wording.size(resolution.needed)}: label {wording.size(rows, 'more row')} ({where}).",
@@ -174,6 +171,13 @@ def refuse(spec: TaskSpec, resolution: Resolution, openings: int = 0) -> Verdict
         "Until then, ship nothing on the strength of this comparison; the frozen baseline is the simpler choice.",
     )
     return Verdict("nothing", text, steps)
+
+
+def stays_closed(openings: int) -> str:
+    """What is said of a split that is not opened for a model; `openings` are those for other models."""
+    if openings:
+        return f"The split, opened {wording.size(openings, 'time')} for another model, is not opened for this one."
+    return "The test split stays closed."
 
 
 def decide(
@@ -203,6 +207,11 @@ def decide(
     else:
         verdict = _two_models(spec, baseline, candidate, difference)
     shown = candidate if candidate is not None and verdict.ship != "baseline" else baseline
+    if verdict.ship != "nothing" and (few := unsure(spec, shown)):
+        name = "frozen baseline" if shown is baseline else "candidate"
+        said = f"whether the {name} meets {wording.listing(list(few))} cannot be said: there are {few[next(iter(few))]}"
+        held = "" if difference is None else f" {_gain_text(spec, difference)}"
+        verdict = Verdict("nothing", f"Ship nothing: {said}.{held}", ("Bring the test split to these rows.",))
     text = name_failing(verdict.text, shown)
     steps = verdict.next_steps
     if verdict.ship == "nothing":
@@ -214,6 +223,12 @@ def decide(
 def missed(spec: TaskSpec, side: Side) -> tuple[Limit, ...]:
     """Limits that a model does not reach on the test split."""
     return tuple(limit for limit in spec.target.all_limits if not is_met(limit, side.scores[limit.label].value))
+
+
+def unsure(spec: TaskSpec, side: Side) -> dict[str, str]:
+    """Limits that a model neither meets nor misses, as the rows are too few to rely on its score, and which rows."""
+    scores = {limit.label: side.scores[limit.label] for limit in spec.target.all_limits}
+    return {label: score.too_few for label, score in scores.items() if score.too_few}
 
 
 def _only_baseline(spec: TaskSpec, baseline: Side) -> Verdict:

@@ -25,7 +25,12 @@ class RegressionBudget(Section):
 class Evaluation(Section):
     """Evaluation against the baseline (Play 5)."""
 
-    confidence: float = Field(0.95, gt=0.5, lt=1)
+    confidence: float = Field(
+        0.95,
+        ge=0.8,
+        lt=1,
+        description="Of two-sided intervals. At less, chance alone would too often look like a gain.",
+    )
     resamples: int = Field(2000, ge=200, le=100_000, description="Paired bootstrap resamples.")
     power: float = Field(
         0.8,

@@ -40,8 +40,25 @@ import math
 from collections.abc import Callable, Sequence
 
 MEANS = ("balanced_accuracy", "macro_f1")  # over all classes
+LEAST_ROWS = 5  # rows that a ratio of one class is counted on; with fewer, nothing is claimed
+LEAST_ROWS_OF_EACH = 8  # rows of every class that a mean over classes needs
+LEAST_ROWS_TO_RANK = 8  # rows of a class, and of the rest, that ROC-AUC needs
+LEAST_ROWS_OF_PRECISION = 20  # rows of a class that average precision needs
 NEED_ANSWERS = ("average_precision", "log_loss")  # no bound from row counts
 MOST = 10**9  # rows; no split is larger
+
+
+def least_of_each(metric: str) -> int:
+    """Rows of a class below which an interval of the metric would not keep its promise, so that none is relied on.
+
+    Of the class that the metric is of, of each class where it is a mean over them, of all other classes for the
+    false-positive rate; 0 where the metric counts all rows alike. `docs/intervals.md` has the coverage that these
+    numbers were chosen by.
+    """
+    if metric in ("accuracy", "micro_f1", "log_loss"):
+        return 0
+    own = {"roc_auc": LEAST_ROWS_TO_RANK, "average_precision": LEAST_ROWS_OF_PRECISION}
+    return own.get(metric, LEAST_ROWS_OF_EACH if metric in MEANS else LEAST_ROWS)
 
 
 def rows_for_mean(metric: str, bound: float, counts: Sequence[int], z: float) -> int:

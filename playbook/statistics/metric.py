@@ -26,9 +26,8 @@ import numpy.typing as npt
 from playbook.artifacts import Score
 from playbook.spec import LOWER_IS_BETTER, NEED_PROBABILITIES, UNBOUNDED, Limit, TaskSpec
 from playbook.statistics.answers import Answers, Given, answers_of
+from playbook.statistics.least_rows import least_of_each
 from playbook.statistics.ranking_intervals import (
-    LEAST_ROWS_OF_PRECISION,
-    LEAST_ROWS_TO_RANK,
     Auc,
     auc_difference_error,
     auc_interval,
@@ -38,8 +37,6 @@ from playbook.statistics.ranking_intervals import (
 )
 from playbook.statistics.ratio_intervals import (
     LARGEST_SHARE,
-    LEAST_ROWS,
-    LEAST_ROWS_OF_EACH,
     OF_ONE,
     Ratios,
     interval_of_mean,
@@ -309,11 +306,10 @@ class Metric:
 
     def _too_few(self, kinds: Kinds) -> str:
         """Which rows are too few for an interval that keeps its promise, and how many would do; usually empty."""
-        if self.name in OF_ALL_ROWS or self.name == "log_loss":
+        least = least_of_each(self.name)
+        if not least:
             return ""
-        ranks = {"roc_auc": LEAST_ROWS_TO_RANK, "average_precision": LEAST_ROWS_OF_PRECISION}
-        least = ranks.get(self.name, LEAST_ROWS_OF_EACH if self.name in OF_ONE else LEAST_ROWS)
-        if self.name in OF_ONE or self.name in ranks:
+        if self.name in OF_ONE or self.needs_probabilities:
             rows = self._rows_of_each(kinds)
         else:
             rows = [int(count) for count in self._ratios(kinds, kinds.answers[0]).rows]
@@ -369,7 +365,7 @@ class Metric:
 
         Never on too few rows, where how far the score can be trusted is not known.
         """
-        if errors > 0 and score.too_few:
+        if score.too_few:
             return False
         worse = score.value - self.sign * errors * self.standard_error(score)
         return is_met(self.limit, worse)

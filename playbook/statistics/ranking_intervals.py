@@ -20,8 +20,6 @@ import numpy.typing as npt
 from playbook.statistics.sample_size import two_sided_z
 from playbook.statistics.values import Floats
 
-LEAST_ROWS_TO_RANK = 8  # rows of a class, and of the rest, that ROC-AUC needs
-LEAST_ROWS_OF_PRECISION = 20  # rows of a class that average precision needs
 GRID = np.linspace(0, 1, 4001)
 
 

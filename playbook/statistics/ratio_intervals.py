@@ -33,8 +33,6 @@ from playbook.statistics.resampling import wilson
 from playbook.statistics.sample_size import two_sided_z
 from playbook.statistics.values import Floats, Labels
 
-LEAST_ROWS = 5  # rows that a ratio of one class is counted on; with fewer, nothing is claimed
-LEAST_ROWS_OF_EACH = 8  # rows of every class that a mean over classes needs
 ADDED = 0.25  # rows that are added to each of the four cells of a class
 LARGEST_SHARE = 0.1  # of a difference's variance that may come from added rows
 SKEWED = 0.75  # how far the upper end of a mean moves to the one that its skewness asks for

@@ -29,7 +29,14 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from playbook.spec import Limit, Target, TaskSpec
-from playbook.statistics.least_rows import MEANS, NEED_ANSWERS, rows_for_mean, rows_for_mean_gain, rows_to_rank
+from playbook.statistics.least_rows import (
+    MEANS,
+    NEED_ANSWERS,
+    least_of_each,
+    rows_for_mean,
+    rows_for_mean_gain,
+    rows_to_rank,
+)
 
 FEWEST_DISCORDANT = 6  # on fewer rows that only one model has right, McNemar's exact test cannot reach 5 %
 NEAR = 0.01  # so much less than the promised power will do where more rows do not bring it
@@ -168,7 +175,8 @@ def demands(spec: TaskSpec, test_rows: Mapping[str, int]) -> tuple[Demand, ...]:
     """What the target and every limit ask of the test split, from the task file and row counts alone.
 
     It is a lower bound: with a smaller split no model whatsoever could give the answer that was asked for. The target
-    must let a gain of the margin be seen; every limit must let a perfect model be told apart from one that misses it.
+    must let a gain of the margin be seen; every limit must let a perfect model be told apart from one that misses it,
+    and have of every class that it counts the rows without which no interval of it is relied on (`least_of_each`).
 
     Args:
         spec: the task.
@@ -185,6 +193,11 @@ def demands(spec: TaskSpec, test_rows: Mapping[str, int]) -> tuple[Demand, ...]:
             why = f"a perfect model can be told apart from one that misses {limit.label}"
             of_class = limit.of_class if limit.metric in (*OF_A_CLASS, *OF_OTHERS) else None
             found.append(_demand(test_rows, of_class, limit.metric in OF_OTHERS, needed, why, limit.label))
+        if not limit.is_budget and (least := least_of_each(limit.metric)):
+            counted = spec.labels if limit.of_class is None else (limit.of_class,)
+            rarest = min(counted, key=lambda label: test_rows.get(label, 0))
+            why = f"anything can be said of {limit.label}"
+            found.append(_demand(test_rows, rarest, limit.metric in OF_OTHERS, least, why, limit.label))
     return tuple(found)
 
 

@@ -93,6 +93,7 @@ CLASSES = dict(BEFORE.data.classes)
         ("target.limits", [{"metric": "macro_f1", "at_least": 0.5}], "target.limits"),
         ("evaluation.confidence", 0.9, "evaluation.confidence"),
         ("evaluation.power", 0.5, "evaluation.power"),
+        ("evaluation.resamples", 200, "evaluation.resamples"),
         ("data.classes", {**CLASSES, "access": "another meaning"}, "data.classes.access"),
         ("data.classes", {name: CLASSES[name] for name in list(CLASSES)[1:]}, f"data.classes.{next(iter(CLASSES))}"),
     ],
@@ -118,7 +119,8 @@ def test_every_term_is_locked_by_the_opening(splits: Splits, path: str, value: A
         ("question", "Which team should answer this ticket at all?"),
         ("owners.sign_off", "eve@example.org"),
         ("prices.device_hour", 3.0),
-        ("evaluation.resamples", 500),
+        ("evaluation.calibration_bins", 5),
+        ("data.splits.test", 0.3),
         ("adaptation.epochs", 3),
         ("data.classes", {**CLASSES, "brand new": "a class that production brought"}),
     ],
@@ -191,6 +193,37 @@ def test_another_name_of_the_task_starts_no_clean_ledger(splits: Splits) -> None
     assert splits.lock(dataset, BEFORE, name="tickets2") is None
     other = changed(after, "data.classes", {"calm": "no hurry at all", "urgent": "today"})
     assert splits.lock(dataset, other, name="urgency") is None, "other classes: another question about the texts"
+
+
+def test_the_very_same_file_asks_the_same_however_a_class_is_worded(splits: Splits) -> None:
+    two = changed(BEFORE, "data.classes", {"mixed": "They differ.", "same": "They agree."})
+    frame = letters(range(50), 1)
+    splits.open(splits.put(frame), two, name="pairs")
+    reworded = changed(two, "data.classes", {"mixed": "They differ.", "same": "They agree with each other."})
+    dataset = splits.put(frame)
+    lock = splits.lock(dataset, changed(reworded, "target.margin", 0.01), name="pairs2")
+    assert lock is not None and lock.task == "pairs"
+    assert {one.field for one in lock.changed} == {"target.margin", "data.classes.same"}
+    assert splits.open(dataset, reworded, name="pairs2").openings == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("data.splits.seed", 8), ("data.splits.column", "part"), ("data.columns.group", "customer")]
+)
+def test_a_split_that_is_drawn_again_is_no_fresh_one(splits: Splits, path: str, value: Any) -> None:
+    """A seventh of its rows were test rows before, as with the usual share; the others were there to be trained on."""
+    pool = letters(range(340), 1)
+    splits.open(splits.put(pool[:50]), BEFORE)
+    drawn, strangers = splits.put(pool[43:93]), splits.put(letters(range(50), 2, "new{}"))
+    again = changed(BEFORE, path, value)
+    for terms in (again, changed(again, "target.margin", 0.01)):
+        lock = splits.lock(drawn, terms)
+        assert lock is not None and path in [one.field for one in lock.changed]
+        text, steps = refusal(lock, "demo", "anna@example.org")
+        assert f"{path} (locked: " in text and steps[0].startswith("Put the locked values back")
+        assert not any("that no opening has read" in step for step in steps), "more rows do not help here"
+        assert splits.lock(strangers, terms) is None, "rows of another pool are fresh"
+    assert splits.lock(drawn, changed(BEFORE, "target.margin", 0.01)) is None, "as rounds keep some old rows"
 
 
 OTHER = "anything else"

@@ -88,6 +88,21 @@ def test_a_constant_answer_takes_nobodys_place() -> None:
     assert decided(wrong(1350), wrong(1200), same, spec=spec)[0].ship == "candidate"
 
 
+def test_a_gain_on_too_few_rows_of_a_class_replaces_nobody() -> None:
+    """Macro-F1 with four test rows of a class: the interval is not relied on, however far it lies from zero."""
+    document = task().model_dump(mode="json")
+    document["target"] |= {"metric": "macro_f1", "margin": 0.04}
+    spec = TaskSpec.model_validate(document)
+    truth = np.concatenate([np.tile(np.arange(CLASSES - 1), 250), np.full(4, CLASSES - 1)])
+    incumbent, candidate = wrong(300, truth=truth), wrong(60, truth=truth)
+    sides = {name: describe_side(spec, truth, candidate) for name in ("candidate", "baseline")}
+    serving = Serving("1.2.0", incumbent, describe_side(spec, truth, incumbent), ORDINARY, None)
+    verdict, found = decide_round(spec, serving, truth, dict.fromkeys(sides, candidate), sides)
+    assert found.contenders[0].over.low > 0.04 and "too few rows" in found.contenders[0].too_few
+    assert (verdict.ship, found.contenders[0].better, found.contenders[0].not_worse) == ("incumbent", False, False)
+    assert f"there are too few rows of {ORDINARY[-1]} to say; 8 would do" in verdict.text
+
+
 def test_a_better_model_takes_the_place_of_the_one_that_serves() -> None:
     verdict, found = decided(wrong(300), wrong(150))
     assert (verdict.ship, found.ship, found.why) == ("candidate", "candidate", "better")
@@ -283,7 +298,9 @@ def test_the_size_is_judged_for_the_round_before_anything_is_opened() -> None:
     assert (verdict.ship, found.why, found.contenders) == ("incumbent", "not judged", ())
     assert verdict.text.startswith("Version 1.2.0 stays: 200 rows in the test split cannot tell")
     assert "cannot tell whether another model is better; " in verdict.text
-    assert verdict.next_steps[0].startswith("Label ")
+    assert verdict.text.endswith("The test split stays closed.") and verdict.next_steps[0].startswith("Label ")
+    again, _ = refuse_round(SPEC, "1.2.0", small, openings=2)
+    assert again.text.endswith("opened 2 times for another model, is not opened for this one.")
     unjudged, _ = refuse_round(SPEC, "1.2.0", replace(small, limit="log_loss"))
     assert "200 rows in the test split cannot tell whether log_loss is met; " in unjudged.text
     clear = rows_for_round(SPEC, truth, wrong(120, truth=truth), wrong(10, truth=truth), {"access": 200})

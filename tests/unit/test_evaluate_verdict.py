@@ -64,6 +64,27 @@ def test_ships_the_simpler_baseline_where_the_gain_is_not_earned(
     assert verdict.next_steps == ()
 
 
+def test_nothing_ships_on_a_limit_of_which_too_few_rows_say_anything() -> None:
+    """The score may be as good as can be: on so few rows it is neither met nor missed."""
+    spec = spec_for(ORDINARY, at_least=0.85, margin=0.02, limits=[{"metric": "macro_f1", "at_least": 0.5}])
+    few = "too few rows of fault to say; 8 would do"
+
+    def unsure(value: float) -> Side:
+        made = side(value, macro_f1=0.98)
+        scores = {**made.scores, "macro_f1": made.scores["macro_f1"].model_copy(update={"too_few": few})}
+        return made.model_copy(update={"scores": scores})
+
+    for candidate, gain, name in (
+        (unsure(0.91), CLEAR, "candidate"),
+        (unsure(0.86), PairedDifference(0.0, -0.01, 0.01, 0.005), "frozen baseline"),
+        (None, None, "frozen baseline"),
+    ):
+        verdict = decide(spec, unsure(0.86), candidate, gain)
+        assert verdict.ship == "nothing"
+        assert f"whether the {name} meets macro_f1 cannot be said: there are {few}" in verdict.text
+        assert verdict.next_steps
+
+
 def test_a_candidate_that_misses_a_side_limit_does_not_ship() -> None:
     spec = spec_for(ORDINARY, limits=[{"metric": "recall", "of_class": "billing", "at_least": 0.8}])
     good, poor = side(0.86, recall_of_billing=0.85), side(0.91, recall_of_billing=0.7)
@@ -293,6 +314,8 @@ def test_where_the_team_brings_its_test_rows_all_new_ones_go_there() -> None:
 def test_a_low_power_is_no_way_around() -> None:
     with pytest.raises(ValueError, match=r"greater than or equal to 0\.5"):
         spec_for(ORDINARY).evaluation.model_validate({"power": 0.01})
+    with pytest.raises(ValueError, match="confidence"):
+        spec_for(ORDINARY).evaluation.model_validate({"confidence": 0.51})
 
 
 def test_a_gain_that_too_few_rows_measured_ships_nothing(spec: TaskSpec) -> None:

@@ -115,7 +115,7 @@ def test_rules_are_part_of_the_hash_and_a_damaged_file_is_refused(bundle: Path, 
         load_answering(changed)
 
 
-@pytest.mark.parametrize("text", ["", "  \t\n", "\u200b\u00a0", "\x00\x1b"])
+@pytest.mark.parametrize("text", ["", "  \t\n", "\u200b\u00a0", "\x00\x1b", "\u3164", "\u2800 \u2800", "\u034f\ufe0f"])
 def test_blank_texts(text: str) -> None:
     assert is_blank(text)
 

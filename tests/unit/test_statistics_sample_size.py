@@ -206,14 +206,51 @@ def test_every_limit_has_a_demand_or_is_left_to_validation() -> None:
         {"metric": "average_precision", "at_least": 0.9},
         {"metric": "latency_p95_ms", "at_most": 20.0},
     ]
-    spec = spec_for(ORDINARY, margin=0.05, at_least=0.5, limits=limits)
+    spec = spec_for(tuple(MIX), margin=0.05, at_least=0.5, limits=limits)
     judged = {one.limit for one in demands(spec, MIX)}
-    assert judged == {"", "accuracy", "macro_f1", "balanced_accuracy", "roc_auc"}
+    assert judged == {"", "accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "average_precision"}
     short = missing(spec, MIX)
     assert short is not None and short.limit == "macro_f1" and short.needed > short.available == 200
     said = refuse(spec, least_resolution(spec, MIX))
     assert "cannot show whether macro_f1 is met" in said.text and "perfect model" in said.text
     assert not any("margin" in step for step in said.next_steps)
+
+
+RARE = {**dict.fromkeys(ORDINARY, 180), "fault": 5}
+
+
+@pytest.mark.parametrize(
+    ("metric", "of_class", "least"),
+    [
+        ("macro_f1", None, 8), ("balanced_accuracy", None, 8), ("roc_auc", None, 8), ("average_precision", None, 20),
+        ("roc_auc", "fault", 8), ("average_precision", "fault", 20), ("recall", "fault", 5), ("f1", "fault", 5),
+    ],
+)  # fmt: skip
+def test_a_class_too_rare_for_an_interval_is_found_before_anything_is_trained(
+    metric: LimitName, of_class: str | None, least: int
+) -> None:
+    """After the split was opened, nothing could be claimed of such a limit, however large the gain."""
+    limit = {"metric": metric, "at_least": 0.3, **({"of_class": of_class} if of_class else {})}
+    spec = spec_for(ORDINARY, margin=0.3, at_least=0.5, limits=[limit])
+    few = [one for one in demands(spec, RARE) if one.counted == "rows of fault"]
+    assert max(one.needed for one in few) == least
+    truth = np.repeat([ORDINARY.index(label) for label in RARE], list(RARE.values()))
+    given = np.eye(len(ORDINARY))[truth]
+    score = metrics_of(spec)[1].score(truth, given)
+    assert bool(score.too_few) is (missing(spec, RARE) is not None) is (least > 5)
+    more = {**RARE, "fault": least}
+    assert (
+        missing(spec, more) is None
+        and not metrics_of(spec)[1]
+        .score(
+            np.append(truth, [ORDINARY.index("fault")] * (least - 5)),
+            np.vstack([given, np.eye(len(ORDINARY))[[ORDINARY.index("fault")] * (least - 5)]]),
+        )
+        .too_few
+    )
+    if least > 5:
+        said = refuse(spec, least_resolution(spec, RARE)).text
+        assert f"{least} rows of fault are the least on which anything can be said of" in said
 
 
 def test_a_ranking_of_one_class_demands_nothing_and_an_empty_split_is_an_even_mix() -> None:

@@ -115,16 +115,18 @@ AGAIN: tuple[tuple[str, str], ...] = (
         "dataset decision",
         """
         data.source.path data.source.train data.source.validation data.source.test data.source.provenance
-        data.source.licence data.source.known_limits data.splits.column data.splits.validation data.splits.test
-        data.splits.seed data.splits.near_duplicate_similarity data.splits.across_splits data.gate.min_rows
+        data.source.licence data.source.known_limits data.splits.validation data.splits.test
+        data.splits.near_duplicate_similarity data.splits.across_splits data.gate.min_rows
         data.gate.min_rows_per_class data.gate.warn_rows_per_class data.gate.min_evaluation_rows_per_class
         data.gate.max_quarantined data.gate.split_tolerance
         """,
     ),
+    ("dataset decision terms", "data.splits.column data.splits.seed"),
+    ("dataset decision evaluation terms", "data.columns.group"),
     (
         "dataset decision evaluation",
         """
-        data.columns.text data.columns.label data.columns.id data.columns.group data.columns.time data.columns.keep
+        data.columns.text data.columns.label data.columns.id data.columns.time data.columns.keep
         data.production.path data.production.latest data.accumulated.rows data.accumulated.classes
         """,
     ),
@@ -224,7 +226,7 @@ AGAIN: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
-        "references base frozen early_end rung audit candidate controls refresh evaluation drift",
+        "references base frozen early_end rung audit candidate controls refresh evaluation terms drift",
         """
         evaluation.resamples
         """,
