@@ -166,7 +166,7 @@ is better by just the margin replaces it in 80 of 100 rounds, one that is as goo
 by the margin never; where it fixes what asked for the round, one that is as good replaces it in 80 of 100 rounds and
 one that is worse by the tolerance in at most 2.5. Test splits have the size that a refusal names. {runs} rounds per
 line: a share of 80 % is known to 4 points and one of 2.5 % to 1.5 points (95 % interval, about). Read so, the promise
-holds, the power rather by a point or two under it: sizes come from a normal approximation, the intervals are cautious.
+holds: the sizes come from exact sums over the rows on which the models differ and who has each right (`rows_needed`).
 Banking77 and the digits are held-out answers of two linear models each, drawn with replacement.
 
 | population | margin | models differ on | rows | the other model is | it fixes what fired | replaced |
