@@ -3,8 +3,9 @@
 For each setting `rows_needed` names a size for a power of 80 %. Test splits of that size, of four times and of half of
 it are drawn from a population whose true gain is known: just the margin, half of it, and none. The share on which the
 whole rule ships (`playbook.evaluate.verdict.earned`) is set beside the share that a rule would ship which asks the
-measured gain to reach the margin. Larger splits follow by exact sums, then the bounds from row counts alone: limits
-that a perfect model reaches, and gains in means over classes. `--write docs/sample_size.md` writes the tables; one JSON
+measured gain to reach the margin. Larger splits follow by exact sums, then metrics that are counted as ratios
+(`benchmarks.planned_sizes`) and the bounds from row counts alone: limits that a perfect model reaches, and gains in
+means over classes. `--write docs/sample_size.md` writes the tables; one JSON
 row per setting.
 """
 
@@ -18,6 +19,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from benchmarks import planned_sizes
 from benchmarks.populations import Population, population
 from benchmarks.rows import write_row
 from playbook.spec import Limit, Target
@@ -307,6 +309,14 @@ def main() -> None:
             for one in measure(name, margin, lost, arguments.runs):
                 found.append(one)
                 write_row(benchmark="does a gain of the margin ship", **asdict(one), power=POWER, runs=arguments.runs)
+    planned = [
+        one
+        for drawn_from in planned_sizes.POPULATIONS
+        for metric in planned_sizes.METRICS
+        for one in planned_sizes.measure(*metric, *drawn_from, arguments.runs)
+    ]
+    for plan in planned:
+        write_row(benchmark="does a split that is called large enough do", **asdict(plan), runs=arguments.runs)
     limits = [reach(*limit, arguments.runs) for limit in LIMITS]
     gains = [see(*gain, place, arguments.runs) for gain in GAINS for place in range(2)]
     for limit in limits:
@@ -314,7 +324,8 @@ def main() -> None:
     for gain in gains:
         write_row(benchmark="is a gain in a mean over classes seen", **asdict(gain), runs=arguments.runs)
     if arguments.write:
-        arguments.write.write_text(page(found, arguments.runs) + rest(limits, gains), encoding="utf-8")
+        ratios = planned_sizes.part(planned, arguments.runs)
+        arguments.write.write_text(page(found, arguments.runs) + ratios + rest(limits, gains), encoding="utf-8")
 
 
 if __name__ == "__main__":

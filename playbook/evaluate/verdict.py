@@ -31,6 +31,7 @@ from playbook.evaluate.paired import (
 from playbook.spec import Limit, TaskSpec
 from playbook.statistics.answers import Given, answers_of
 from playbook.statistics.metric import is_met, target_metric
+from playbook.statistics.ratio_rows import rows_to_tell
 from playbook.statistics.sample_size import (
     OF_ALL_ROWS,
     Demand,
@@ -85,9 +86,11 @@ def needed_rows(
     """Rows the test split needs to show a gain of the margin, judged on validation before it is opened (B2).
 
     Accuracy: Connor (1987) with the discordance of the two models. Recall: likewise over the rows of its class, scaled
-    to the whole split by the class's share of it. Other metrics, an approximation: the paired bootstrap's standard
-    error on validation shrinks with the square root of the rows, so n = n_validation ((z_a + z_b) error / margin)^2,
-    and never fewer than any gain of the margin needs (`rows_for_gain`).
+    to the whole split by the class's share of it. Other metrics, an approximation: those that are counted as ratios by
+    `playbook.statistics.ratio_rows`, which asks too that the models can be told apart; those of probabilities by the
+    paired standard error on validation, which shrinks with the square root of the rows, so that n = n_validation ((z_a
+    + z_b) error / margin)^2. Never fewer than any gain of the margin needs (`rows_for_gain`). That every class has
+    the rows without which nothing is said of it, the data gate asks (`sample_size.demands`).
 
     Args:
         spec: the task.
@@ -115,11 +118,19 @@ def needed_rows(
         share = test_rows.get(target.of_class, 0) / max(available, 1) or max(float(own.mean()), 1 / max(len(truth), 1))
         how = f"{power} needs {wording.size(in_class)} of {target.of_class}, {wording.percent(share)} of the split"
         return Resolution(math.ceil(in_class / share - TOLERANCE), available, apart, how)
-    difference = task_difference(spec, truth, baseline, candidate)
-    reach = (two_sided_z(rules.confidence) + NormalDist().inv_cdf(rules.power)) * difference.standard_error
+    scatter = target_metric(spec).scatter(truth, baseline, candidate)
+    if scatter is not None:
+        scaled = rows_to_tell(scatter, margin, rules.confidence, rules.power)
+    else:
+        error = task_difference(spec, truth, baseline, candidate).standard_error
+        reach = (two_sided_z(rules.confidence) + NormalDist().inv_cdf(rules.power)) * error
+        scaled = math.ceil(len(truth) * (max(reach, 0.0) / margin) ** 2)
     least = rows_for_gain(target, rules.confidence, rules.power, test_rows, margin)
-    needed = max(math.ceil(len(truth) * (max(reach, 0.0) / margin) ** 2), least)
-    return Resolution(needed, available, apart, f"{power}, scaled from the paired error on validation (approximate)")
+    needed = max(scaled, least)
+    how = f"{power}, scaled from the paired error on validation"
+    if scatter is not None:
+        how += " so that the models can be told apart, with room for how well validation knows it"
+    return Resolution(needed, available, apart, f"{how} (approximate)")
 
 
 def task_difference(spec: TaskSpec, truth: Labels, baseline: Given, candidate: Given) -> PairedDifference:

@@ -147,12 +147,15 @@ def _short_of_auc(positives: float, negatives: float, z: float) -> float:
 
 def _least(low: Callable[[int], float], bound: float) -> int:
     """The fewest rows whose lower end reaches the bound; 0 where none would."""
-    if bound >= 1:
-        return 0
+    return 0 if bound >= 1 else fewest(lambda rows: low(rows) >= bound)
+
+
+def fewest(enough: Callable[[int], bool]) -> int:
+    """The least number of rows that is enough, where every larger one is so too; `MOST`, or a little more, if none."""
     few, many = 0, 1
-    while low(many) < bound and many < MOST:
+    while not enough(many) and many < MOST:
         few, many = many, 2 * many
     while many - few > 1:
         middle = (few + many) // 2
-        few, many = (few, middle) if low(middle) >= bound else (middle, many)
+        few, many = (few, middle) if enough(middle) else (middle, many)
     return many

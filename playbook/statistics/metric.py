@@ -39,11 +39,13 @@ from playbook.statistics.ratio_intervals import (
     LARGEST_SHARE,
     OF_ONE,
     Ratios,
+    Scatter,
     interval_of_mean,
     interval_of_one,
     ratios,
 )
 from playbook.statistics.ratio_intervals import difference as ratio_difference
+from playbook.statistics.ratio_intervals import scatter as ratio_scatter
 from playbook.statistics.resampling import label_cells, percentiles, resample_weights, wilson
 from playbook.statistics.sample_size import FEWEST_DISCORDANT, OF_ALL_ROWS, two_sided_z
 from playbook.statistics.values import (
@@ -219,6 +221,20 @@ class Metric:
             low, high = min(low, 0.0), max(high, 0.0)
         low, high = min(low, delta), max(high, delta)
         return PairedDifference(delta, low, high, found.standard_error, found.too_few, self._step(kinds))
+
+    def scatter(self, truth: Labels, first: Given, second: Given) -> Scatter | None:
+        """What the variance of `difference` is made of, to plan with; None where the metric is not counted as ratios.
+
+        Args:
+            truth: true classes, shape (rows,).
+            first: answers of the first model, as `value` takes them.
+            second: answers of the second model.
+        """
+        if self.needs_probabilities or self.name in OF_ALL_ROWS or not len(truth):
+            return None
+        kinds = self.kinds(truth, answers_of(first), answers_of(second))
+        one, two = (self._ratios(kinds, answers) for answers in kinds.answers)
+        return ratio_scatter(one, two)
 
     def _step(self, kinds: Kinds) -> float:
         own = kinds.truth == self.of_class

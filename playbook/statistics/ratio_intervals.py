@@ -34,6 +34,7 @@ from playbook.statistics.sample_size import two_sided_z
 from playbook.statistics.values import Floats, Labels
 
 ADDED = 0.25  # rows that are added to each of the four cells of a class
+CELLS = tuple((a, b) for a in (0, 1) for b in (0, 1))  # whether the first and the second model has a row right
 LARGEST_SHARE = 0.1  # of a difference's variance that may come from added rows
 SKEWED = 0.75  # how far the upper end of a mean moves to the one that its skewness asks for
 OF_ONE = {"macro_f1": "f1", "balanced_accuracy": "recall"}  # a mean over classes, and what it is the mean of
@@ -64,6 +65,10 @@ class Ratios:
         """How fast it moves with the ratio."""
         return 2 / (1 + ratio) ** 2 if self.f1 else np.ones_like(ratio)
 
+    def bend(self, ratio: Floats) -> Floats:
+        """How fast that slope moves with the ratio."""
+        return -4 / (1 + ratio) ** 3 if self.f1 else np.zeros_like(ratio)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -76,6 +81,18 @@ class Difference:
     high: float
     standard_error: float
     assumed: Floats
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """What the variance of a measured difference is made of, and how well that is known: numbers to plan with."""
+
+    rows: int  # of the split it was measured on
+    seen: float  # part of the variance that comes from those rows, in squared units; it shrinks with the rows
+    added: float  # part that comes from added ones; it shrinks with their square
+    step: float  # what a row on which the models differ moves the difference by, in units of the metric
+    seen_error: float  # relative standard error of the root of `seen`; 0 where the models answer alike
+    told_error: float  # likewise of the root of `seen / added`
 
 
 def ratios(metric: str, classes: npt.NDArray[np.int64], truth: Labels, predicted: Labels, counts: Floats) -> Ratios:
@@ -121,23 +138,87 @@ def difference(first: Ratios, second: Ratios, confidence: float) -> Difference:
     present = (first.rows + second.rows) > 0
     if not present.any():
         return Difference(-1.0, 1.0, 1.0, np.ones(len(present)))
-    weight, total, parts = 1 / int(present.sum()), np.zeros(len(first.counts)), []
-    for one in (first, second):
-        rows = one.rows[present] + 4 * ADDED
-        ratio = ((one.counts @ one.hits)[present] + 2 * ADDED) / rows
-        parts.append((ratio, weight * one.slope(ratio) / rows, float(one.value(ratio).sum()) * weight))
-        influence = _influence(one, present, ratio, parts[-1][1]).sum(axis=1)
-        total = total + (influence if one is second else -influence)
-    (ratio_1, step_1, value_1), (ratio_2, step_2, value_2) = parts
-    seen = float(first.counts @ total**2)
-    cells = [(a, b) for a in (0, 1) for b in (0, 1)]
-    added = sum(
-        (ADDED * ((b - ratio_2) * step_2 - (a - ratio_1) * step_1) ** 2 for a, b in cells), np.zeros(len(ratio_1))
-    )
-    error, assumed = math.sqrt(seen + float(added.sum())), np.zeros(len(present))
+    one, two = _drawn(first, present), _drawn(second, present)
+    added = _added(one, two)
+    error = math.sqrt(float(first.counts @ _moved(one, two) ** 2) + float(added.sum()))
+    assumed = np.zeros(len(present))
     assumed[present] = added / error**2
-    half, apart = two_sided_z(confidence) * error, value_2 - value_1
+    half, apart = two_sided_z(confidence) * error, two.value - one.value
     return Difference(max(apart - half, -1.0), min(apart + half, 1.0), error, assumed)
+
+
+def scatter(first: Ratios, second: Ratios) -> Scatter | None:
+    """What the variance of second minus first is made of; None where nothing is counted.
+
+    How well it is known is the infinitesimal jackknife (Efron, The Jackknife, the Bootstrap and Other Resampling Plans
+    (1982), chapter 6): how fast either part moves with the number of rows of each kind, squared and summed over rows.
+    """
+    counts, present = first.counts, (first.rows + second.rows) > 0
+    if not present.any():
+        return None
+    one, two = _drawn(first, present), _drawn(second, present)
+    moved, added = _moved(one, two), float(_added(one, two).sum())
+    seen = float(counts @ moved**2)
+    if seen <= 0:  # the models answer alike; a row of a class of middling size moves the difference by about this
+        return Scatter(int(counts.sum()), 0.0, added, math.sqrt(2 * added / int(present.sum())), 0.0, 0.0)
+    of_seen, of_added = moved**2, np.zeros(len(counts))
+    for sign, this in ((-1, one), (1, two)):
+        ratios, steps = this.rates()
+        through_ratio, through_step = (counts * moved) @ this.counted * this.step, (counts * moved) @ this.off
+        of_seen = of_seen + 2 * sign * (steps @ through_step - ratios @ through_ratio)
+        for cell in CELLS:
+            apart = 2 * ADDED * ((cell[1] - two.ratio) * two.step - (cell[0] - one.ratio) * one.step)
+            right = cell[0] if this is one else cell[1]
+            of_added = of_added + sign * (steps @ ((right - this.ratio) * apart) - ratios @ (this.step * apart))
+
+    def error(of_log: Floats) -> float:
+        return math.sqrt(float(counts @ (of_log - counts @ of_log / counts.sum()) ** 2)) / 2
+
+    return Scatter(
+        rows=int(counts.sum()),
+        seen=seen,
+        added=added,
+        step=seen / float(counts @ abs(moved)),
+        seen_error=error(of_seen / seen),
+        told_error=error(of_seen / seen - of_added / added),
+    )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One model's ratios drawn to a half by the added rows; arrays have shape (classes,) or (kinds, classes)."""
+
+    ratio: Floats
+    step: Floats  # what a hit moves the mean over classes by
+    value: float  # of that mean
+    counted: Floats
+    off: Floats  # of each kind: its hit less the ratio, where it is counted
+    rows: Floats  # that are counted, with those that are added
+    bend: Floats  # how fast a step, times its rows, moves with the ratio
+
+    def rates(self) -> tuple[Floats, Floats]:
+        """How fast ratios and steps move with the number of rows of each kind, each of shape (kinds, classes)."""
+        ratios = self.off / self.rows
+        return ratios, self.bend / self.rows * ratios - self.counted * (self.step / self.rows)
+
+
+def _drawn(found: Ratios, present: npt.NDArray[np.bool_]) -> Drawn:
+    weight, rows, counted = 1 / int(present.sum()), found.rows[present] + 4 * ADDED, found.counted[:, present]
+    ratio = ((found.counts @ found.hits)[present] + 2 * ADDED) / rows
+    step, off = weight * found.slope(ratio) / rows, found.hits[:, present] - ratio * counted
+    return Drawn(ratio, step, float(found.value(ratio).sum()) * weight, counted, off, rows, weight * found.bend(ratio))
+
+
+def _moved(one: Drawn, two: Drawn) -> Floats:
+    """What one row of each kind moves the difference by, shape (kinds,)."""
+    moved: Floats = two.off @ two.step - one.off @ one.step
+    return moved
+
+
+def _added(one: Drawn, two: Drawn) -> Floats:
+    """Each class's part of the variance that comes from added rows, shape (classes,)."""
+    parts = (ADDED * ((b - two.ratio) * two.step - (a - one.ratio) * one.step) ** 2 for a, b in CELLS)
+    return sum(parts, np.zeros(len(one.ratio)))
 
 
 def _influence(found: Ratios, present: npt.NDArray[np.bool_], ratio: Floats, step: Floats) -> Floats:
