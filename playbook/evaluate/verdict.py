@@ -120,7 +120,8 @@ def needed_rows(
         return Resolution(math.ceil(in_class / share - TOLERANCE), available, apart, how)
     scatter = target_metric(spec).scatter(truth, baseline, candidate)
     if scatter is not None:
-        scaled = rows_to_tell(scatter, margin, rules.confidence, rules.power)
+        shown = task_difference(spec, truth, baseline, candidate).low
+        scaled = rows_to_tell(scatter, margin, rules.confidence, rules.power, shown)
     else:
         error = task_difference(spec, truth, baseline, candidate).standard_error
         reach = (two_sided_z(rules.confidence) + NormalDist().inv_cdf(rules.power)) * error

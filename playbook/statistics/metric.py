@@ -42,6 +42,7 @@ from playbook.statistics.ratio_intervals import (
     Scatter,
     interval_of_mean,
     interval_of_one,
+    is_clear,
     ratios,
 )
 from playbook.statistics.ratio_intervals import difference as ratio_difference
@@ -281,7 +282,7 @@ class Metric:
         found = ratio_difference(first, second, self.confidence)
         low, high = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
         few = self._too_few(kinds)
-        if not few and found.assumed.sum() > LARGEST_SHARE:
+        if not few and not is_clear(low, high) and found.assumed.sum() > LARGEST_SHARE:
             at = int(found.assumed.argmax())
             would_do = math.ceil(max(self._rows_of_each(kinds)[at], 1) * float(found.assumed.sum()) / LARGEST_SHARE)
             label = self.labels[self._chosen()[at]]

@@ -16,7 +16,7 @@ Differences of two models on the same rows: a normal interval from the rows' inf
 after a quarter of a row was added to every class in each of the four cells right/right, right/wrong, wrong/right,
 wrong/wrong. That is the interval of Agresti and Min (Statistics in Medicine 24 (2005) 729-740) with half as much added,
 carried over from shares to ratios. How much of the variance comes from what was added says how much of it was not seen:
-above a tenth, the rows are too few to say.
+above a tenth, the rows are too few to say, unless the difference is so large that its exact ends do not matter.
 
 `docs/intervals.md` has the coverage, which the constants here were chosen by.
 """
@@ -35,9 +35,19 @@ from playbook.statistics.values import Floats, Labels
 
 ADDED = 0.25  # rows that are added to each of the four cells of a class
 CELLS = tuple((a, b) for a in (0, 1) for b in (0, 1))  # whether the first and the second model has a row right
-LARGEST_SHARE = 0.1  # of a difference's variance that may come from added rows
+LARGEST_SHARE = 0.1  # of a difference's variance that may come from added rows, unless it is clear (`is_clear`)
+CLEAR = 1.0  # widths of its interval that a clear difference lies beyond zero
 SKEWED = 0.75  # how far the upper end of a mean moves to the one that its skewness asks for
 OF_ONE = {"macro_f1": "f1", "balanced_accuracy": "recall"}  # a mean over classes, and what it is the mean of
+
+
+def is_clear(low: float, high: float) -> bool:
+    """Whether an interval lies so far from zero that which model is better does not rest on its exact ends.
+
+    Where one model has a class right that the other never has, hardly anything varies, and most of the variance is of
+    the rows that are added. They make the interval wider than it need be, so nothing is claimed that is not there.
+    """
+    return max(low, -high) > CLEAR * (high - low)
 
 
 @dataclass(frozen=True)

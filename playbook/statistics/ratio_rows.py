@@ -7,7 +7,8 @@ the second that of the rows which are added. Both are known from validation (`Sc
 
 - for the gain, with the quantiles z_a and z_b of the interval and of the power and the margin m,
   m >= (z_a + z_b) sqrt(V / n + A / n^2), and
-- to be told apart, A / (A + n V) <= LARGEST_SHARE.
+- to be told apart, A / (A + n V) <= LARGEST_SHARE, or a gain that is clear (`ratio_intervals.is_clear`), as the lower
+  end of validation's interval would be.
 
 V is an estimate, and so is what the test split makes of it. Both come from the few rows on which the models differ, so
 room for that is left on either side: a root of V has the relative error e that a jackknife finds on validation's rows
@@ -26,11 +27,11 @@ import math
 from statistics import NormalDist
 
 from playbook.statistics.least_rows import fewest
-from playbook.statistics.ratio_intervals import LARGEST_SHARE, Scatter
+from playbook.statistics.ratio_intervals import LARGEST_SHARE, Scatter, is_clear
 from playbook.statistics.sample_size import FEWEST_DISCORDANT, two_sided_z
 
 
-def rows_to_tell(scatter: Scatter, margin: float, confidence: float, power: float) -> int:
+def rows_to_tell(scatter: Scatter, margin: float, confidence: float, power: float, shown: float = 0.0) -> int:
     """Rows of the whole split on which a true gain of the margin ships with the promised power.
 
     Args:
@@ -38,6 +39,7 @@ def rows_to_tell(scatter: Scatter, margin: float, confidence: float, power: floa
         margin: the gain, in units of the metric.
         confidence: of the two-sided interval that must exclude zero.
         power: the promised probability.
+        shown: lower end of the interval of the gain on validation.
     """
     z_a, z_b = two_sided_z(confidence), NormalDist().inv_cdf(power)
     step, seen, added = scatter.step * scatter.rows, scatter.seen * scatter.rows, scatter.added * scatter.rows**2
@@ -52,6 +54,8 @@ def rows_to_tell(scatter: Scatter, margin: float, confidence: float, power: floa
         low = variance * max(1 - z_a * scatter.told_error * math.sqrt(1 + more_rows), 0.0) ** 2 if seen else 0.0
         surely = least * max(1 - z_a * fewest_error * math.sqrt(more_rows), 0.0) ** 2
         told = added * (1 - LARGEST_SHARE) <= LARGEST_SHARE * rows * max(low, surely)
-        return told and margin >= (z_a + z_b) * math.sqrt(high / rows + added / rows**2)
+        error = math.sqrt(high / rows + added / rows**2)
+        told = told or is_clear(shown - z_a * error, shown + z_a * error)
+        return told and margin >= (z_a + z_b) * error
 
     return max(fewest(enough), FEWEST_DISCORDANT)

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from benchmarks.intervals import Setting, made_up, measure
 from playbook.evaluate import wording
+from playbook.spec.section import LimitName
 from playbook.statistics.least_rows import LEAST_ROWS, LEAST_ROWS_OF_EACH
 from playbook.statistics.ranking_intervals import auc_interval, auc_of, loss_interval
 from playbook.statistics.resampling import wilson
@@ -49,6 +50,21 @@ def test_the_interval_of_f1_is_wilsons_of_the_rows_that_are_or_are_taken_for_the
     low, high = wilson(16, 26, 0.95)
     assert found.value == pytest.approx(32 / 42)
     assert (found.low, found.high) == (pytest.approx(2 * low / (1 + low)), pytest.approx(2 * high / (1 + high)))
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "recall", "f1"])
+def test_a_difference_that_is_clear_is_told_though_hardly_anything_varies(metric: LimitName) -> None:
+    """A baseline that never finds a class of one row in ten, and a model that finds nearly all of them."""
+    truth = np.repeat([0, 1, 2], [240, 120, 40])
+    never, nearly = np.where(truth == 2, 0, truth), truth.copy()
+    nearly[360:363] = 0
+    of_class = 2 if metric in ("recall", "f1") else None
+    gain = metric_of(metric, of_class, 3).difference(truth, never, nearly)
+    assert gain.too_few == "" and gain.low > gain.high - gain.low
+    some, more = truth.copy(), truth.copy()
+    some[360:372], more[360:368] = 0, 0
+    little = metric_of(metric, of_class, 3).difference(truth, some, more)
+    assert "too few rows of 2 to tell the models apart" in little.too_few, "four rows are no clear difference"
 
 
 def test_too_few_rows_are_named_with_the_number_that_would_do() -> None:
