@@ -1,4 +1,9 @@
-"""A real daemon: the sensor, the schedule and the button each launch a round; what a dead daemon missed is not lost."""
+"""A real daemon: the sensor, the schedule and the button each launch a round; what a dead daemon missed is not lost.
+
+Two daemons and five rounds take minutes. What is launched, and when, is asked at once by test_retrain_rounds.py and
+test_dead_runs.py among the unit tests and by test_definitions.py; that a daemon looks and launches,
+by test_alerts.py and test_devices.py.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,7 @@ from playbook.operate.rounds import ask_for_round
 from playbook.settings import Settings
 from resources.world import World
 
+pytestmark = pytest.mark.proof
 SOON = """
 import pipelines.retraining
 pipelines.retraining.SECONDS = 5  # the least that Dagster keeps
