@@ -23,7 +23,7 @@ FOUND_WITHIN = 14  # days of the new product line, in which its drift has to be 
 # Share of the windows after the round that may raise the alarm. One in a hundred is promised over references; the
 # windows overlap and share one small reference, so chance alone gives a run of them now and then.
 CALM = 0.1
-MINUTES = 12
+MINUTES = 12  # on two cores with nothing else to do; said, not judged, as it measures the machine
 
 
 def print_table(
@@ -40,14 +40,15 @@ def print_table(
     click.echo(f"Alarms after the round: {alarms} of {len(calm)} windows that the refreshed model answered.")
     said, shares = _won_back(task, world, lines, days, first)
     click.echo("\n" + "\n".join(said))
-    held = _held(task, world, lines, shares, seconds)
+    held = _held(task, world, lines, shares)
     click.echo("\n" + "\n".join(f"{'held    ' if good else 'NOT HELD'}  {what}" for what, good in held.items()))
     page = places.home / "reports" / f"{task.spec.task}-monitoring.html"
-    click.echo(f"\nThe whole story in one picture: {page}\nTook {seconds / 60:.1f} minutes.")
+    slower = f"; two idle cores take {MINUTES} at most" if seconds > 60 * MINUTES else ""
+    click.echo(f"\nThe whole story in one picture: {page}\nTook {seconds / 60:.1f} minutes{slower}.")
     return all(held.values())
 
 
-def _held(task: Task, world: World, lines: Lines, shares: Sequence[float], seconds: float) -> dict[str, bool]:
+def _held(task: Task, world: World, lines: Lines, shares: Sequence[float]) -> dict[str, bool]:
     """What the replay is to show, and whether it did."""
     name, store = task.spec.task, world.store
     decided = [store.current(name, RETRAIN, RetrainDecision, day) for day in store.partitions(name, RETRAIN)]
@@ -65,7 +66,6 @@ def _held(task: Task, world: World, lines: Lines, shares: Sequence[float], secon
         "it won back most of what was lost": bool(shares) and min(shares) > 0.5,
         f"after it at most {CALM:.0%} of windows raise the alarm": bool(calm) and alarms <= CALM * len(calm),
         "and the drift trigger holds on none of those days": bool(calm) and not learned & {*drifted},
-        f"all of it in {MINUTES} minutes": seconds <= 60 * MINUTES,
     }
 
 
