@@ -11,6 +11,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -266,12 +267,11 @@ def rendered(draw: Callable[[Figure], None], height: float, kind: Format, width:
     An SVG comes without prolog, metadata and style sheet.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
     target = io.BytesIO()
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        figure = Figure(figsize=(width, height), layout=_steady_layout())
+        figure = _figure_drawn_once()(figsize=(width, height), layout=_steady_layout())
         draw(figure)
         if kind == "png":
             figure.savefig(target, format="png", dpi=80, metadata={"Software": None})
@@ -279,6 +279,23 @@ def rendered(draw: Callable[[Figure], None], height: float, kind: Format, width:
         empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(target, format="svg", metadata=empty, transparent=True)
     return _inline(target.getvalue().decode()).encode()
+
+
+@cache
+def _figure_drawn_once() -> type[Figure]:
+    """The class of figures that are laid out, then drawn: matplotlib draws all of it twice, first for the layout."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    class DrawnOnce(Figure):
+        def draw(self, renderer: Any) -> None:
+            layout = self.get_layout_engine()
+            if isinstance(layout, ConstrainedLayoutEngine):  # the first time: savefig takes it away for the second
+                layout.execute(self)
+            else:
+                super().draw(renderer)
+
+    return DrawnOnce
 
 
 def _steady_layout() -> Any:
