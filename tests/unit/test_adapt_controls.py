@@ -51,7 +51,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return make_bench(tmp_path_factory.mktemp("bench"), 300, 120)
+    return make_bench(tmp_path_factory.mktemp("bench"), 96, 60)
 
 
 def spec_for(plan: Adaptation = FAST, **controls: object) -> TaskSpec:
@@ -120,7 +120,7 @@ def test_scratch_trains_everything_from_random_weights(bench: Bench, tmp_path: P
     found = train_scratch(setting_of(bench, tmp_path, spec), bench.pin, folder, 3, trainer)
     (job,) = trainer.jobs
     assert job.embeddings and job.unfrozen == 2 and job.adaptation.epochs == 3 and job.out == tmp_path / "scratch"
-    assert (found.name, found.epochs, found.steps) == ("scratch", 3, 3 * 19) and found.seconds > 0
+    assert (found.name, found.epochs, found.steps) == ("scratch", 3, 3 * 6) and found.seconds > 0
     assert found.allowed_epochs == 3
     assert found.pin == bench.pin, "answers need the architecture and the tokenizer of the base"
     config = json.loads((found.folder / "config.json").read_text())
@@ -142,7 +142,7 @@ def test_another_base_gets_as_many_blocks_and_steps(bench: Bench, tmp_path: Path
     assert (job.base_folder, job.unfrozen, job.embeddings, job.adaptation.epochs) == (folder, 1, False, 4)
     assert job.start == tmp_path / "other_base_frozen" / "weights.safetensors" and job.boundaries == (1,)
     assert job.adaptation == spec_for().adaptation.model_copy(update={"epochs": 4})
-    assert (found.name, found.pin, found.steps) == ("other_base", pin, 4 * 19)
+    assert (found.name, found.pin, found.steps) == ("other_base", pin, 4 * 6)
     assert found.what == "other, 1 of 2 blocks unfrozen at once after its own frozen head"
 
 

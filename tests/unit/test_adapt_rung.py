@@ -24,8 +24,8 @@ from playbook.adapt.rung import World, _fit, _prepare, run_rung
 
 ALONE = World(0, 0, 1)
 CPU = torch.device("cpu")
-DROPPING = FAST.model_copy(update={"dropout": 0.1, "epochs": 5, "batch_size": 8})
-LEARNING = FAST.model_copy(update={"epochs": 6})
+DROPPING = FAST.model_copy(update={"dropout": 0.1, "epochs": 5, "batch_size": 24})
+LEARNING = FAST.model_copy(update={"epochs": 7, "batch_size": 32, "learning_rate": 1e-2, "head_learning_rate": 1e-2})
 
 
 class Stop(Exception):
@@ -101,7 +101,7 @@ def test_the_same_job_gives_the_same_weights(bench: Bench, done: Job) -> None:
     other = bench.rung("other_seed", DROPPING.model_copy(update={"seed": 14}))
     run_rung(other, silent)
     assert weights_of(other) != weights_of(done)
-    assert result.resumed_epochs == 0 and result.rank_rows == (120,) and result.steps_per_epoch == 15
+    assert result.resumed_epochs == 0 and result.rank_rows == (120,) and result.steps_per_epoch == 5
 
 
 def test_a_finished_job_is_not_trained_again(done: Job, monkeypatch: pytest.MonkeyPatch) -> None:

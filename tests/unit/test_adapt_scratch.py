@@ -50,7 +50,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return make_bench(tmp_path_factory.mktemp("bench"), 300, 120)
+    return make_bench(tmp_path_factory.mktemp("bench"), 96, 60)
 
 
 def scratch(bench: Bench, out: str) -> Job:

@@ -88,9 +88,9 @@ def test_training_in_parts_takes_the_same_steps_and_says_so(bench: Bench) -> Non
     assert [about["adaptation"]["accumulation"] for about in said] == [1, 4]
 
 
-@pytest.mark.parametrize("change", [{}, {"accumulation": 4}], ids=["resampled", "resampled in parts"])
+@pytest.mark.parametrize("change", [{}, {"accumulation": 2}], ids=["resampled", "resampled in parts"])
 def test_an_interrupted_training_ends_with_the_same_weights(bench: Bench, change: dict[str, int]) -> None:
-    plan = DRAWN.model_copy(update={"batch_size": 32, **change})
+    plan = DRAWN.model_copy(update={"batch_size": 64, **change})
     name = f"cut_{plan.accumulation}"
     whole, cut = bench.rung(f"{name}_whole", plan), bench.rung(name, plan)
     run_rung(whole, silent)
@@ -130,7 +130,7 @@ def test_every_epoch_of_resampled_rows_is_balanced_over_all_ranks(bench: Bench) 
 def test_resampling_answers_for_the_rare_class_as_weights_do(bench: Bench) -> None:
     recalls = {}
     for weighting in ("none", "balanced", "resample"):
-        plan = FAST.model_copy(update={"class_weighting": weighting, "epochs": 3})
+        plan = FAST.model_copy(update={"class_weighting": weighting, "epochs": 2})
         job = bench.rung(f"rare_{weighting}", plan)
         run_rung(job, silent)
         table = pd.read_parquet(job.out / "predictions.parquet")
