@@ -90,11 +90,15 @@ def thresholds_of(statistics: Floats, rate: float, rows: int, reference: str = "
     """
     drawn = np.round(statistics, DECIMALS)
     ascending = np.sort(drawn, axis=0).T.copy()
-    levels = np.min([_levels(column, at, drawn.shape[1]) for at, column in enumerate(drawn.T)], axis=0)
+    levels = np.min(
+        [_levels(*both, at, drawn.shape[1]) for at, both in enumerate(zip(drawn.T, ascending, strict=True))], axis=0
+    )
     return Thresholds(rows, rate, ascending, np.sort(levels), reference)
 
 
-def _levels(values: Floats, figure: int, figures: int) -> npt.NDArray[np.int64]:
-    """Level of every value among all: how many are at least as large, itself included, then the figure's place."""
-    ranks: npt.NDArray[Any] = len(values) - np.searchsorted(np.sort(values), values, side="left")
+def _levels(values: Floats, ascending: Floats, figure: int, figures: int) -> npt.NDArray[np.int64]:
+    """Level of every value among all, given ascending too: how many are at least as large, itself included; then the
+    figure's place.
+    """
+    ranks: npt.NDArray[Any] = len(values) - np.searchsorted(ascending, values, side="left")
     return (ranks * figures + figure).astype(np.int64)

@@ -144,6 +144,20 @@ def test_a_base_is_measured_in_a_clean_process(tmp_path: Path) -> None:
     assert 0 < found.memory_mb < 2000
 
 
+def test_what_the_clean_process_said_last_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that fails as one with a base that does not load, without importing torch before."""
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho \"expected bert, found 'mystery'\" >&2\nexit 1\n", "utf-8")
+    program.chmod(0o755)
+    pin = write_tiny_base(tmp_path / "base")
+    monkeypatch.setattr("playbook.bases.latency.sys.executable", str(program))
+    with pytest.raises(
+        PinMismatch, match=r"base: expected .* ended with status 1; choose [\s\S]*bert, found 'mystery'"
+    ):
+        measure_footprint(tmp_path / "base", pin, spec_for(("mixed", "same")).adaptation, ["a"])
+
+
+@pytest.mark.proof
 def test_a_base_that_does_not_load_says_why(tmp_path: Path) -> None:
     spec = spec_for(("mixed", "same"))
     pin = write_tiny_base(tmp_path)

@@ -172,6 +172,7 @@ def test_an_altered_record_is_refused(tmp_path: Path, text: str) -> None:
         read_versions(tmp_path / "versions.yaml")
 
 
+@pytest.mark.proof
 def test_banking77_is_prepared_and_copies_across_its_authors_split_are_found(tmp_path: Path) -> None:
     figures = prepare(banking77(tmp_path, splits={"across_splits": "quarantine"}), tmp_path / "out")
     assert figures["rows"]["test"] == 3_080  # the authors' test split stays whole

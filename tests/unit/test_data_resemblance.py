@@ -38,7 +38,7 @@ def texts(count: int, seed: int, words: str = "abcdefghijklmnop") -> list[str]:
 @pytest.fixture
 def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as a p-value of a tenth needs: the test is exact with any number of them."""
-    monkeypatch.setattr("playbook.data.resemblance.LEAST_PERMUTATIONS", 199)
+    monkeypatch.setattr("playbook.data.resemblance.LEAST_PERMUTATIONS", 99)
 
 
 @pytest.mark.usefixtures("few_permutations")
@@ -146,6 +146,7 @@ def test_the_gate_says_that_a_constant_answer_would_meet_the_target(tmp_path: Pa
     assert "% of the test rows are of that class" in rule.found(seen)
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(not (SHARED / "banking77").is_dir(), reason="needs ../shared/data/banking77")
 def test_banking77_split_by_its_authors_and_split_by_intent() -> None:
     train, test = (pd.read_csv(SHARED / "banking77" / f"{name}.csv") for name in ("train", "test"))

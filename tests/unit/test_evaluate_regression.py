@@ -142,7 +142,10 @@ def test_test_and_interval_agree() -> None:
             assert (found.high < -allowed - 1e-9) == (harm_p_value(found, allowed) <= 0.025)
 
 
-@pytest.mark.parametrize(("rows", "churn"), [(60, 0.1), (200, 0.2), (600, 0.05)])
+@pytest.mark.parametrize(
+    ("rows", "churn"),
+    [(60, 0.1), *(pytest.param(*given, marks=pytest.mark.proof) for given in ((200, 0.2), (600, 0.05)))],
+)
 def test_without_a_net_loss_few_evaluations_are_blocked(rows: int, churn: float) -> None:
     """Simulated splits of five classes whose rows change sides as often for the better as for the worse."""
     random, spec = np.random.default_rng(rows), budget(0.0, 0.0)

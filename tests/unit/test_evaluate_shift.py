@@ -42,7 +42,7 @@ def ungrouped(sample: Sample) -> Sample:
 
 
 def test_false_alarms_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shift, "LEAST_PERMUTATIONS", 199)
+    monkeypatch.setattr(shift, "LEAST_PERMUTATIONS", 99)
     random, spec, pairs = np.random.default_rng(1), spec_with(0.1), 200
     alarms, inputs, naive = 0, 0, 0
     for pair in range(pairs):
@@ -58,7 +58,7 @@ def test_false_alarms_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_customers_with_rows_in_both_samples_raise_no_more_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shift, "LEAST_PERMUTATIONS", 199)
+    monkeypatch.setattr(shift, "LEAST_PERMUTATIONS", 99)
     random, spec, pairs, alarms = np.random.default_rng(2), spec_with(0.1), 100, 0
     for _ in range(pairs):
         drawn = customers(random, 25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,13 @@ YAML = {
     "yaml.full_load_all",
     "yaml.unsafe_load_all",
 }
+# A file without any of these words breaks no rule of calls and imports: most need not be parsed.
+WORDS = re.compile(
+    r"\b("
+    + "|".join(sorted(SELECTING | UNPICKLING))
+    + r"|torch|yaml|from_string|from_pickle|read_pickle|allow_pickle|trust_remote_code|shell|system|popen|getoutput"
+    r"|getstatusoutput|eval|exec)\b"
+)
 
 
 def name_of(node: ast.expr) -> str:
@@ -108,9 +116,10 @@ def call_faults(call: ast.Call) -> Iterator[str]:
 
 @cache
 def looked_at(path: Path) -> tuple[list[str], set[str]]:
-    """Faults of a file, and the packages that it imports from."""
+    """Faults of a file, and the packages that it imports from, where it may have a fault."""
     found, imported = list[str](), set[str]()
-    for node in nodes_of(ast.parse(path.read_text("utf-8"))):
+    text = path.read_text("utf-8")
+    for node in nodes_of(ast.parse(text)) if WORDS.search(text) else ():
         found += faults_of(node)
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
@@ -118,9 +127,9 @@ def looked_at(path: Path) -> tuple[list[str], set[str]]:
     return found, imported
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(CHECKOUT)) for path in SOURCES])
-def test_no_file_breaks_a_house_rule(path: Path) -> None:
-    assert looked_at(path)[0] == []
+def test_no_file_breaks_a_house_rule() -> None:
+    found = {str(path.relative_to(CHECKOUT)): looked_at(path)[0] for path in SOURCES}
+    assert {path: said for path, said in found.items() if said} == {}
 
 
 def test_every_node_is_looked_at() -> None:
@@ -162,7 +171,7 @@ def test_the_tree_was_looked_at() -> None:
     ],
 )
 def test_the_checker_sees(bad: str) -> None:
-    assert len(list(faults(bad))) == 1
+    assert len(list(faults(bad))) == 1 and WORDS.search(bad)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def holds(alarms: int, windows: int, rate: float) -> bool:
     return bool(found.low <= rate <= found.high)
 
 
-@pytest.mark.parametrize("size", [25, 90])
+@pytest.mark.parametrize("size", [25, pytest.param(90, marks=pytest.mark.proof)])
 def test_false_alarms_come_at_the_promised_rate(size: int) -> None:
     random, alarms, windows = np.random.default_rng(size), 0, 300
     each = np.zeros(len(FIGURES))
@@ -111,7 +111,7 @@ def test_one_foreign_word_where_the_reference_has_none_is_no_alarm(name: str) ->
         assert (found.threshold is None) is (strange < 3)  # under the floor it is only shown
 
 
-@pytest.mark.parametrize(("size", "held"), [(30, 150), (60, 60)])
+@pytest.mark.parametrize(("size", "held"), [pytest.param(30, 150, marks=pytest.mark.proof), (60, 60)])
 def test_rare_words_raise_false_alarms_no_more_often_than_promised(size: int, held: int) -> None:
     """One row in a hundred has a foreign word: most references have some, some have none."""
     random, alarms, windows = np.random.default_rng(size + held), 0, 200

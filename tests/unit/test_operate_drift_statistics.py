@@ -102,7 +102,7 @@ def alarm(thresholds: Thresholds, values: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["independent", "the same", "discrete"])
-@pytest.mark.parametrize("rate", [0.02, 0.1])
+@pytest.mark.parametrize("rate", [0.02, pytest.param(0.1, marks=pytest.mark.proof)])
 def test_min_p_keeps_the_joint_rate(kind: str, rate: float) -> None:
     random, alarms, runs, figures = np.random.default_rng(3), 0, 1500, 6
 

@@ -53,8 +53,8 @@ def test_the_intervals_cover_new_rows() -> None:
     for seed in range(60):
         found = choose_point(asked, 1, *rows(seed, 600), seed=seed)
         assert found is not None
-        decided = answers_at(answers, found.threshold)
-        truths = [metric.value(fresh, decided) for metric in asked]
+        above = answers[:, 1] >= found.threshold.value
+        truths = [above[fresh == number].mean() for number in (1, 0)]  # recall and false positives, the quick way
         hits += sum(low <= value <= high for value, (low, high) in zip(truths, found.intervals, strict=True))
     assert hits / 120 >= 0.9
 
