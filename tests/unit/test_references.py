@@ -22,7 +22,8 @@ WORDS = {
 
 
 ANSWERS = answers_of(np.array([0, 1, 0]))
-CHOSEN = TfidfChoice(features="words", strength=1.0)  # for what does not depend on the choice: making one takes most of the time
+# For what does not depend on the choice: making one takes most of the time.
+CHOSEN = TfidfChoice(features="words", strength=1.0)
 
 
 def rows(count: int, seed: int, noise: float = 0.1, labels: tuple[str, ...] = ORDINARY) -> pd.DataFrame:
