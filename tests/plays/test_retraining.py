@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from adapt_samples import pairs
 from click.testing import CliRunner
-from play_runs import Ended, Place
+from play_runs import Ended, Place, keep_engines
 from retraining_samples import DAY, NEW_CLASS, growing_place, production, serve_rows
 
 from playbook.artifacts import BaseTrial, Drift, RetrainDecision
@@ -38,6 +38,7 @@ def command(place: Place, *arguments: str) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in place.environment.items():
             patch.setenv(name, value)
+        keep_engines(patch)
         return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 
 
