@@ -147,11 +147,9 @@ def test_a_killed_run_is_taken_up_again_by_the_same_command(
         assert first.stderr is not None
         assert any("rung_1: epoch 2/" in line for line in first.stderr), "it is in the middle of a rung"
         first.kill()
-    again = subprocess.run(
-        command, env=place.environment, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
-    )
-    assert again.returncode == 0, again.stderr
-    assert "rung_1: resuming after epoch" in again.stderr and "frozen_baseline: unchanged" in again.stderr
+    again = place.run("--until", "rung_2")
+    assert again.code == 0, again.said
+    assert "rung_1: resuming after epoch" in again.err and "frozen_baseline: unchanged" in again.err
     assert place.current()["rung_1"].resumed >= 1
     assert weights(place) == weights(finished[0]), "the result of a run that nobody disturbed"
     with pytest.MonkeyPatch.context() as patch:

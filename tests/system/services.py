@@ -288,7 +288,7 @@ def hostile_task(folder: Path, task: str) -> Path:
         "base": {"folder": "base", "sha256": pin.weights_sha256, "licence": "mit", "max_length": 32},
         "adaptation": {
             "epochs": 4,
-            "max_rungs": 2,
+            "max_rungs": 1,
             "learning_rate": 3e-3,
             "head_learning_rate": 3e-3,
             "accelerator": "cpu",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from play_runs import make_place
+from play_runs import begun_store, make_place
 from postgres import PostgresServer, postgres_server
 
 from playbook.settings import child_environment
@@ -83,10 +84,14 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """A finished task: run, approved in between, run again; a clerk writes into its log all the while."""
+def office(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Office]:
+    """A finished task: run, approved in between, run again; a clerk writes into its log all the while.
+
+    What trains lies in the store already.
+    """
     with postgres_server() as server:
         made = Office(tmp_path_factory.mktemp("office"), server)
+        shutil.copytree(begun_store(database), made.folder / "home" / "store")
         make_place(made.folder, None, max_rungs=1).task(sign_off={"mode": "recorded"})
         clerk = subprocess.Popen(
             [sys.executable, "-c", CLERK, TASK],
@@ -116,7 +121,7 @@ def test_dagsters_runs_lie_there(office: Office) -> None:
 
 def test_mlflows_runs_and_models_lie_there(office: Office) -> None:
     names = set(office.rows("SELECT name FROM mlflow.runs"))
-    assert {"frozen_baseline", "packaged_model"} <= names, names
+    assert {"evaluation", "packaged_model"} <= names, names
     assert office.rows("SELECT name, version FROM mlflow.model_versions") == [f"{TASK}|1"]
     (place,) = office.rows("SELECT artifact_location FROM mlflow.experiments WHERE name = 'pairs'")
     assert place == (office.folder / "home" / "mlflow" / "artifacts" / TASK).as_uri()
