@@ -245,7 +245,7 @@ def shares_kept(
 def test_a_rung_without_a_gain_is_kept_at_most_as_often_as_the_task_file_says(
     chance: float, apart: float, epochs: int
 ) -> None:
-    trials = 100
+    trials = 60
     kept, older = shares_kept((0.05, 0.31), apart, epochs, trials, resamples=200)[chance]
     noise = 2 * math.sqrt(chance * (1 - chance) / trials)
     assert kept < chance + noise

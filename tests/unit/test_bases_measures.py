@@ -12,8 +12,9 @@ import pytest
 from report_samples import spec_for
 from tiny_base import write_tiny_base
 
+from playbook.artifacts import Latency
 from playbook.bases.closeness import EPSILON, rank_me, vocabulary_fit
-from playbook.bases.latency import is_precise, measure_footprint, time_calls
+from playbook.bases.latency import answer_request, is_precise, measure_footprint, time_calls
 from playbook.bases.probe import L2, fit_and_answer, resample_within_classes, stratified, take_slice
 from playbook.bases.transferability import log_me
 from playbook.errors import DataError, PinMismatch
@@ -134,6 +135,20 @@ def test_the_clock_asks_for_whole_batches_and_warms_up() -> None:
     assert 0 <= found.fastest_ms <= found.p50_ms <= found.p95_ms
 
 
+def test_what_a_clean_process_answers_of_a_base(tmp_path: Path) -> None:
+    """In this process, which has imported what takes it longest; a bundle is measured in one of its own."""
+    pin, plan = write_tiny_base(tmp_path / "base"), spec_for(("mixed", "same")).adaptation
+    asked = {"folder": str(tmp_path / "base"), "pin": pin.model_dump(mode="json"), "texts": ["my order is late"]}
+    (tmp_path / "request.json").write_text(json.dumps({**asked, "adaptation": plan.model_dump(mode="json")}), "utf-8")
+    answer_request(tmp_path)
+    answer = json.loads((tmp_path / "answer.json").read_text("utf-8"))
+    found = [Latency(**figures) for figures in answer["latency"]]
+    assert [latency.batch for latency in found] == [1, 32]
+    assert all(0 < latency.fastest_ms <= latency.p50_ms <= latency.p95_ms for latency in found)
+    assert all(latency.per_second > 0 for latency in found) and 0 <= answer["memory_mb"] < 2000
+
+
+@pytest.mark.proof
 def test_a_base_is_measured_in_a_clean_process(tmp_path: Path) -> None:
     spec = spec_for(("mixed", "same"))
     pin = write_tiny_base(tmp_path)

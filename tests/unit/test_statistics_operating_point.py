@@ -50,13 +50,13 @@ def test_the_intervals_cover_new_rows() -> None:
     fresh, answers = rows(99, 50_000)
     asked = metrics(RECALL, ALARMS)
     hits = 0
-    for seed in range(60):
+    for seed in range(40):
         found = choose_point(asked, 1, *rows(seed, 600), seed=seed)
         assert found is not None
         above = answers[:, 1] >= found.threshold.value
         truths = [above[fresh == number].mean() for number in (1, 0)]  # recall and false positives, the quick way
         hits += sum(low <= value <= high for value, (low, high) in zip(truths, found.intervals, strict=True))
-    assert hits / 120 >= 0.9
+    assert hits / 80 >= 0.89  # 0.95, two and a half standard errors
 
 
 def test_what_cannot_be_met_is_missed_least() -> None:

@@ -232,6 +232,7 @@ def test_a_class_too_rare_for_an_interval_is_found_before_anything_is_trained(
     """After the split was opened, nothing could be claimed of such a limit, however large the gain."""
     limit = {"metric": metric, "at_least": 0.3, **({"of_class": of_class} if of_class else {})}
     spec = spec_for(ORDINARY, margin=0.3, at_least=0.5, limits=[limit])
+    spec = spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"resamples": 200})})
     few = [one for one in demands(spec, RARE) if one.counted == "rows of fault"]
     assert max(one.needed for one in few) == least
     truth = np.repeat([ORDINARY.index(label) for label in RARE], list(RARE.values()))
