@@ -19,7 +19,7 @@ from playbook.taskfile import Task, load_task
 ACCUMULATED = {"rows": "more.csv", "classes": "classes.yaml"}
 
 
-def task_in(folder: Path, count: int = 240, **data: Any) -> Task:
+def task_in(folder: Path, count: int = 120, **data: Any) -> Task:
     write_csv(folder / "rows.csv", rows(count))
     return write_task(folder, {"path": "rows.csv"}, accumulated=ACCUMULATED, **data)
 
@@ -211,4 +211,4 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 def test_a_file_with_its_header_only_adds_nothing(tmp_path: Path) -> None:
     task = task_in(tmp_path)
     (tmp_path / "more.csv").write_text("id,text,label,customer,when,channel\n", "utf-8")
-    assert prepare(task, tmp_path / "out")["raw_rows"] == 240
+    assert prepare(task, tmp_path / "out")["raw_rows"] == 120

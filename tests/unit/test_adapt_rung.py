@@ -297,7 +297,7 @@ def test_cached_and_uncached_training_agree(classroom: Bench, learned: Job) -> N
 
 def test_so_they_do_in_bfloat16(classroom: Bench, learned: Job) -> None:
     """From a rung that learned its task: in this precision a processor without it takes long to learn it."""
-    changes = {"precision": "bf16", "epochs": 2}
+    changes = {"precision": "bf16", "epochs": 1}
     plans = [LEARNING.model_copy(update={**changes, "cache_activations": cache}) for cache in (True, False)]
     jobs = [classroom.rung(f"bf16_{plan.cache_activations}", plan, start=learned.out.name) for plan in plans]
     for job in jobs:

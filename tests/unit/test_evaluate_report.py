@@ -70,6 +70,10 @@ def test_the_page_is_self_contained(page: str) -> None:
     assert found.tags.count("svg") == 6
 
 
+def test_the_same_inputs_give_the_same_page(inputs: ReportInputs, page: str) -> None:
+    assert render_report(inputs) == page
+
+
 def test_text_from_data_is_shown_and_never_markup(page: str) -> None:
     assert "<script>window" not in page
     assert "onerror=alert" not in "".join(value for _, value in Tags(page).attributes)

@@ -96,7 +96,8 @@ def with_spec(inputs: ReportInputs, **parts: Any) -> ReportInputs:
     return dataclasses.replace(inputs, spec=type(inputs.spec).model_validate(document))
 
 
-def test_the_same_inputs_give_the_same_page(inputs: ReportInputs, html: str) -> None:
+@pytest.mark.proof
+def test_the_same_inputs_give_the_same_page_with_every_plot(inputs: ReportInputs, html: str) -> None:
     assert render_report(inputs) == html
 
 

@@ -23,6 +23,7 @@ from playbook.data.label_errors import (
 from playbook.data.learning_curve import (
     CurveRows,
     CurveRules,
+    MeasuredCurve,
     fit_law,
     judge_gain,
     learning_curve,
@@ -321,11 +322,16 @@ def test_the_interval_covers_the_expected_gain() -> None:
     assert hits >= 10
 
 
-@pytest.mark.parametrize(("kind", "head"), [("png", b"\x89PNG"), ("svg", b"<svg")])
-def test_the_plot_is_labelled(kind: str, head: bytes) -> None:
+@pytest.fixture(scope="module")
+def unclear() -> MeasuredCurve:
     found = learning_curve(world(300, 0.2), rules())
     assert found is not None
-    image = learning_curve_plot(found, kind)  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize(("kind", "head"), [("png", b"\x89PNG"), ("svg", b"<svg")])
+def test_the_plot_is_labelled(unclear: MeasuredCurve, kind: str, head: bytes) -> None:
+    image = learning_curve_plot(unclear, kind)  # type: ignore[arg-type]
     assert image.startswith(head)
     if kind == "svg":
         text = image.decode()

@@ -33,7 +33,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
-    prepare(sample(folder, labels={"corrections": "notes/corrections.csv"}), folder / "out")
+    prepare(sample(folder, rows(120), labels={"corrections": "notes/corrections.csv"}), folder / "out")
     return folder
 
 
@@ -157,7 +157,7 @@ def test_rows_of_the_test_split_need_a_signature(tmp_path: Path, task: Task, pla
 
 
 def test_a_correction_that_throws_a_row_out_of_the_test_split_needs_one_too(tmp_path: Path, places: Settings) -> None:
-    table = rows()
+    table = rows(120)
     task = sample(tmp_path, table)
     prepare(task, tmp_path / "out")
     train, test = ids(tmp_path, "train")[0], ids(tmp_path, "test")[0]
@@ -193,7 +193,7 @@ def signing(tmp_path: Path) -> Callable[[str, Path], Path]:
 def signed_task(folder: Path, signers: bool = True) -> Task:
     import yaml
 
-    sample(folder)
+    sample(folder, rows(120))
     document = yaml.safe_load((folder / "sample.yaml").read_text("utf-8"))
     document["owners"] = OWNERS
     document["data"]["labels"] = {"corrections": "corrections.csv"}
