@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tiny_base import write_tiny_base, write_tiny_weights
 
 from playbook.errors import ParityError
+from playbook.operate import parity as parity_module
 from playbook.operate.bundle import bundle_hash
 from playbook.operate.parity import _compare, check_parity
 
@@ -43,6 +44,25 @@ def expected(bundle: Path) -> np.ndarray:
     return answers
 
 
+@pytest.fixture
+def asked_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers of the one child that is asked for all texts, for tests of what is made of them."""
+    monkeypatch.setattr(parity_module, "_ask", asked)
+
+
+ask = parity_module._ask
+answered: dict[tuple[Path, tuple[str, ...]], Any] = {}
+
+
+def asked(bundle: Path, texts: list[str]) -> Any:
+    """What a child says of these texts; the same child's answers from then on."""
+    key = (bundle, tuple(texts))
+    if key not in answered:
+        answered[key] = ask(bundle, texts)
+    return answered[key]
+
+
+@pytest.mark.usefixtures("asked_once")
 def test_the_reloaded_model_answers_the_same(bundle: Path, expected: np.ndarray) -> None:
     parity = check_parity(bundle, TEXTS, expected, 1e-5, labels=LABELS)
     assert expected.shape == (18, 3)
@@ -55,6 +75,7 @@ def test_no_more_rows_than_asked_for(bundle: Path, expected: np.ndarray) -> None
     assert check_parity(bundle, TEXTS, expected, 1e-3, rows=4).rows == 4
 
 
+@pytest.mark.usefixtures("asked_once")
 def test_another_answer_is_refused_with_the_figures(bundle: Path, expected: np.ndarray) -> None:
     off = expected.copy()
     off[7, 0] += 0.25
@@ -62,15 +83,10 @@ def test_another_answer_is_refused_with_the_figures(bundle: Path, expected: np.n
         check_parity(bundle, TEXTS, off, 1e-3)
 
 
+@pytest.mark.usefixtures("asked_once")
 def test_other_classes_are_refused(bundle: Path, expected: np.ndarray) -> None:
     with pytest.raises(ParityError, match=r"expected classes \['refund', 'delivery', 'access'\]"):
         check_parity(bundle, TEXTS, expected, 1e-3, labels=LABELS[::-1])
-
-
-def test_a_bundle_that_does_not_load_says_why(tmp_path: Path) -> None:
-    (tmp_path / "bundle.json").write_text("{}")
-    with pytest.raises(ParityError, match=r"ended with status 1; the model is not registered(?s:.)*Error"):
-        check_parity(tmp_path, ["a"], np.ones((1, 2)), 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -81,15 +97,14 @@ def test_nothing_to_compare_is_no_proof(tmp_path: Path, texts: list[str], shape:
         check_parity(tmp_path, texts, np.zeros(shape), 1e-3)
 
 
-def test_the_child_runs_isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module on PYTHONPATH must not shadow what the child imports."""
+def test_a_bundle_that_does_not_load_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also that the child is isolated: a module on PYTHONPATH must not shadow what it imports."""
     (tmp_path / "numpy.py").write_text("raise SystemExit('shadowed')")
-    (tmp_path / "bundle.json").write_text(json.dumps({}))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     bundle = tmp_path / "b"
     bundle.mkdir()
     (bundle / "bundle.json").write_text("{}")
-    with pytest.raises(ParityError) as caught:
+    with pytest.raises(ParityError, match=r"ended with status 1; the model is not registered(?s:.)*Error") as caught:
         check_parity(bundle, ["a"], np.ones((1, 2)), 1e-3)
     assert "shadowed" not in str(caught.value)
 
