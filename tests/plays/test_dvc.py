@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import fsspec
@@ -21,7 +21,7 @@ from playbook.errors import DataError, StorageError
 from playbook.settings import Settings, child_environment, settings
 from playbook.taskfile import Task, load_task
 from resources import dvc as module
-from resources.dvc import DatasetVersions
+from resources.dvc import DatasetVersions, PreparedDataset
 
 CHECKOUT = Path(playbook.__file__).resolve().parents[1]
 DVC_YAML = {
@@ -73,21 +73,30 @@ def task(places: Settings) -> Task:
     return with_task(places)
 
 
+@dataclass(frozen=True)
+class Original:
+    """A project whose data was prepared once, to be copied; with what came of it and what was logged."""
+
+    folder: Path
+    found: PreparedDataset
+    lines: list[str]
+
+
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose data was prepared once, to be copied."""
-    folder = tmp_path_factory.mktemp("original")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
+    """The original, prepared from another working folder than its own."""
+    folder, lines = tmp_path_factory.mktemp("original"), list[str]()
     with pytest.MonkeyPatch.context() as monkeypatch:
         task = with_task(project(folder, monkeypatch))
-        DatasetVersions().prepare(task)
-    return folder
+        monkeypatch.chdir("/")
+        return Original(folder, DatasetVersions().prepare(task, lines.append), lines)
 
 
 @pytest.fixture
-def prepared(places: Settings, original: Path) -> Task:
+def prepared(places: Settings, original: Original) -> Task:
     """The project's task, whose data was prepared already; for tests of what comes then."""
-    shutil.copytree(original / "project", places.root, dirs_exist_ok=True)
-    shutil.copytree(original / "home", places.home, dirs_exist_ok=True)
+    shutil.copytree(original.folder / "project", places.root, dirs_exist_ok=True)
+    shutil.copytree(original.folder / "home", places.home, dirs_exist_ok=True)
     return load_task(next((places.root / "pipelines" / "tasks").glob("*.yaml")))
 
 
@@ -107,23 +116,22 @@ def locked(root: Path) -> str:
     return str(lock["stages"]["prepare@sample"]["outs"][0]["md5"])
 
 
-def test_the_shell_and_the_resource_agree(places: Settings, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir("/")
-    lines: list[str] = []
-    first = DatasetVersions().prepare(task, lines.append)
-    assert first.folder == places.root / "data" / "sample" / "prepared"
+def test_the_shell_and_the_resource_agree(places: Settings, prepared: Task, original: Original) -> None:
+    first, root = original.found, original.folder / "project"
+    assert first.folder == root / "data" / "sample" / "prepared"
     assert (first.number, first.changed) == (1, True)
-    assert first.dataset_hash == locked(places.root) and first.dataset_hash.endswith(".dir")
-    assert any("train" in line for line in lines)
-    assert str(places.root) not in (places.root / "dvc.lock").read_text("utf-8")
+    assert first.dataset_hash == locked(root) and first.dataset_hash.endswith(".dir")
+    assert any("train" in line for line in original.lines)
+    assert str(root) not in (root / "dvc.lock").read_text("utf-8")
     assert "up to date" in repro(places.root).stdout
     shutil.rmtree(places.root / "data" / "sample" / "prepared")
     shutil.rmtree(places.root / ".dvc" / "cache")
     (places.root / "dvc.lock").unlink()
     repro(places.root)
     assert locked(places.root) == first.dataset_hash
-    again = DatasetVersions().prepare(task)
-    assert replace(again, changed=True) == first and not again.changed
+    again = DatasetVersions().prepare(prepared)
+    assert again.folder == places.root / "data" / "sample" / "prepared"
+    assert replace(again, folder=first.folder, changed=True) == first and not again.changed
 
 
 def test_versions_count_up_and_name_the_rows_that_changed(places: Settings, prepared: Task) -> None:
@@ -153,23 +161,24 @@ def test_only_the_data_section_prepares_again(places: Settings, prepared: Task) 
 
 
 def test_the_dataset_is_stored_at_the_remote(
-    places: Settings, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    places: Settings, prepared: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digest = DatasetVersions().prepare(task).dataset_hash
+    shutil.rmtree(places.root / ".playbook" / "dvc-remote")
+    digest = DatasetVersions().prepare(prepared).dataset_hash
     stored = Path("files") / "md5" / digest[:2] / digest[2:]
     assert (places.root / ".playbook" / "dvc-remote" / stored).is_file()
     monkeypatch.setenv("PLAYBOOK_DVC_REMOTE", str(tmp_path / "elsewhere"))
-    DatasetVersions().prepare(task)
+    DatasetVersions().prepare(prepared)
     assert (tmp_path / "elsewhere" / stored).is_file()
 
 
 def test_a_remote_that_takes_nothing_is_an_error(
-    places: Settings, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way", "utf-8")
     monkeypatch.setenv("PLAYBOOK_DVC_REMOTE", str(tmp_path / "file" / "remote"))
     with pytest.raises(StorageError, match=r"cannot be stored at DVC remote .*PLAYBOOK_DVC_REMOTE"):
-        DatasetVersions().prepare(task)
+        DatasetVersions().prepare(prepared)
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -192,7 +201,7 @@ def test_faults_of_the_data_come_through_in_their_own_words(
         DatasetVersions().prepare(chosen)
 
 
-def test_a_task_outside_the_project_has_a_stage_of_its_own(places: Settings, task: Task, tmp_path: Path) -> None:
+def test_a_task_outside_the_project_has_a_stage_of_its_own(places: Settings, prepared: Task, tmp_path: Path) -> None:
     names = {"billing": "a ${money} matter", "delivery": "parcels", "a name of a class " * 9 + "x": "long"}
     outside = sample(tmp_path / "out side ${x}", classes=names)
     found = DatasetVersions().prepare(outside)
@@ -205,16 +214,16 @@ def test_a_task_outside_the_project_has_a_stage_of_its_own(places: Settings, tas
     assert (folder / "dvc.yaml").stat().st_mtime_ns == made
     digest = found.dataset_hash
     assert (places.home / "dvc-remote" / "files" / "md5" / digest[:2] / digest[2:]).is_file()
-    assert DatasetVersions().prepare(task).folder.is_relative_to(places.root)
+    assert DatasetVersions().prepare(prepared).folder.is_relative_to(places.root)
 
 
-def test_a_remote_source_is_prepared_from_a_copy(places: Settings, tmp_path: Path) -> None:
-    local = sample(tmp_path / "local")
-    fsspec.filesystem("memory").put_file(str(tmp_path / "local" / "rows.csv"), "/dvc/rows.csv")
+def test_a_remote_source_is_prepared_from_a_copy(places: Settings, original: Original, tmp_path: Path) -> None:
+    local = original.folder / "project" / "data" / "sample"  # the same rows, prepared where they lie
+    fsspec.filesystem("memory").put_file(str(local / "raw" / "rows.csv"), "/dvc/rows.csv")
     remote = write_task(tmp_path / "remote", {"path": "memory://dvc/rows.csv"})
     found = DatasetVersions().prepare(remote)
     table = (found.folder / "train.parquet").read_bytes()
-    assert table == (DatasetVersions().prepare(local).folder / "train.parquet").read_bytes()
+    assert table == (local / "prepared" / "train.parquet").read_bytes()
     assert json.loads((places.home / "data" / "sample" / "raw" / "snapshot.json").read_text("utf-8"))["all"]["sha256"]
 
 
