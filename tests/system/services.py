@@ -19,11 +19,9 @@ from typing import Any
 
 import pytest
 import yaml
-from adapt_samples import pairs
-from data_samples import write_csv
 from play_runs import copy_database
 from ports import free_port
-from tiny_base import tiny_spec, write_tiny_base
+from tiny_base import write_tiny_base
 
 from pipelines.ui import Service, dagster_service, running, wait_until_ready
 from playbook.settings import Settings, settings
@@ -166,30 +164,6 @@ def located(service: Service, folder: Path, code: str) -> Service:
     command = [*service.command]
     command[command.index("-w") + 1] = str(workspace)
     return replace(service, command=command)
-
-
-def pairs_task(folder: Path, task: str, rows: int, **adaptation: Any) -> None:
-    """A task file over rows whose label is whether two words agree, on the tiny base; no simple model ends it."""
-    folder.joinpath("base").mkdir(exist_ok=True)
-    write_tiny_base(folder / "base")
-    write_csv(folder / f"{task}.csv", pairs(rows, 1))
-    document = {
-        "task": task,
-        "question": "Do the two words of this text agree with each other?",
-        "target": {"metric": "accuracy", "at_least": 0.95, "margin": 0.2},
-        "evaluation": {"early_end_standard_errors": 10},
-        "owners": {"model": "team:a", "data": "team:b", "sign_off": "team:c"},
-        "data": {
-            "source": {"path": f"{task}.csv"},
-            "columns": {"text": "text", "label": "label", "id": "row_id"},
-            "classes": {"mixed": "They differ.", "same": "They agree."},
-            "gate": {"min_rows": 50, "warn_rows_per_class": 20, "split_tolerance": 0.1},
-        },
-        "base": {**tiny_spec(folder / "base").model_dump(exclude_none=True), "folder": "base"},
-        "adaptation": {"learning_rate": 6e-3, "head_learning_rate": 6e-3, "dropout": 0.0, **adaptation},
-        "sign_off": {"mode": "automatic"},
-    }
-    (folder / f"{task}.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 @dataclass(frozen=True)

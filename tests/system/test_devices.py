@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from play_runs import make_place
 from services import (
     Dagster,
     alive,
@@ -26,7 +27,6 @@ from services import (
     descendants,
     environment,
     kill,
-    pairs_task,
     processes,
     wait_for,
 )
@@ -34,7 +34,7 @@ from services import (
 from playbook.adapt.job import Job
 from playbook.adapt.results import PARTS
 from playbook.artifacts import Rung
-from playbook.settings import Settings
+from playbook.settings import Settings, settings
 from resources.world import World
 
 pytestmark = [
@@ -54,9 +54,8 @@ UNTIL_RUNG_1 = [
     "rung_1",
 ]
 GONE_SECONDS = 60
-ROWS = 900
 EPOCHS = 9
-TASK = "disturbed"
+TASK = "pairs"
 # Three seeds only hint at the spread: one standard error of an accuracy on these rows is allowed beside.
 TOLERANCE = 0.02
 
@@ -115,9 +114,10 @@ class Stage:
 def stage(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("devices")
     with pytest.MonkeyPatch.context() as monkeypatch, environment(folder, monkeypatch, database) as places:
-        two = {"devices": 2, "accelerator": "cpu", "max_rungs": 1, "batch_size": 8}
-        pairs_task(folder / "tasks", TASK, ROWS, epochs=EPOCHS, patience=EPOCHS, **two)
-        with dagster(places) as running:
+        two = {"devices": 2, "max_rungs": 1, "batch_size": 8, "epochs": EPOCHS, "patience": EPOCHS}
+        make_place(folder, database, begun=True, **two)
+        monkeypatch.setenv("PLAYBOOK_TASKS", str(folder))
+        with dagster(settings()) as running:
             yield Stage(places, running)
         assert not processes(places.work)
 
