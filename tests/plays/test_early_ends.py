@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
 from adapt_samples import pairs
 from play_runs import Place, make_place
 
@@ -72,7 +73,7 @@ def test_a_reference_that_fails_on_test_ends_nothing_and_is_the_first_finding(tm
         "validation": words_of("V", 200, 2, True),
         "test": words_of("X", 200, 3, False),  # inputs alike, labels of another kind
     }
-    place = make_place(tmp_path, database, tables, max_rungs=1)
+    place = make_place(tmp_path, database, tables, max_rungs=1, epochs=1)
     status = place.run().status
     current: dict[str, Any] = dict(place.current())
     assert status["reference_baselines"]["tfidf"] > 0.95
@@ -110,8 +111,14 @@ def test_a_test_split_of_other_texts_is_in_the_headline_of_an_early_end_too(tmp_
     assert "on the test split (95" in headline and "unlike those of training and validation" in headline
 
 
-def test_another_path_ends_the_task_with_the_evidence(tmp_path: Path, database: Path) -> None:
-    place = make_place(tmp_path, database, begun=True, max_rungs=1)
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
+    """The usual task, whose data need not be prepared again for each path."""
+    return make_place(tmp_path_factory.mktemp("begun"), database, begun=True, max_rungs=1)
+
+
+def test_another_path_ends_the_task_with_the_evidence(begun: Place) -> None:
+    place = begun
     override = {"path": "prompt_or_retrieve", "by": "team:c", "because": "a prompt will do for the pilot"}
     place.task(decision={"override": override})
     ended = place.run()
@@ -123,8 +130,8 @@ def test_another_path_ends_the_task_with_the_evidence(tmp_path: Path, database: 
     assert "a prompt will do for the pilot" in report(place) and place.ledger == []
 
 
-def test_a_licence_of_the_data_that_forbids_training_ends_the_task(tmp_path: Path, database: Path) -> None:
-    place = make_place(tmp_path, database, begun=True, max_rungs=1)
+def test_a_licence_of_the_data_that_forbids_training_ends_the_task(begun: Place) -> None:
+    place = begun
     place.task(decision={"data_licence_allows_training": False})
     ended = place.run()
     assert ended.code == 0 and ended.status["state"] == "other_path"
