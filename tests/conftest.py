@@ -75,7 +75,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Shuffle files, then tests within each file.
 
-    Where several processes share the files, long ones still come first, so that none is alone at the end.
+    Where several processes share the files, long ones still come first, so that none is alone at the end. The first
+    file of all makes the store that others begin with; those come late enough not to wait for it.
     """
     if config.option.order == WRITTEN:
         return
@@ -86,7 +87,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     order = sorted(files)
     chance.shuffle(order)
     if hasattr(config, "workerinput"):
-        order.sort(key=lambda path: path.parent.name == "unit")
+        waiting = {
+            path for path in order if any("begun_store" in getattr(it, "fixturenames", ()) for it in files[path])
+        }
+        maker = next((path for path in order if path in waiting), None)
+        order.sort(key=lambda path: (path != maker, path.parent.name == "unit", path in waiting))
     for path in order:
         if not files[path][0].get_closest_marker("story"):
             chance.shuffle(files[path])
@@ -117,3 +122,11 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "empty-database"
     folder.mkdir(exist_ok=True)
     return empty_database(folder)
+
+
+@pytest.fixture(scope="session")
+def begun_store(database: Path) -> Path:
+    """The store that `make_begun_store` makes, once for all processes that share the tests."""
+    from play_runs import make_begun_store
+
+    return make_begun_store(database)

@@ -198,7 +198,7 @@ def copy_database(database: Path, home: Path) -> None:
         shutil.copyfile(database.with_name(name), home / "mlflow" / name)
 
 
-def begun_store(database: Path) -> Path:
+def make_begun_store(database: Path) -> Path:
     """A store that has what the usual task of `make_place` comes to before its evaluation, for one rung and for two.
 
     Made once, by whichever process asks first, and shared by those that share the empty database.
@@ -221,17 +221,16 @@ def make_place(
     database: Path | None,
     rows: Mapping[str, list[dict[str, str]]] | None = None,
     *,
-    begun: bool = False,
+    begun: Path | None = None,
     **adaptation: Any,
 ) -> Place:
     """An installation with a tiny base and either one file of rows or the team's own files; without controls.
 
-    `database` is an empty one of MLflow, or None where its state lies elsewhere. With `begun`, what the usual task
-    trains is in the store already: for tests of what comes after.
+    `database` is an empty one of MLflow, or None where its state lies elsewhere. With `begun`, the store that is made
+    once for all, what the usual task trains is there already: for tests of what comes after.
     """
-    if begun:
-        assert database is not None
-        shutil.copytree(begun_store(database), folder / "home" / "store")
+    if begun is not None:
+        shutil.copytree(begun, folder / "home" / "store")
     if database is not None:
         copy_database(database, folder / "home")
     write_tiny_base(folder / "base")

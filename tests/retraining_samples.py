@@ -20,9 +20,9 @@ DAY = datetime(2026, 2, 2, 9, tzinfo=UTC)
 PLAN: dict[str, Any] = {"epochs": 8, "max_rungs": 1}
 
 
-def growing_place(folder: Path, database: Path, **retraining: Any) -> Place:
+def growing_place(folder: Path, database: Path, begun: Path, **retraining: Any) -> Place:
     """A tiny task whose data may grow, rows and classes; nothing has been run yet, but what trains first is stored."""
-    place = make_place(folder, database, begun=True, **PLAN)
+    place = make_place(folder, database, begun=begun, **PLAN)
     place.document["data"]["accumulated"] = {"rows": "more.csv", "classes": "classes.yaml"}
     place.document["monitoring"] = {"since": "2026-01-01", "window_days": 1, "min_rows": 20}
     place.document["retraining"] = {"min_new_labels": 10, **retraining}

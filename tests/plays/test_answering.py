@@ -27,8 +27,8 @@ TARGET = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
-    place = make_place(tmp_path_factory.mktemp("answering"), database, begun=True, max_rungs=1)
+def place(tmp_path_factory: pytest.TempPathFactory, database: Path, begun_store: Path) -> Place:
+    place = make_place(tmp_path_factory.mktemp("answering"), database, begun=begun_store, max_rungs=1)
     place.document["target"] = TARGET
     place.document["serving"] = {"ask_a_person": {"error": 0.1, "strangers": 0.05}}
     place.document["evaluation"] = {"capabilities": "able.csv"}

@@ -15,9 +15,9 @@ from playbook.plays import REPORT
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
+def shipped(tmp_path_factory: pytest.TempPathFactory, database: Path, begun_store: Path) -> Place:
     """A model that shipped by rule, on a split that was opened once."""
-    place = make_place(tmp_path_factory.mktemp("answers"), database, begun=True, max_rungs=1)
+    place = make_place(tmp_path_factory.mktemp("answers"), database, begun=begun_store, max_rungs=1)
     ended = place.run()
     assert ended.code == 0 and ended.status["state"] == "shipped", ended.said
     assert len(place.ledger) == 1

@@ -112,9 +112,9 @@ def test_a_test_split_of_other_texts_is_in_the_headline_of_an_early_end_too(tmp_
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
+def begun(tmp_path_factory: pytest.TempPathFactory, database: Path, begun_store: Path) -> Place:
     """The usual task, whose data need not be prepared again for each path."""
-    return make_place(tmp_path_factory.mktemp("begun"), database, begun=True, max_rungs=1)
+    return make_place(tmp_path_factory.mktemp("begun"), database, begun=begun_store, max_rungs=1)
 
 
 def test_another_path_ends_the_task_with_the_evidence(begun: Place) -> None:

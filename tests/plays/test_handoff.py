@@ -31,8 +31,8 @@ DOCUMENTS = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
-    place = make_place(tmp_path_factory.mktemp("handoff"), database, begun=True)
+def place(tmp_path_factory: pytest.TempPathFactory, database: Path, begun_store: Path) -> Place:
+    place = make_place(tmp_path_factory.mktemp("handoff"), database, begun=begun_store)
     recall = {"metric": "recall", "of_class": "same", "at_least": 0.5}  # so there is an operating point
     place.task(target={"limits": [recall]}, serving={"ask_a_person": {"error": 0.1, "strangers": 0.05}})
     done = place.run()

@@ -137,9 +137,9 @@ def test_a_damaged_result_is_made_again(finished: tuple[Place, Ended]) -> None:
 
 
 def test_a_killed_run_is_taken_up_again_by_the_same_command(
-    finished: tuple[Place, Ended], tmp_path: Path, database: Path
+    finished: tuple[Place, Ended], tmp_path: Path, database: Path, begun_store: Path
 ) -> None:
-    place = make_place(tmp_path, database, begun=True)
+    place = make_place(tmp_path, database, begun=begun_store)
     for asset in ("training", "rung_1", "rung_2"):
         shutil.rmtree(Path(place.places.store) / "pairs" / asset)
     command = [sys.executable, "-m", "playbook.cli", "run", str(place.file), "--until", "rung_2"]
@@ -211,9 +211,9 @@ def test_a_target_that_counting_words_meets_ends_the_task(tmp_path: Path, databa
     assert [json.loads(line)["purpose"] for line in place.ledger] == ["early end"], "confirmed on test, on record"
 
 
-def test_a_rung_that_does_not_help_ships_the_baseline(tmp_path: Path, database: Path) -> None:
+def test_a_rung_that_does_not_help_ships_the_baseline(tmp_path: Path, database: Path, begun_store: Path) -> None:
     still: dict[str, Any] = {"learning_rate": 1e-9, "head_learning_rate": 1e-9, "epochs": 1}
-    place = make_place(tmp_path, database, begun=True, **still)
+    place = make_place(tmp_path, database, begun=begun_store, **still)
     place.task(target={"at_least": 0.3}, evaluation={"early_end_standard_errors": 30.0})
     ended = place.run()
     status = ended.status

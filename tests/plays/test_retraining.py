@@ -25,9 +25,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory, database: Path) -> tuple[Place, Ended]:
+def first(tmp_path_factory: pytest.TempPathFactory, database: Path, begun_store: Path) -> tuple[Place, Ended]:
     """The first model of a task, in production."""
-    place = growing_place(tmp_path_factory.mktemp("round"), database)
+    place = growing_place(tmp_path_factory.mktemp("round"), database, begun_store)
     return place, place.run()
 
 
@@ -281,8 +281,8 @@ def try_bases(place: Place) -> BaseTrial:
     return found
 
 
-def test_monitoring_without_a_log_says_what_to_do(tmp_path: Path, database: Path) -> None:
-    place = growing_place(tmp_path, database)
+def test_monitoring_without_a_log_says_what_to_do(tmp_path: Path, database: Path, begun_store: Path) -> None:
+    place = growing_place(tmp_path, database, begun_store)
     looked = command(place, "monitor", str(place.file))
     assert looked.exit_code == 1
     assert "expected logged predictions, found none" in looked.output

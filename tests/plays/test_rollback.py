@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.story, pytest.mark.filterwarnings("ignore::dagster.Bet
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, database: Path, begun_store: Path) -> Place:
     """A task whose second version, from more data, is in production."""
-    place = make_place(tmp_path_factory.mktemp("rollback"), database, begun=True, max_rungs=1)
+    place = make_place(tmp_path_factory.mktemp("rollback"), database, begun=begun_store, max_rungs=1)
     first = place.run()
     assert first.code == 0 and first.status["model"]["version"] == "1.0.0", first.said
     write_csv(place.folder / "path.csv", pairs(960, 1))

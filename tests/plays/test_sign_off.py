@@ -27,9 +27,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, database: Path, keys: Path) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, database: Path, begun_store: Path, keys: Path) -> Place:
     """A task in signed mode that has come as far as it can without its sign-off owner."""
-    place = make_place(tmp_path_factory.mktemp("signed"), database, begun=True, max_rungs=1)
+    place = make_place(tmp_path_factory.mktemp("signed"), database, begun=begun_store, max_rungs=1)
     place.document["sign_off"] = {"mode": "signed", "allowed_signers": "allowed_signers"}
     people = f"{OWNER} {public(keys / 'anna')}\n{MODEL_OWNER} {public(keys / 'max')}\n"
     (place.folder / "allowed_signers").write_text(people, "utf-8")

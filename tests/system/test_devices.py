@@ -111,11 +111,11 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory, database: Path, begun_store: Path) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("devices")
     with pytest.MonkeyPatch.context() as monkeypatch, environment(folder, monkeypatch, database) as places:
         two = {"devices": 2, "max_rungs": 1, "batch_size": 8, "epochs": EPOCHS, "patience": EPOCHS}
-        make_place(folder, database, begun=True, **two)
+        make_place(folder, database, begun=begun_store, **two)
         monkeypatch.setenv("PLAYBOOK_TASKS", str(folder))
         with dagster(settings()) as running:
             yield Stage(places, running)

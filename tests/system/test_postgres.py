@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from play_runs import begun_store, make_place
+from play_runs import make_place
 from postgres import PostgresServer, postgres_server
 
 from playbook.settings import child_environment
@@ -84,15 +83,14 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Office]:
+def office(tmp_path_factory: pytest.TempPathFactory, begun_store: Path) -> Iterator[Office]:
     """A finished task: run, approved in between, run again; a clerk writes into its log all the while.
 
     What trains lies in the store already.
     """
     with postgres_server() as server:
         made = Office(tmp_path_factory.mktemp("office"), server)
-        shutil.copytree(begun_store(database), made.folder / "home" / "store")
-        make_place(made.folder, None, max_rungs=1).task(sign_off={"mode": "recorded"})
+        make_place(made.folder, None, begun=begun_store, max_rungs=1).task(sign_off={"mode": "recorded"})
         clerk = subprocess.Popen(
             [sys.executable, "-c", CLERK, TASK],
             env=made.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
