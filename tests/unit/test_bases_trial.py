@@ -96,7 +96,7 @@ def test_chance_alone_seldom_prefers_another_base(monkeypatch: pytest.MonkeyPatc
     """Three bases that are alike: at most 2.5 % of trials may prefer another than the one that serves."""
     rng, times, preferred = np.random.default_rng(5), 150, 0
     third = OTHER.model_copy(update={"name": "third", "weights_sha256": "8" * 64})
-    quick = SPEC.model_copy(update={"evaluation": SPEC.evaluation.model_copy(update={"resamples": 500})})
+    quick = SPEC.model_copy(update={"evaluation": SPEC.evaluation.model_copy(update={"resamples": 250})})
     for _ in range(times):
         alike = tuple(standing(place, np.flatnonzero(rng.random(len(TRUTH)) < 0.2)) for place in range(3))
         preferred += tried(monkeypatch, alike, pins=(PIN, OTHER, third), spec=quick).preferred is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,23 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def was() -> dict[str, str]:
-    return {part: closure_of(part).version for part in ROOTS}
+def parsed() -> Callable[..., Any]:
+    """Reads a source once, wherever it lies and however often others are edited: parsing all takes longest by far."""
+    plain, read = code_closure._parsed, dict[tuple[str, str], Any]()
+
+    def once(name: str, path: Path, text: str) -> Any:
+        if (name, text) not in read:
+            read[name, text] = plain(name, path, text)
+        return replace(read[name, text], path=path)
+
+    return once
 
 
 @pytest.fixture(scope="module")
-def parsed() -> Callable[..., Any]:
-    """Reads a source once, however often other sources are edited: parsing all of them takes longest by far."""
-    return cache(code_closure._parsed)
+def was(parsed: Callable[..., Any]) -> dict[str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code_closure, "_parsed", parsed)
+        return {part: closure_of(part).version for part in ROOTS}
 
 
 @pytest.fixture

@@ -108,10 +108,10 @@ def test_confusion_and_figures_per_class() -> None:
 def test_resamples_taken_together_are_those_taken_one_by_one() -> None:
     random = np.random.default_rng(0)
     truth, answer = random.integers(0, 77, 3080), random.integers(0, 77, 3080)
-    weights = random.multinomial(3080, np.full(3080, 1 / 3080), size=2000).astype(float)
+    weights = random.multinomial(3080, np.full(3080, 1 / 3080), size=1000).astype(float)
     together = metric_values("macro_f1", None, truth, answer, weights, 77)
-    assert together.shape == (2000,)
-    for at in (0, 999, 1999):
+    assert together.shape == (1000,)
+    for at in (0, 499, 999):
         rows = np.repeat(np.arange(3080), weights[at].astype(int))
         expected = sk.f1_score(truth[rows], answer[rows], average="macro", labels=range(77), zero_division=0)
         assert together[at] == pytest.approx(expected)

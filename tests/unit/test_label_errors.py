@@ -313,13 +313,13 @@ def test_the_interval_covers_the_expected_gain() -> None:
 
     expected = np.mean([accuracy(600, 50 + at) - accuracy(300, 150 + at) for at in range(10)])
     hits = 0
-    for seed in range(12):
+    for seed in range(8):
         inputs, labels = fresh(600, 300 + seed)
         given = CurveRows(inputs, labels, np.arange(300), np.arange(300, 600))
         found = learning_curve(given, rules())
         assert found is not None
         hits += found.curve.gain_of_twice.low <= expected <= found.curve.gain_of_twice.high
-    assert hits >= 10
+    assert hits >= 7
 
 
 @pytest.fixture(scope="module")

@@ -73,11 +73,11 @@ def test_after_the_cut_windows_like_the_newest_rows_raise_no_alarm() -> None:
     held, monitoring = changed(random, 600, 80), Monitoring(resamples=199)
     whole, of_newest = Judge(held, monitoring), Judge(held.take(newest(held)), monitoring)
     alarms = {"whole": 0, "newest": 0}
-    for window in range(10):
+    for window in range(6):
         of_today = rows(random, 150, 0.4)
         alarms["whole"] += any(figure.alarm for figure in whole.judge(*of_today, window))
         alarms["newest"] += any(figure.alarm for figure in of_newest.judge(*of_today, window))
-    assert alarms["whole"] == 10 and alarms["newest"] <= 2
+    assert alarms["whole"] == 6 and alarms["newest"] <= 1
     assert any(figure.alarm for figure in of_newest.judge(*rows(random, 150, 0.9), 1))
 
 
