@@ -32,18 +32,21 @@ class Called:
             tuple(root.split(":")): part for part, roots in ROOTS.items() for root in roots if ":" in root
         }  # fmt: skip
         self.found: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        self.names: dict[CodeType, tuple[str, str] | None] = {}
+        # By id, beside the code itself so that no id comes again: hashing code goes through all that it says.
+        self.names: dict[int, tuple[CodeType, tuple[str, str] | None]] = {}
         self.running: list[tuple[FrameType, str]] = []
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         """Trace function: sees calls only. Frames that count for another part are followed to their end, too."""
         code = frame.f_code
-        if code not in self.names:
+        known = self.names.get(id(code))
+        if known is None:
             # Bodies of modules and classes run when something is imported first, whoever needs it.
             ours = code.co_filename.startswith(HERE) and code.co_filename.endswith(".py")
             ours = ours and code.co_flags & inspect.CO_OPTIMIZED and not code.co_qualname.startswith("<")
-            self.names[code] = (module_of(code), code.co_qualname.split(".")[0]) if ours else None
-        name = self.names[code]
+            known = (code, (module_of(code), code.co_qualname.split(".")[0]) if ours else None)
+            self.names[id(code)] = known
+        name = known[1]
         if name is None:
             return None
         entered = name in self.roots or left_out(name[0])  # what is not followed into is not followed here either
