@@ -13,6 +13,8 @@ from playbook.operate.versions import parse_version
 from resources.release import TAGS, Registered, registered
 from resources.tracking import Tracking
 
+ARTIFACTS = "artifacts"  # where MLflow keeps the bundle in a model's folder
+
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
@@ -96,8 +98,9 @@ class ModelVersions:
         """
         import mlflow
 
+        # Not the hundreds of files of code beside it, each of which MLflow would look up and copy.
         folder = mlflow.artifacts.download_artifacts(
-            artifact_uri=self._source(registered), dst_path=str(into), tracking_uri=self.tracking.uri
+            artifact_uri=f"{self._source(registered)}/{ARTIFACTS}", dst_path=str(into), tracking_uri=self.tracking.uri
         )
         bundle = next((path.parent for path in Path(folder).rglob("bundle.json")), None)
         if bundle is None or bundle_hash(bundle) != registered.bundle_sha256:
