@@ -9,13 +9,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from adapt_samples import FAST, pairs
+from dagster_storage import keep_engines, read_migrations_once
 from data_samples import write_csv
 from filelock import FileLock
 from tiny_base import tiny_spec, write_tiny_base
@@ -106,6 +106,7 @@ class Place:
             patch.setenv("PLAYBOOK_HOME", str(self.folder / "home"))
             patch.setenv("PLAYBOOK_THREADS", "1")
             keep_engines(patch)
+            read_migrations_once(patch)
             done = CliRunner().invoke(main, arguments)
             os.environ.pop("DAGSTER_HOME", None)  # a run names its own
         if done.exception is not None and not isinstance(done.exception, SystemExit):
@@ -154,29 +155,6 @@ class Place:
         found = client.get_experiment_by_name("pairs")
         runs = client.search_runs([found.experiment_id]) if found else []
         return sorted(run.info.run_name for run in runs if "mlflow.parentRunId" in run.data.tags)
-
-
-@cache
-def _engine(url: str, timeout: float) -> Any:
-    """SQLAlchemy's engine of one of Dagster's event databases; it keeps no connection."""
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import NullPool
-
-    return create_engine(url, poolclass=NullPool, connect_args={"timeout": timeout})
-
-
-def keep_engines(patch: pytest.MonkeyPatch) -> None:
-    """Let Dagster write its events through one engine per SQLite file.
-
-    It makes a new engine for each event, which compiles each statement again: a quarter of an unchanged run's work.
-    What is written, and when, stays the same.
-    """
-    from dagster._core.storage.event_log.sqlite import sqlite_event_log
-
-    def kept(url: str, poolclass: Any, connect_args: Mapping[str, Any]) -> Any:
-        return _engine(url, connect_args["timeout"])
-
-    patch.setattr(sqlite_event_log, "create_engine", kept)
 
 
 def empty_database(folder: Path) -> Path:

@@ -20,6 +20,7 @@ def weights_of(job: Job) -> bytes:
     return (job.out / "weights.safetensors").read_bytes()
 
 
+@pytest.mark.proof
 def test_a_killed_worker_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYBOOK_THREADS", "1")  # sums depend on the number of threads; children get the same one
     bench = make_bench(tmp_path)

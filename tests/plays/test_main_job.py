@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from called import Called, missed, watch_plays
 from data_samples import rows
 from play_runs import Ended, Place, make_place
 
@@ -27,7 +28,7 @@ CONTRACT: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, database: Path) -> tuple[Place, Ended]:
     """A run that ships its candidate; shared, so no test may leave it with other results."""
     place = make_place(tmp_path_factory.mktemp("finished"), database, controls={"other_base": False})
@@ -211,17 +212,35 @@ def test_a_target_that_counting_words_meets_ends_the_task(tmp_path: Path, databa
     assert [json.loads(line)["purpose"] for line in place.ledger] == ["early end"], "confirmed on test, on record"
 
 
-def test_a_rung_that_does_not_help_ships_the_baseline(tmp_path: Path, database: Path, begun_store: Path) -> None:
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory, database: Path) -> tuple[Place, Ended, Called]:
+    """A run of every play whose only rung changes next to nothing, and what its plays called."""
     still: dict[str, Any] = {"learning_rate": 1e-9, "head_learning_rate": 1e-9, "epochs": 1}
-    place = make_place(tmp_path, database, begun=begun_store, **still)
+    place = make_place(tmp_path_factory.mktemp("watched"), database, **still, controls={"other_base": False})
     place.task(target={"at_least": 0.3}, evaluation={"early_end_standard_errors": 30.0})
-    ended = place.run()
+    called = Called()
+    with pytest.MonkeyPatch.context() as patch:
+        watch_plays(patch, called)
+        return place, place.run(), called
+
+
+def test_a_rung_that_does_not_help_ships_the_baseline(watched: tuple[Place, Ended, Called]) -> None:
+    place, ended, _ = watched
     status = ended.status
     assert ended.code == 0 and status["state"] == "baseline_shipped" and status["ship"] == "baseline"
     assert [rung["status"] for rung in status["rungs"]] == ["done", "skipped"] and not status["rungs"][0]["kept"]
     assert "rung_1 did not help" in status["rungs"][1]["reason"]
     assert status["test"]["candidate"] is None and status["test"]["baseline"] >= 0.3
     assert status["model"]["source"] == "frozen_baseline" and len(place.ledger) == 1
+
+
+def test_a_run_calls_nothing_that_its_parts_do_not_count(watched: tuple[Place, Ended, Called]) -> None:
+    """Code versions held against a real run: every function of ours that a play called is in its closure."""
+    called = watched[2]
+    ran = {"references", "decision", "base", "head", "frozen", "training", "rung", "candidate", "audit"}
+    ran |= {"controls", "answers", "reference_answers", "evaluate", "report", "sign_off", "package", "handoff"}
+    assert ran <= set(called.found), f"parts that were not seen at work: {sorted(ran - set(called.found))}"
+    assert missed(called) == {}
 
 
 def test_the_environment_of_other_tests_is_left_alone(finished: tuple[Place, Ended]) -> None:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from adapt_samples import pairs
 from click.testing import CliRunner
-from play_runs import Ended, Place, keep_engines
+from dagster_storage import keep_engines, read_migrations_once
+from play_runs import Ended, Place
 from retraining_samples import DAY, NEW_CLASS, growing_place, production, serve_rows
 
 from playbook.artifacts import BaseTrial, Drift, RetrainDecision
@@ -39,6 +40,7 @@ def command(place: Place, *arguments: str) -> Any:
         for name, value in place.environment.items():
             patch.setenv(name, value)
         keep_engines(patch)
+        read_migrations_once(patch)
         return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 
 

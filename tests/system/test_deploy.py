@@ -289,6 +289,7 @@ def _native(service: str, ports: dict[str, int], workspace: Path) -> tuple[list[
     return [*module, *here(found["command"])], [*program, *check[1:]]
 
 
+@pytest.mark.proof
 def test_the_services_start_on_postgresql_and_are_healthy(tmp_path: Path) -> None:
     """All of ours but the model, with the commands and health checks of compose.yaml, started at the same time."""
     ports = {name: free_port() for name in ("code", "webserver", "mlflow")}

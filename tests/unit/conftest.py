@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from dagster_storage import read_migrations_once
 
 
 @pytest.fixture(scope="session")
 def migrations_read_once() -> Iterator[None]:
-    """Dagster reads the scripts of its migrations again for every database that it opens, and each run has one."""
-    from alembic.script import ScriptDirectory
-
-    read, known = ScriptDirectory.from_config, dict[str | None, Any]()
-
-    def kept(config: Any) -> Any:
-        place = config.get_main_option("script_location")
-        if place not in known:
-            known[place] = read(config)
-        return known[place]
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptDirectory, "from_config", staticmethod(kept))
+        read_migrations_once(patch)
         yield
 
 
