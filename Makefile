@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Processes that share the tests, a file at a time: long files first, quick ones last. Three keep two cores busy, as many
-# tests wait for services.
+# Processes that share the tests, a file at a time: long files first, quick ones last. Three keep two cores busy, because
+# tests that start services mostly wait.
 WORKERS ?= 3
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready

@@ -94,7 +94,7 @@ def run_checkpoint(project: Path, asked: Sequence[Rule], frames: Mapping[str, Pa
     (project / "gx" / "great_expectations.yml").unlink(missing_ok=True)
     with warnings.catch_warnings(action="ignore"):  # that a new configuration lies beside earlier results
         context = gx.get_context(mode="file", project_root_dir=project)
-    # Empty, and read again each time that the configuration is looked at, which is a quarter of the gate's time.
+    # An id for telemetry alone, read again whenever the configuration is looked at: a quarter of the gate's time.
     (project / "gx" / "uncommitted" / "config_variables.yml").unlink(missing_ok=True)
     context.variables.progress_bars = {"globally": False}
     # All assets at once: the whole configuration is written again for each one that is added later.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from playbook.errors import ArtifactError
@@ -13,12 +13,12 @@ from playbook.operate.versions import parse_version
 from resources.release import TAGS, Registered, registered
 from resources.tracking import Tracking
 
-ARTIFACTS = "artifacts"  # where MLflow keeps the bundle in a model's folder
-
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
     from playbook.decide.log import DecisionLog
+
+ARTIFACTS = "artifacts"  # where MLflow keeps the bundle in a model's folder
 
 
 class ModelVersions:
@@ -98,11 +98,14 @@ class ModelVersions:
         """
         import mlflow
 
-        # Not the hundreds of files of code beside it, each of which MLflow would look up and copy.
-        folder = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"{self._source(registered)}/{ARTIFACTS}", dst_path=str(into), tracking_uri=self.tracking.uri
-        )
-        bundle = next((path.parent for path in Path(folder).rglob("bundle.json")), None)
+        source, uri, bundle = self._source(registered), self.tracking.uri, None
+        there = mlflow.artifacts.list_artifacts(artifact_uri=source, tracking_uri=uri)
+        if any(PurePosixPath(entry.path).name == ARTIFACTS for entry in there):
+            # Without the hundreds of files of code beside it, each of which MLflow would look up and copy.
+            folder = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{source}/{ARTIFACTS}", dst_path=str(into), tracking_uri=uri
+            )
+            bundle = next((path.parent for path in Path(folder).rglob("bundle.json")), None)
         if bundle is None or bundle_hash(bundle) != registered.bundle_sha256:
             raise ArtifactError(
                 f"{registered.uri}: expected a bundle with SHA-256 {registered.bundle_sha256[:12]}, found another or "

@@ -1,4 +1,7 @@
-"""What the plays of a run call, held against what each part counts: code that no part counts leaves results old."""
+"""What the plays of a run call, held against what each part counts.
+
+A change of code that no part counts would leave old results in use.
+"""
 
 from __future__ import annotations
 

@@ -75,8 +75,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Shuffle files, then tests within each file.
 
-    Where several processes share the files, long ones still come first, so that none is alone at the end. The first
-    file of all makes the store that others begin with; those come late enough not to wait for it.
+    Where several processes share the files, long ones still come first, so that none is alone at the end. One file
+    that makes the store which others begin with comes before all; the others come last of the long ones, when the store
+    is there.
     """
     if config.option.order == WRITTEN:
         return
@@ -86,16 +87,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         files.setdefault(item.path, []).append(item)
     order = sorted(files)
     chance.shuffle(order)
-    if hasattr(config, "workerinput"):
-        waiting = {
-            path for path in order if any("begun_store" in getattr(it, "fixturenames", ()) for it in files[path])
-        }
-        maker = next((path for path in order if path in waiting), None)
-        order.sort(key=lambda path: (path != maker, path.parent.name == "unit", path in waiting))
     for path in order:
         if not files[path][0].get_closest_marker("story"):
             chance.shuffle(files[path])
+    if hasattr(config, "workerinput"):
+        waiting = {path for path in order if any(begins(item) for item in files[path])}
+        maker = next((path for path in order if begins(files[path][0])), None)
+        order.sort(key=lambda path: (path != maker, path.parent.name == "unit", path in waiting))
     items[:] = [item for path in order for item in files[path]]
+
+
+def begins(item: pytest.Item) -> bool:
+    """Whether a test asks for the store that is made once."""
+    return "begun_store" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -283,7 +284,7 @@ def rendered(draw: Callable[[Figure], None], height: float, kind: Format, width:
 
 @cache
 def _figure_drawn_once() -> type[Figure]:
-    """The class of figures that are laid out, then drawn: matplotlib draws all of it twice, first for the layout."""
+    """The class of figures that savefig draws once: for its layout it would draw them whole, and throw that away."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -291,7 +292,8 @@ def _figure_drawn_once() -> type[Figure]:
         def draw(self, renderer: Any) -> None:
             layout = self.get_layout_engine()
             if isinstance(layout, ConstrainedLayoutEngine):  # the first time: savefig takes it away for the second
-                layout.execute(self)
+                with suppress(ValueError):  # as Figure.draw does
+                    layout.execute(self)
             else:
                 super().draw(renderer)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adapt_samples import FAST
 from play_runs import Place, make_place
 
 from playbook.artifacts import Evaluation, Report, TestAnswers
@@ -89,7 +88,7 @@ def test_a_figure_is_measured_again_from_the_same_answers(place: Place) -> None:
 
 def test_other_weights_answer_in_one_opening_of_their_own(place: Place) -> None:
     ledger, known = place.ledger, {one.play_key for one in stored_answers(place)}
-    place.task(adaptation={**place.document["adaptation"], "epochs": FAST.epochs - 1})
+    place.task(adaptation={**place.document["adaptation"], "epochs": place.document["adaptation"]["epochs"] + 1})
     ended = place.run("--until", "evaluation")
     assert ended.code == 0 and len(place.ledger) == len(ledger) + 1
     asked = [one for one in stored_answers(place) if one.play_key not in known]

@@ -108,8 +108,8 @@ def repeat_id(tables: Tables) -> None:
 
 
 Fault = tuple[str, Callable[[Tables], None], str]
-# Faults of one group share a run of the gate. None turns a check red by itself that another one of its group does: so
-# each check is red for its own fault. Beside them, the checks that a fault turns red as well.
+# Faults of one group share a run of the gate. No fault turns red a check that another fault of its group is there for.
+# Beside them, the further checks that they turn red.
 GROUPS: list[tuple[list[Fault], set[str]]] = [
     (
         [
@@ -161,7 +161,7 @@ def altered(green: tuple[Task, Path], folder: Path, faults: list[Fault]) -> Path
     return folder
 
 
-@pytest.mark.parametrize(("faults", "besides"), GROUPS, ids=[faults[0][0] for faults, _ in GROUPS])
+@pytest.mark.parametrize(("faults", "besides"), GROUPS, ids=[one[-1][0] for one, _ in GROUPS])
 def test_each_fault_turns_its_check_red(
     green: tuple[Task, Path], tmp_path: Path, faults: list[Fault], besides: set[str]
 ) -> None:

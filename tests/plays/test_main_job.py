@@ -148,7 +148,7 @@ def test_a_killed_run_is_taken_up_again_by_the_same_command(
         assert first.stderr is not None
         assert any("rung_1: epoch 2/" in line for line in first.stderr), "it is in the middle of a rung"
         first.kill()
-    again = place.run("--until", "rung_2")
+    again = place.run("--until", "rung_2")  # in this process, which has done the imports
     assert again.code == 0, again.said
     assert "rung_1: resuming after epoch" in again.err and "frozen_baseline: unchanged" in again.err
     assert place.current()["rung_1"].resumed >= 1

@@ -91,9 +91,13 @@ def test_a_fault_in_the_data_stops_all_modelling(
     place: Place, fault: Callable[[Place], None], check: str, named: str
 ) -> None:
     with broken(place, fault) as before:
-        stopped(place, place.attempts(), check, named)
-    for name, made in before.items():  # the catalogue as the green run left it, without another run
-        place.store.set_current("pairs", name, made.play_key)
+        try:
+            stopped(place, place.attempts(), check, named)
+            if fault is empty_file:  # a dataset without a version is refused by a later run of one asset, too
+                assert "the gate is red" in place.materialise("rung_1")
+        finally:
+            for name, made in before.items():  # the catalogue as the green run left it, without another run
+                place.store.set_current("pairs", name, made.play_key)
 
 
 def test_nothing_is_trained_later_and_after_mending_it_goes_on_where_it_was(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +337,12 @@ def test_a_damaged_version_is_not_rolled_back_to(registry: Registry, log: Decisi
     (folder / "model.safetensors").write_bytes(b"x")
     with pytest.raises(PromotionRefused, match="changed after it was registered"):
         registry.rollback(first.name, "champion", log, OWNERS, by=OLA, reason=WHY)
+    shutil.rmtree(folder.parent)
+    with pytest.raises(PromotionRefused, match=r"found another or none; .* register the model again"):
+        registry.rollback(first.name, "champion", log, OWNERS, by=OLA, reason=WHY)
+    shutil.rmtree(folder.parents[1])
+    with pytest.raises(ArtifactError, match="found another or none"):
+        registry.fetch_bundle(first, tmp_path / "fetched")
     assert pointed(registry, first.name)["champion"] == "1.0.1"
 
 

@@ -12,7 +12,7 @@ from dagster import DagsterInstance
 from ports import free_port
 from postgres import PostgresServer, postgres_server
 from receiver import Receiver, receiver
-from services import Dagster, descendants, hurried, kill, located, wait_for
+from services import Dagster, alive, descendants, hurried, kill, located, wait_for
 from sign_off_samples import ANNA, waiting
 
 from pipelines.ui import dagster_service, running, wait_until_ready
@@ -111,8 +111,11 @@ def test_the_daemon_keeps_its_rules_on_postgresql_and_tells_what_happened(shop: 
 
     kill(worker)
     assert dagster.wait_ended(first) == "FAILURE"  # run monitoring, or the code server before it
+    worker = shop.pid(second)  # the killed run's slot of the pool is free again
+    dagster.terminate(second)
+    assert dagster.wait_ended(second) == "CANCELED"
+    wait_for("the ended run's process to be gone", 60, lambda: not alive({worker}))
     (shop.folder / "go").touch()
-    assert dagster.wait_ended(second) == "SUCCESS"  # the killed run's slot of the pool is free again
 
     def again() -> str | None:
         runs = [run for run in dagster.instance.get_runs() if run.root_run_id == first]

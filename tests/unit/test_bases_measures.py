@@ -136,7 +136,7 @@ def test_the_clock_asks_for_whole_batches_and_warms_up() -> None:
 
 
 def test_what_a_clean_process_answers_of_a_base(tmp_path: Path) -> None:
-    """In this process, which has imported what takes it longest; a bundle is measured in one of its own."""
+    """Asked in this process, which has done the slow imports already; the proof below asks a clean one."""
     pin, plan = write_tiny_base(tmp_path / "base"), spec_for(("mixed", "same")).adaptation
     asked = {"folder": str(tmp_path / "base"), "pin": pin.model_dump(mode="json"), "texts": ["my order is late"]}
     (tmp_path / "request.json").write_text(json.dumps({**asked, "adaptation": plan.model_dump(mode="json")}), "utf-8")
@@ -145,7 +145,7 @@ def test_what_a_clean_process_answers_of_a_base(tmp_path: Path) -> None:
     found = [Latency(**figures) for figures in answer["latency"]]
     assert [latency.batch for latency in found] == [1, 32]
     assert all(0 < latency.fastest_ms <= latency.p50_ms <= latency.p95_ms for latency in found)
-    assert all(latency.per_second > 0 for latency in found) and 0 <= answer["memory_mb"] < 2000
+    assert all(latency.per_second > 0 for latency in found) and answer["memory_mb"] >= 0
 
 
 @pytest.mark.proof

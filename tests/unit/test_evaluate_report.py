@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -182,6 +183,10 @@ def test_plots_come_as_small_pictures_too() -> None:
         confusion_plot([[3, 0], [0, 3]], ["a", "b"], kind="png"),
     ]
     assert all(picture.startswith(b"\x89PNG") and len(picture) < 60_000 for picture in pictures)
+    from matplotlib.image import imread
+
+    ink = [(imread(io.BytesIO(picture))[..., :3] < 0.9).any(-1).mean() for picture in pictures]
+    assert all((share > 0.01) == (at != 3) for at, share in enumerate(ink)), "only that of no curves is blank"
     assert staircase_plot([first], 0.85, kind="png") == staircase_plot([first], 0.85, kind="png")
     assert frozen.curve == ()
 

@@ -116,7 +116,7 @@ def call_faults(call: ast.Call) -> Iterator[str]:
 
 @cache
 def looked_at(path: Path) -> tuple[list[str], set[str]]:
-    """Faults of a file, and the packages that it imports from, where it may have a fault."""
+    """Faults of a file, and the packages that it imports from; of nothing, where no word of it can be a fault."""
     found, imported = list[str](), set[str]()
     text = path.read_text("utf-8")
     for node in nodes_of(ast.parse(text)) if WORDS.search(text) else ():
