@@ -9,6 +9,12 @@ from typing import Any
 import pytest
 
 
+def lighten_storage(patch: pytest.MonkeyPatch) -> None:
+    """Spare a process that runs tasks again and again what Dagster does for each run and each event."""
+    keep_engines(patch)
+    read_migrations_once(patch)
+
+
 @cache
 def _engine(url: str, timeout: float) -> Any:
     """SQLAlchemy's engine of one database; it keeps no connection."""

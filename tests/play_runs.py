@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from adapt_samples import FAST, pairs
-from dagster_storage import keep_engines, read_migrations_once
+from dagster_storage import lighten_storage
 from data_samples import write_csv
 from filelock import FileLock
 from tiny_base import tiny_spec, write_tiny_base
@@ -105,8 +105,7 @@ class Place:
                 patch.delenv(name, raising=False)
             patch.setenv("PLAYBOOK_HOME", str(self.folder / "home"))
             patch.setenv("PLAYBOOK_THREADS", "1")
-            keep_engines(patch)
-            read_migrations_once(patch)
+            lighten_storage(patch)
             done = CliRunner().invoke(main, arguments)
             os.environ.pop("DAGSTER_HOME", None)  # a run names its own
         if done.exception is not None and not isinstance(done.exception, SystemExit):

@@ -45,7 +45,7 @@ def expected(bundle: Path) -> np.ndarray:
 
 
 @pytest.fixture
-def asked_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answers of the one child that is asked for all texts, for tests of what is made of them."""
     monkeypatch.setattr(parity_module, "_ask", asked)
 

@@ -62,7 +62,7 @@ OTHERS = [
 
 @contextmanager
 def broken(place: Place, fault: Callable[[Place], None]) -> Iterator[dict[str, Artifact]]:
-    """The team's files with a fault, after a green run whose results it yields; mended at the end."""
+    """Put a fault into the team's files, yield the results of the green run before, and take the fault out again."""
     good, before = {split: (place.folder / f"{split}.csv").read_bytes() for split in SPLITS}, place.current()
     assert not any(before[name].skipped for name in TRAINING)
     fault(place)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from adapt_samples import pairs
 from click.testing import CliRunner
-from dagster_storage import keep_engines, read_migrations_once
+from dagster_storage import lighten_storage
 from play_runs import Ended, Place
 from retraining_samples import DAY, NEW_CLASS, growing_place, production, serve_rows
 
@@ -39,8 +39,7 @@ def command(place: Place, *arguments: str) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in place.environment.items():
             patch.setenv(name, value)
-        keep_engines(patch)
-        read_migrations_once(patch)
+        lighten_storage(patch)
         return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 
 

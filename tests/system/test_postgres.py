@@ -86,7 +86,7 @@ class Office:
 def office(tmp_path_factory: pytest.TempPathFactory, begun_store: Path) -> Iterator[Office]:
     """A finished task: run, approved in between, run again; a clerk writes into its log all the while.
 
-    What trains lies in the store already.
+    The weights come from the shared store: nothing is trained here.
     """
     with postgres_server() as server:
         made = Office(tmp_path_factory.mktemp("office"), server)
