@@ -21,8 +21,9 @@ from playbook.data.prepare import divided
 from playbook.data.read import read_rows
 from playbook.data.relabel_queue import NEEDED
 from playbook.data.tables import LABEL, ROW_ID, SPLIT
-from playbook.data.text import clean_text, shown
+from playbook.data.text import shown
 from playbook.errors import DataError, SignatureRefused
+from playbook.names import normal_form
 from playbook.settings import Settings
 from playbook.taskfile import Task
 
@@ -78,7 +79,7 @@ def apply_queue(task: Task, queue_csv: Path, *, by: str, places: Settings, signa
             f"{task.path}: expected data.labels.corrections, a CSV that corrected labels are kept in, found none; name "
             "one (it need not be there yet) and run the command again"
         )
-    if not clean_text(by):
+    if not normal_form(by):
         raise DataError("expected the name of who looked at the labels, found nothing; give one with --as NAME")
     lock = places.home / "data" / ".locks" / f"{task.spec.task}.corrections.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -88,12 +89,12 @@ def apply_queue(task: Task, queue_csv: Path, *, by: str, places: Settings, signa
         raw, known = read_rows(task), read_corrections(task)
         before = corrected(raw, known, target)
         _require_current(edits, before, queue_csv)
-        merged = _merged(edits, known, raw, clean_text(by))
+        merged = _merged(edits, known, raw, normal_form(by))
         touched = _touched_test_rows(task, raw, known, merged, edits)
         signer = _verified(task, content, signature, touched) if touched else ""
-        changed = sum(clean_text(edit.new) != clean_text(edit.label) for edit in edits)
+        changed = sum(normal_form(edit.new) != normal_form(edit.label) for edit in edits)
         done = Relabelled(changed, len(edits) - changed, left_open, bool(touched), signer, target)
-        _record(task, places, done, content, clean_text(by))  # first: what is not on record is not applied
+        _record(task, places, done, content, normal_form(by))  # first: what is not on record is not applied
         write_corrections(target, merged)
     return done
 
@@ -124,11 +125,11 @@ def _edits(content: bytes, queue_csv: Path, task: Task) -> tuple[list[_Edit], in
     Raises:
         DataError: the file is no queue, names a class that is none or a row twice, or no label was filled in.
     """
-    known = {clean_text(name): name for name in task.spec.labels}
+    known = {normal_form(name): name for name in task.spec.labels}
     found: dict[str, _Edit] = {}
     faults, left_open = [], 0
     for line in read_lines(queue_csv, NEEDED, content):
-        row, label, new = (clean_text(unguarded(cell)) for cell in line.cells)
+        row, label, new = (normal_form(unguarded(cell)) for cell in line.cells)
         if not new:
             left_open += 1
             continue
@@ -156,7 +157,7 @@ def _require_current(edits: Sequence[_Edit], rows: pd.DataFrame, queue_csv: Path
         + ("is not in the source" if edit.row_id not in now else f"is {shown(now[edit.row_id]) or 'without label'} now")
         + f", the queue says {shown(edit.label) or 'no label'}"
         for edit in edits
-        if clean_text(now.get(edit.row_id, "\0")) != edit.label
+        if normal_form(now.get(edit.row_id, "\0")) != edit.label
     ]
     if faults:
         more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
@@ -167,7 +168,7 @@ def _require_current(edits: Sequence[_Edit], rows: pd.DataFrame, queue_csv: Path
 
 
 def _labels(rows: pd.DataFrame) -> dict[str, str]:
-    ids = [clean_text(row) for row in rows[ROW_ID]]
+    ids = [normal_form(row) for row in rows[ROW_ID]]
     return dict(zip(reversed(ids), reversed(rows[LABEL].tolist()), strict=True))
 
 
@@ -175,7 +176,9 @@ def _merged(edits: Sequence[_Edit], known: Sequence[Correction], raw: pd.DataFra
     """Corrections with the edits; of a row that was reviewed before, the last review counts. `was` is the source's."""
     source = _labels(raw)
     today = datetime.now(UTC).date().isoformat()
-    new = {edit.row_id: Correction(edit.row_id, edit.new, by, today, clean_text(source[edit.row_id])) for edit in edits}
+    new = {
+        edit.row_id: Correction(edit.row_id, edit.new, by, today, normal_form(source[edit.row_id])) for edit in edits
+    }
     return [*(one for one in known if one.row_id not in new), *new.values()]
 
 

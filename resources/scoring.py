@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from playbook.data.text import is_blank
 from playbook.errors import DataError, StorageError
+from playbook.names import normal_form
 from playbook.operate.outcomes import parse_times, read_file
 from playbook.operate.prediction_log import PATIENCE, open_prediction_log
 from playbook.operate.prediction_log_lost import LostRows
@@ -79,7 +80,7 @@ class BatchScorer:
     def __init__(self, task: Task, places: Settings, id_column: str | None = None) -> None:
         spec = task.spec
         self._columns, self._serving = spec.data.columns, spec.serving
-        self._id_column = id_column or spec.data.columns.id
+        self._id_column = normal_form(id_column) if id_column else spec.data.columns.id
         self._champion = Champion(World(places).registry, spec.task, spec.package.alias)
         self._redactor = Redactor(spec.serving.redact, spec.data.columns.text)
         self._log = open_prediction_log(places, spec.task)
@@ -115,6 +116,7 @@ class BatchScorer:
         import pandas as pd
 
         self._champion.refresh()
+        frame = frame.rename(columns=lambda name: normal_form(str(name)))
         self._require(frame, called)
         ids, moments = self._ids(frame), self._times(frame, times, called)
         parts = [self._part(frame, ids, moments, start) for start in range(0, len(frame), CHUNK)]
@@ -188,7 +190,8 @@ class BatchScorer:
 
     def _ids(self, frame: pd.DataFrame) -> list[str]:
         """The table's own ids; rows without one are named by their content, those of equal content are numbered."""
-        own = frame[self._id_column].astype("str").str.strip().tolist() if self._id_column else [""] * len(frame)
+        given = frame[self._id_column].astype("str") if self._id_column else [""] * len(frame)
+        own = [normal_form(name) for name in given]
         if all(own):
             return own
         seen: dict[str, int] = {}

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from playbook.data.text import is_blank
+from playbook.names import normal_form
 from playbook.operate.prediction_log import Prediction
 from playbook.operate.prediction_writer import PredictionWriter
 from playbook.operate.redaction import further_columns
@@ -137,7 +138,7 @@ def _ids(frame: pd.DataFrame) -> list[str]:
 
 def _id(value: Any) -> str:
     if isinstance(value, str):
-        return value.strip()
+        return normal_form(value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # whole numbers become floats where other rows have none
     missing = value is None or (isinstance(value, float) and math.isnan(value))

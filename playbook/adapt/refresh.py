@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from playbook.adapt.encoder import load_encoder
 from playbook.artifacts import BasePin
 from playbook.errors import ArtifactError
+from playbook.names import normal_forms
 from playbook.spec import Adaptation, Refresh
 
 HEAD = "head."
@@ -31,7 +32,7 @@ def bundle_about(bundle: Path) -> tuple[BasePin, tuple[str, ...]]:
     """
     try:
         about = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
-        return BasePin(**about["pin"]), tuple(about["labels"])
+        return BasePin(**about["pin"]), normal_forms(about["labels"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{bundle}: expected a model bundle with bundle.json, found none that can be read "

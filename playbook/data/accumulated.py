@@ -13,6 +13,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from playbook.errors import DataError
+from playbook.names import normal_form
 from playbook.spec import Data
 from playbook.taskfile import Task
 
@@ -47,7 +48,8 @@ def read_accumulated(task: Task) -> pd.DataFrame | None:
 
 
 def read_classes(path: Path) -> dict[str, str]:
-    """Classes that were found in outcomes, each with its description; none where the file is not there.
+    """Classes that were found in outcomes, by the normal form of their names, each with its description; none where the
+    file is not there. Of two spellings of one name the first counts.
 
     Raises:
         DataError: the file is no mapping of names to descriptions.
@@ -55,13 +57,17 @@ def read_classes(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        return _CLASSES.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        found = _CLASSES.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except (yaml.YAMLError, ValidationError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}: expected a mapping of class names to descriptions, found something else ({reason}); mend the "
             "file, retraining adds to it"
         ) from None
+    classes: dict[str, str] = {}
+    for name, text in found.items():
+        classes.setdefault(normal_form(name), text)
+    return classes
 
 
 def with_classes(data: Data, found: dict[str, str]) -> Data:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from playbook.data.text import clean_text, shown
+from playbook.data.text import shown
 from playbook.errors import DataError
+from playbook.names import near_name, normal_form
 from playbook.taskfile import Task
 
 LabelFile = Literal["second_annotator", "guideline", "corrections", "known_errors"]
@@ -42,7 +43,7 @@ def read_lines(path: Path, columns: Sequence[str] | int, content: bytes | None =
     try:
         text = (path.read_bytes() if content is None else content).decode("utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), _dialect(text), strict=True)
-        header = [name.strip() for name in next(reader, [])]
+        header = [normal_form(name) for name in next(reader, [])]
         places = _places(path, header, columns)
         return [_line(path, reader.line_num, cells, places) for cells in reader if any(c.strip() for c in cells)]
     except FileNotFoundError:
@@ -70,6 +71,7 @@ def _places(path: Path, header: list[str], columns: Sequence[str] | int) -> list
         if len(header) < columns:
             raise DataError(f"{path}: expected a header with {columns} columns or more, found {', '.join(header)!r}")
         return list(range(columns))
+    columns = [normal_form(name) for name in columns]
     missing = [name for name in columns if name not in header]
     if missing:
         raise DataError(
@@ -92,13 +94,13 @@ def read_second_annotator(path: Path, labels: Sequence[str]) -> dict[str, str]:
     Raises:
         DataError: see `read_lines`; or a label that is no class, or a row labelled twice (with the line).
     """
-    known = {clean_text(name): name for name in labels}
+    known = {normal_form(name): name for name in labels}
     found: dict[str, str] = {}
     for line in read_lines(path, 2):
-        row, label = clean_text(line.cells[0]), line.cells[1]
+        row, label = normal_form(line.cells[0]), line.cells[1]
         if row in found:
             raise DataError(f"{path}: line {line.number}: row {shown(row)} is labelled twice; keep one of the lines")
-        if clean_text(label):
+        if normal_form(label):
             found[row] = known_class(path, line.number, label, known)
     return found
 
@@ -109,11 +111,13 @@ def known_class(path: Path, line: int, label: str, known: dict[str, str]) -> str
     Raises:
         DataError: it is none.
     """
-    name = known.get(clean_text(label))
+    name = known.get(normal_form(label))
     if name is None:
+        near = near_name(label, known.values())
+        hint = f" (did you mean {shown(near)}?)" if near else ""
         raise DataError(
             f"{path}: line {line}: expected one of the classes {', '.join(map(shown, known.values()))}, found "
-            f"{shown(label) or 'nothing'}; correct the cell, or add the class under data.classes"
+            f"{shown(label) or 'nothing'}{hint}; correct the cell, or add the class under data.classes"
         )
     return name
 
@@ -124,4 +128,4 @@ def read_row_ids(path: Path) -> frozenset[str]:
     Raises:
         DataError: see `read_lines`.
     """
-    return frozenset(clean_text(line.cells[0]) for line in read_lines(path, 1))
+    return frozenset(normal_form(line.cells[0]) for line in read_lines(path, 1))

@@ -12,6 +12,7 @@ from playbook.data.accumulated import ACCUMULATED
 from playbook.data.read import ASKED
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
 from playbook.data.text import clean_text, comparison_key
+from playbook.names import normal_form
 from playbook.spec import Data
 
 TEST_NAMES = ("test", "testing")  # what a team may call its test split
@@ -59,13 +60,14 @@ def clean_rows(rows: pd.DataFrame, data: Data, labelled: bool = True) -> tuple[p
 
 def _normalised(rows: pd.DataFrame, data: Data) -> pd.DataFrame:
     """Texts, labels and times in their normal forms; `_label` and `_time` carry what is wrong with them."""
-    known = {clean_text(name): name for name in data.classes}
-    labels = [clean_text(value) for value in rows[LABEL]]
-    times = [_parse_time(clean_text(value)) for value in rows[TIME]]
+    known = {normal_form(name): name for name in data.classes}
+    labels = [normal_form(value) for value in rows[LABEL]]
+    times = [_parse_time(normal_form(value)) for value in rows[TIME]]
     out = rows.copy()
-    tidy = [TEXT, GROUP, ROW_ID, ASKED, *(name for name in rows.columns if name.startswith(KEPT_PREFIX))]
-    for name in tidy:
-        out[name] = pd.Series(map(clean_text, rows[name]), index=rows.index, dtype="str")
+    out[TEXT] = pd.Series(map(clean_text, rows[TEXT]), index=rows.index, dtype="str")
+    names = [GROUP, ROW_ID, ASKED, *(name for name in rows.columns if name.startswith(KEPT_PREFIX))]
+    for name in names:
+        out[name] = pd.Series(map(normal_form, rows[name]), index=rows.index, dtype="str")
     out[LABEL] = pd.Series([known.get(label, label) for label in labels], index=rows.index, dtype="str")
     out[TIME] = pd.Series([raw if when is None else when for raw, when in times], index=rows.index, dtype="str")
     out["_label"] = ["" if label in known else (UNKNOWN_LABEL if label else MISSING_LABEL) for label in labels]

@@ -19,8 +19,9 @@ import pandas as pd
 
 from playbook.data.annotations import known_class, label_file, read_lines
 from playbook.data.tables import LABEL, ROW_ID
-from playbook.data.text import clean_text, shown
+from playbook.data.text import shown
 from playbook.errors import DataError
+from playbook.names import normal_form
 from playbook.taskfile import Task
 
 COLUMNS = ("row_id", "label", "by", "when", "was")
@@ -43,7 +44,7 @@ class Correction:
     @property
     def changes(self) -> bool:
         """Whether the review found another label."""
-        return clean_text(self.label) != clean_text(self.was)
+        return normal_form(self.label) != normal_form(self.was)
 
 
 def guarded(cell: str) -> str:
@@ -85,10 +86,10 @@ def read_corrections(task: Task) -> tuple[Correction, ...]:
     path = label_file(task, "corrections")
     if path is None or not path.is_file():
         return ()
-    known = {clean_text(name): name for name in task.spec.labels}
+    known = {normal_form(name): name for name in task.spec.labels}
     found: dict[str, Correction] = {}
     for line in read_lines(path, COLUMNS):
-        row, label, by, when, was = (clean_text(unguarded(cell)) for cell in line.cells)
+        row, label, by, when, was = (normal_form(unguarded(cell)) for cell in line.cells)
         if row in found:
             raise DataError(f"{path}: line {line.number}: row {shown(row)} is corrected twice; keep one of the lines")
         found[row] = Correction(row, known_class(path, line.number, label, known), by, when, was, line.number)
@@ -110,13 +111,13 @@ def corrected(rows: pd.DataFrame, corrections: Sequence[Correction], path: Path 
     """
     if not corrections:
         return rows
-    ids = [clean_text(row) for row in rows[ROW_ID]]
+    ids = [normal_form(row) for row in rows[ROW_ID]]
     labels = dict(zip(reversed(ids), reversed(rows[LABEL].tolist()), strict=True))  # of the first row with the id
     faults = []
     for one in corrections:
         if one.row_id not in labels:
             faults.append(f"line {one.line}: the source has no row {shown(one.row_id)}")
-        elif clean_text(labels[one.row_id]) not in (clean_text(one.was), clean_text(one.label)):
+        elif normal_form(labels[one.row_id]) not in (normal_form(one.was), normal_form(one.label)):
             now = shown(labels[one.row_id]) or "none"
             faults.append(
                 f"line {one.line}: row {shown(one.row_id)} was {shown(one.was) or 'without label'} when it was "

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from playbook.artifacts import Guideline
 from playbook.errors import DataError
+from playbook.names import normal_form
 
 _HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
 _MARKED = re.compile(r"\*\*(.+?)\*\*|__(.+?)__|`+(.+?)`+")
@@ -89,7 +90,7 @@ def _lines(text: str) -> Iterator[_Line]:
 
 
 def _key(name: str) -> str:
-    bare = _MARKED.sub(lambda match: next(filter(None, match.groups())), name)
+    bare = _MARKED.sub(lambda match: next(filter(None, match.groups())), normal_form(name))
     return " ".join(re.sub(r"[\s_-]+", " ", bare).split()).casefold().strip(" :.")
 
 

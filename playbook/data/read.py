@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import io
 import json
@@ -17,7 +16,9 @@ import pandas as pd
 
 from playbook.data.accumulated import ACCUMULATED, read_accumulated
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, ROW_ID, TEXT, TIME
+from playbook.data.text import shown
 from playbook.errors import DataError
+from playbook.names import near_name, normal_form, spelled_twice
 from playbook.spec import Columns, Data
 from playbook.taskfile import Task
 
@@ -82,7 +83,16 @@ def read_table(location: str) -> pd.DataFrame:
     if frame.empty:
         columns = ", ".join(map(str, frame.columns)) or "none"
         raise DataError(f"{location}: expected rows, found none (columns: {columns}); export the data again")
-    return frame
+    return _named_columns(frame, location)
+
+
+def _named_columns(frame: pd.DataFrame, location: str) -> pd.DataFrame:
+    """The table with its columns' names in their normal form."""
+    twice = spelled_twice(map(str, frame.columns))
+    if twice:
+        named = "; ".join(f"{len(names)} columns are called {shown(normal_form(names[0]))}" for names in twice)
+        raise DataError(f"{location}: expected every column's name once, found: {named}; rename or drop all but one")
+    return frame.rename(columns=lambda name: normal_form(str(name)))
 
 
 def _fetch(location: str) -> bytes:
@@ -123,7 +133,7 @@ def _jsonl(data: bytes) -> pd.DataFrame:
             raise ValueError(f"line {number}: {error}") from None
         if not isinstance(row, dict):
             raise ValueError(f"line {number}: expected one JSON object per line, found {type(row).__name__}")
-        rows.append({str(name): _as_text(value) for name, value in row.items()})
+        rows.append({normal_form(str(name)): _as_text(value) for name, value in row.items()})
     return pd.DataFrame(rows, dtype="str").fillna("")
 
 
@@ -211,8 +221,8 @@ def _require(table: pd.DataFrame, columns: Columns, split_column: str | None, lo
     faults = []
     for field, name in _named(columns, split_column).items():
         if name not in present:
-            near = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = near_name(name, present)
+            hint = f"; did you mean {near!r}?" if near else ""
             faults.append(f"column {name!r} ({field}) is missing{hint}")
     if faults:
         raise DataError(
@@ -235,7 +245,7 @@ def _with_ids(rows: pd.DataFrame, own_ids: bool) -> pd.DataFrame:
 
     Rows of the same content are numbered; a second one of them is a duplicate and will be quarantined.
     """
-    ids = [_printable(value) for value in rows[ROW_ID]]
+    ids = [normal_form(value) for value in rows[ROW_ID]]
     if own_ids:
         roles: dict[str, set[str]] = {}
         for name, role in zip(ids, rows[ASKED], strict=True):
@@ -254,7 +264,3 @@ def _with_ids(rows: pd.DataFrame, own_ids: bool) -> pd.DataFrame:
             seen[digest] = seen.get(digest, 0) + 1
             ids[position] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
     return rows.assign(**{ROW_ID: pd.Series(ids, index=rows.index, dtype="str")})
-
-
-def _printable(value: str) -> str:
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "" for c in value).split())

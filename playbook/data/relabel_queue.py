@@ -14,8 +14,8 @@ from playbook.artifacts import QueueReview
 from playbook.data.annotations import read_lines, read_row_ids
 from playbook.data.corrections import Correction, csv_text, unguarded, write_whole
 from playbook.data.label_errors import AuditRows, Suspicion, likeliest_other
-from playbook.data.text import clean_text
 from playbook.errors import DataError
+from playbook.names import normal_form
 
 COLUMNS = (
     "row_id", "split", "text", "label", "suggested", "probability_of_label", "probability_of_suggested",
@@ -106,7 +106,7 @@ def write_queue(queue: Queue, path: Path) -> Path:
 def publish_queue(written: Path, place: Path, corrections: Sequence[Correction]) -> bool:
     """Copy a written queue to where the owner finds it; false, and nothing is done, where the owner's edits are there
     that no correction has taken up yet, or what is there cannot be read (a spreadsheet saved it in its own way)."""
-    known = {one.row_id: clean_text(one.label) for one in corrections}
+    known = {one.row_id: normal_form(one.label) for one in corrections}
     try:
         if place.is_file() and any(known.get(row) != label for row, label in edits(place).items()):
             return False
@@ -123,7 +123,7 @@ def edits(path: Path) -> dict[str, str]:
         DataError: the file is no queue.
     """
     cells = (map(unguarded, line.cells) for line in read_lines(path, NEEDED))
-    return {clean_text(row): clean_text(new) for row, _, new in cells if clean_text(new)}
+    return {normal_form(row): normal_form(new) for row, _, new in cells if normal_form(new)}
 
 
 def review(queue: Queue, rows: AuditRows, planted: Path | None, corrections: Sequence[Correction]) -> QueueReview:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from playbook.errors import TaskFileError
-from playbook.spec import Fraction, Section
+from playbook.spec import Fraction, Name, Section
 from playbook.taskfile import load_document
 
 SLOT = re.compile(r"\{(\w+)\}")
@@ -64,7 +64,7 @@ class ValidationRows(Section):
     """Rows drawn from validation: so many at most, of some classes or of all."""
 
     rows: int = Field(100, ge=1, le=5000)
-    of: tuple[str, ...] = Field((), description="Only rows with these labels; empty: of every class.")
+    of: tuple[Name, ...] = Field((), description="Only rows with these labels; empty: of every class.")
 
 
 class BehaviouralTest(Section):
@@ -106,7 +106,7 @@ class Direction(OnTexts):
     kind: Literal["direction"]
     add: Text
     place: Literal["before", "after"] = "after"
-    of_class: str
+    of_class: Name
     moves: Literal["up", "down", "to"]
     by: Fraction = Field(
         0.05,
@@ -118,7 +118,7 @@ class MinimumFunctionality(BehaviouralTest):
     """Texts with the class that they must get."""
 
     kind: Literal["minimum_functionality"]
-    expect: dict[str, Texts] = Field(min_length=1, description="Class -> texts.")
+    expect: dict[Name, Texts] = Field(min_length=1, description="Class -> texts.")
 
     @model_validator(mode="after")
     def _slots_of_all(self) -> MinimumFunctionality:

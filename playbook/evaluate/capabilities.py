@@ -21,6 +21,7 @@ from playbook.data.text import clean_text, shown
 from playbook.errors import DataError
 from playbook.evaluate import wording
 from playbook.evaluate.regression import exceeds, figure_of, net_text
+from playbook.names import normal_form
 from playbook.spec import TaskSpec
 from playbook.statistics.net_change import net_change
 from playbook.taskfile import Task
@@ -58,7 +59,7 @@ def load_capabilities(task: Task) -> CapabilitySet | None:
         raise DataError(
             f"{path}: no such file; check evaluation.capabilities in the task file (paths are relative to it)"
         )
-    known = {clean_text(name): name for name in task.spec.labels}
+    known = {normal_form(name): name for name in task.spec.labels}
     number = {name: at for at, name in enumerate(task.spec.labels)}
     found: dict[str, int] = {}
     faults = []

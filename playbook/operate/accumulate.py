@@ -21,6 +21,7 @@ from playbook.data.accumulated import read_accumulated
 from playbook.data.split import side_of, text_group
 from playbook.data.text import comparison_key
 from playbook.errors import DataError
+from playbook.names import normal_form
 from playbook.operate.accumulated_files import write_classes, write_rows
 from playbook.operate.known_rows import KnownRows, known_rows
 from playbook.operate.redaction import REDACTED
@@ -30,13 +31,21 @@ from playbook.taskfile import Task
 
 @dataclass(frozen=True)
 class Labelled:
-    """A logged input with its true label; `columns` are further columns of the source, by name."""
+    """A logged input with its true label, whose names are in their normal form.
+
+    `columns` are further columns of the source, by name.
+    """
 
     id: str
     text: str
     label: str
     time: str
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", normal_form(self.id))
+        object.__setattr__(self, "label", normal_form(self.label))
+        object.__setattr__(self, "columns", {normal_form(name): value for name, value in self.columns.items()})
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,8 @@ def accumulate(task: Task, labelled: Sequence[Labelled]) -> Grown:
     found = usable_rows(task, labelled)
     relabelled = 0
     for row in labelled:
-        if row.id in rows and row.label in task.spec.labels and rows[row.id][columns.label] != row.label:
+        before = normal_form(rows[row.id][columns.label]) if row.id in rows else row.label
+        if before != row.label and row.label in task.spec.labels:
             rows[row.id][columns.label] = row.label
             relabelled += 1
     rows |= {row.id: _as_source(row, columns) for row in found.rows}
@@ -139,8 +149,8 @@ def _unfit(row: Labelled, columns: Columns, texts: set[str]) -> str:
     """Why a row cannot join the data; empty where it can."""
     if not row.text.strip() or row.text == REDACTED:
         return "no text in the log"
-    group = row.columns.get(columns.group, "") if columns.group else ""
-    if columns.group and (not group.strip() or REDACTED in group):
+    group = _group(row, columns)
+    if columns.group and (not group or REDACTED in group):
         return f"no {columns.group} in the log, so nobody knows on which side of the split it belongs"
     return "a copy of a known text" if _key(row.text) in texts else ""
 
@@ -154,7 +164,7 @@ def _new_classes(task: Task, fit: Sequence[Labelled], known: KnownRows) -> dict[
     least["train"] = gate.min_rows_per_class
     found = {}
     for label, n in sorted(counts.items()):
-        if n < task.spec.retraining.new_class_rows or label in known.labels or not label or label != label.strip():
+        if n < task.spec.retraining.new_class_rows or label in known.labels or not label:
             continue
         sides = Counter(_side(task, row) for row in fit if row.label == label)
         if all(sides[side] >= rows for side, rows in least.items()):
@@ -163,9 +173,13 @@ def _new_classes(task: Task, fit: Sequence[Labelled], known: KnownRows) -> dict[
 
 
 def _side(task: Task, row: Labelled) -> str:
-    columns = task.spec.data.columns
-    group = row.columns.get(columns.group, "") if columns.group else ""
+    group = _group(row, task.spec.data.columns)
     return side_of(group or text_group(row.text), task.spec.data.splits)
+
+
+def _group(row: Labelled, columns: Columns) -> str:
+    """The row's group as the data play will write it; '' where there is none."""
+    return normal_form(row.columns.get(columns.group, "")) if columns.group else ""
 
 
 def _with_id(task: Task) -> Columns:
@@ -183,7 +197,7 @@ def _rows_by_id(task: Task) -> dict[str, dict[str, str]]:
     if name not in table:
         place = os.fspath(require_place(task))
         raise DataError(f"{place}: expected a column {name!r}, found {', '.join(table.columns)}; mend its first line")
-    return {str(row[name]): {str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")}
+    return {normal_form(str(row[name])): {str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")}
 
 
 def _as_source(row: Labelled, columns: Columns) -> dict[str, str]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from playbook.artifacts import Trigger, canonical_hash
 from playbook.evaluate import wording
+from playbook.names import normal_form
 from playbook.operate.versions import Identity
 from playbook.taskfile import Task
 
@@ -74,7 +75,7 @@ def read_definition(tag: str) -> Definition | None:
         held = json.loads(tag)
         return Definition(
             question=str(held["question"]),
-            classes={str(name): str(text) for name, text in held["classes"].items()},
+            classes={normal_form(str(name)): str(text) for name, text in held["classes"].items()},
             guideline=str(held["guideline"]),
             metric=str(held["metric"]),
         )

@@ -11,6 +11,7 @@ from playbook.data.accumulated import accumulated_files
 from playbook.data.read import is_url, read_rows
 from playbook.data.tables import LABEL, ROW_ID, TEXT
 from playbook.data.text import clean_text, comparison_key
+from playbook.names import normal_form
 from playbook.taskfile import Task
 
 
@@ -51,7 +52,7 @@ class _Files:
 def _known(files: _Files, signature: tuple[str, ...]) -> KnownRows:
     rows = read_rows(files.task)
     texts = frozenset(comparison_key(clean_text(text)) for text in rows[TEXT])
-    return KnownRows(frozenset(rows[ROW_ID]), texts, frozenset(clean_text(label) for label in rows[LABEL]))
+    return KnownRows(frozenset(rows[ROW_ID]), texts, frozenset(normal_form(label) for label in rows[LABEL]))
 
 
 def _signature(task: Task) -> tuple[str, ...]:

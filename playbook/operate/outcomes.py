@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from playbook.data.read import read_table
 from playbook.errors import DataError
+from playbook.names import normal_form
 from playbook.operate.prediction_log import Outcome, OutcomeCount, open_prediction_log
 from playbook.settings import Settings
 from playbook.taskfile import Task
@@ -51,7 +52,7 @@ def record_file(task: Task, places: Settings, file: Path, recorded_at: datetime 
         )
     now = recorded_at or datetime.now(UTC)
     times = parse_times(table[TIME], now, str(file)) if TIME in table.columns else [now] * len(table)
-    ids, labels = table[name].str.strip(), table[LABEL].str.strip()
+    ids, labels = map(normal_form, table[name]), map(normal_form, table[LABEL])
     rows = [
         Outcome(own, label, moment, file.name)
         for own, label, moment in zip(ids, labels, times, strict=True)

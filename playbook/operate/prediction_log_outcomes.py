@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from playbook.names import normal_form
 from playbook.operate.prediction_log_rows import Outcome, OutcomeCount
 from playbook.operate.prediction_log_tables import OUTCOMES, PREDICTIONS, Database, storable
 
@@ -85,7 +86,7 @@ def _histories(connection: sa.Connection, task: str, ids: Sequence[str]) -> dict
     )
     histories = {name: _History() for name in ids}
     for name, moment, label in connection.execute(asked):
-        histories[name].add(moment, label)
+        histories[name].add(moment, normal_form(label))  # earlier releases kept labels as they were spelled
     return histories
 
 

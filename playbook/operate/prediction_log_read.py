@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from playbook.names import normal_form
 from playbook.operate.prediction_log_tables import OUTCOMES, PREDICTIONS, Database
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ COLUMNS = (*FIELDS, "outcome", "outcome_at", "columns")
 def window_frame(
     database: Database, task: str, chosen: sa.ColumnElement[bool], known_by: datetime | None
 ) -> pd.DataFrame:
-    """Predictions that `chosen` chooses, each with its newest outcome; see `PredictionLog.window`."""
+    """Predictions that `chosen` chooses, each with its newest outcome; see `PredictionLog.window`.
+
+    Names come in their normal form, also those that an earlier release kept as they were spelled.
+    """
     return _frame(database, task, chosen, known_by, labelled_only=False)
 
 
@@ -62,20 +66,25 @@ def _newest(mine: sa.ColumnElement[bool], known_by: datetime | None) -> sa.Subqu
 def _tabled(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    probabilities = [json.loads(row["probabilities"]) for row in rows]
+    probabilities = [_named(row["probabilities"]) for row in rows]
     classes = dict.fromkeys(name for by_class in probabilities for name in by_class)
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in FIELDS}
+    columns["label"] = [normal_form(label) for label in columns["label"]]
     for name in ("id", "day", "text", "label", "version"):
         columns[name] = pd.Series(columns[name], dtype="str")
     columns["silent"] = pd.Series(columns["silent"], dtype="bool")
     columns["time"] = _times(columns["time"])
     columns["probability"] = pd.Series(columns["probability"], dtype="float64")
-    columns["outcome"] = pd.Series([row["outcome"] or "" for row in rows], dtype="str")
+    columns["outcome"] = pd.Series([normal_form(row["outcome"] or "") for row in rows], dtype="str")
     columns["outcome_at"] = _times([row["outcome_at"] for row in rows])
-    columns["columns"] = pd.Series([json.loads(row["columns"]) for row in rows], dtype="object")
+    columns["columns"] = pd.Series([_named(row["columns"]) for row in rows], dtype="object")
     for name in classes:
         columns[f"p_{name}"] = pd.Series([by_class.get(name) for by_class in probabilities], dtype="float64")
     return pd.DataFrame(columns)
+
+
+def _named(stored: str) -> dict[str, Any]:
+    return {normal_form(name): value for name, value in json.loads(stored).items()}
 
 
 def _times(values: list[datetime | None]) -> pd.Series[Any]:

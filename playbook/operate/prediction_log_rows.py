@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from playbook.names import normal_form
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer of a model, as it is logged."""
+    """One answer of a model, as it is logged; the names in it (id, label, classes, columns) are kept in their
+    normal form."""
 
     id: str
     time: datetime  # aware
@@ -24,15 +27,25 @@ class Prediction:
     logged_at: datetime | None = None  # None: now; retention counts from here
     silent: bool = False  # the model asked a person; `label` is what it would have answered
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", normal_form(self.id))
+        object.__setattr__(self, "label", normal_form(self.label))
+        for name in ("probabilities", "columns"):
+            object.__setattr__(self, name, {normal_form(key): value for key, value in getattr(self, name).items()})
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What turned out to be true of a prediction."""
+    """What turned out to be true of a prediction; id and label are kept in their normal form."""
 
     id: str
     label: str
     recorded_at: datetime  # aware: when it became known
     source: str = "file"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", normal_form(self.id))
+        object.__setattr__(self, "label", normal_form(self.label))
 
 
 @dataclass(frozen=True)

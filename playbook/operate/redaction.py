@@ -19,6 +19,7 @@ from typing import Any
 import regex
 
 from playbook.errors import TaskFileError
+from playbook.names import normal_form
 from playbook.operate.prediction_log_rows import Prediction
 from playbook.spec import Redaction
 
@@ -79,7 +80,7 @@ def _compiled(pattern: str) -> Any:
 
 def further_columns(row: Mapping[str, Any]) -> dict[str, str]:
     """Further columns of an input as text: absent values left out, nested ones as JSON, names and number bounded."""
-    present = {str(name)[:MOST_NAME]: value for name, value in row.items() if not _absent(value)}
+    present = {normal_form(str(name))[:MOST_NAME]: value for name, value in row.items() if not _absent(value)}
     return {name: _as_text(present[name]) for name in list(present)[:MOST_COLUMNS]}
 
 

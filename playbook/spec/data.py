@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from playbook.spec.section import Fraction, Section
+from playbook.names import spelled_twice
+from playbook.spec.section import IN_NORMAL_FORM, Fraction, Name, Section
 
 
 class Columns(Section):
     """Which column of the source plays which part."""
 
-    text: str
-    label: str
-    id: str | None = Field(None, description="Unique row id; without one, the row's content names it.")
-    group: str | None = Field(None, description="Rows of one group (customer, speaker) stay in one split.")
-    time: str | None = Field(None, description="Date or time of the row.")
-    keep: tuple[Annotated[str, Field(pattern=r"^[\w .-]+$")], ...] = Field(
+    text: Name
+    label: Name
+    id: Name | None = Field(None, description="Unique row id; without one, the row's content names it.")
+    group: Name | None = Field(None, description="Rows of one group (customer, speaker) stay in one split.")
+    time: Name | None = Field(None, description="Date or time of the row.")
+    keep: tuple[Annotated[str, Field(pattern=r"^[\w .-]+$"), IN_NORMAL_FORM], ...] = Field(
         (), description="Further columns carried along, for slices: letters, digits, blanks, dots and dashes."
     )
 
@@ -114,7 +115,7 @@ class LearningCurveRules(Section):
 class Splits(Section):
     """How rows are divided. A row's split follows from its group and the seed alone, so it survives new data (3.3)."""
 
-    column: str | None = Field(None, description="The team's own split column (train, validation or val, test).")
+    column: Name | None = Field(None, description="The team's own split column (train, validation or val, test).")
     validation: float = Field(0.15, gt=0, lt=0.5)
     test: float = Field(0.15, gt=0, lt=0.5, description="Not used where the source brings its own test file.")
     seed: int = Field(7, ge=0, lt=2**31)
@@ -163,7 +164,7 @@ class Data(Section):
 
     source: Source
     columns: Columns
-    classes: dict[str, str] = Field(min_length=2, description="Every class with its description.")
+    classes: dict[Name, str] = Field(min_length=2, description="Every class with its description.")
     splits: Splits = Splits()
     gate: Gate = Gate()
     labels: Labels = Labels()
@@ -183,10 +184,18 @@ class Data(Section):
             raise ValueError("accumulated: rows of production are known by their id; name its column in columns.id")
         return self
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _spelled_once(cls, value: Any) -> Any:
+        twice = spelled_twice(name for name in value if isinstance(name, str)) if isinstance(value, dict) else []
+        if twice:
+            named = "; ".join(f"{' and '.join(map(ascii, names))} are both {names[0]}" for names in twice)
+            raise ValueError(f"every class once: {named}, spelled in two ways that look alike; keep one")
+        return value
+
     @field_validator("classes")
     @classmethod
-    def _names(cls, value: dict[str, str]) -> dict[str, str]:
-        blank = [name for name in value if not name.strip() or name != name.strip()]
-        if blank:
-            raise ValueError(f"class names without outer blanks, not {blank}")
+    def _named(cls, value: dict[str, str]) -> dict[str, str]:
+        if "" in value:
+            raise ValueError("class names that can be seen, not a blank one")
         return value

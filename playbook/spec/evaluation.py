@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from playbook.spec.section import Fraction, Section
+from playbook.spec.section import Fraction, Name, Section
 
 
 class RegressionBudget(Section):
@@ -42,7 +42,7 @@ class Evaluation(Section):
     early_end_standard_errors: float = Field(
         1.0, ge=0, description="A baseline ends the task when validation minus this many errors still meets the target."
     )
-    slices: tuple[str, ...] = Field(
+    slices: tuple[Name, ...] = Field(
         (), description="Columns of data.columns.keep to slice by; empty: every one of them that has few values."
     )
     min_slice_rows: int = Field(25, ge=5, description="Smaller slices are left out, and counted.")

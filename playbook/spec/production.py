@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from playbook.spec.drift_rates import resamples_for, shows
-from playbook.spec.section import Fraction, Section
+from playbook.spec.section import Fraction, Name, Section
 
 MOST_RESAMPLES = 20_000  # of `monitoring.resamples`
 MOST_RATE = 0.5  # of `retraining.false_alarm_rate`
@@ -18,7 +18,7 @@ MOST_RATE = 0.5  # of `retraining.false_alarm_rate`
 class Redaction(Section):
     """What of an input is blanked before it is written to the prediction log; the model sees it whole."""
 
-    columns: tuple[str, ...] = Field((), description="Columns (`text` is one) whose content is not kept at all.")
+    columns: tuple[Name, ...] = Field((), description="Columns (`text` is one) whose content is not kept at all.")
     patterns: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="Regular expressions (Python's `re`); every match in any column is replaced."
     )

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from playbook.names import normal_form
 
 SPLITS = ("train", "validation", "test")
 Split = Literal["train", "validation", "test"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _named(value: Any) -> Any:
+    return normal_form(value) if isinstance(value, str) else value
+
+
+IN_NORMAL_FORM = BeforeValidator(_named)
+Name = Annotated[str, IN_NORMAL_FORM]  # of a class or a column
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MetricName = Literal[
     "accuracy",

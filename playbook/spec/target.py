@@ -16,6 +16,7 @@ from playbook.spec.section import (
     Direction,
     Fraction,
     LimitName,
+    Name,
     Section,
 )
 
@@ -36,7 +37,7 @@ class Limit(Section):
         description="For false_positive_rate (a fraction), log_loss (nats), latency_p95_ms, size_mb and memory_mb: "
         "the metric must not be above this.",
     )
-    of_class: str | None = Field(
+    of_class: Name | None = Field(
         None,
         description="The class of recall, precision, f1 or false_positive_rate; optional for roc_auc and "
         "average_precision.",
