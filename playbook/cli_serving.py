@@ -93,16 +93,15 @@ def _counted(labels: Any) -> str:
 def _moment(given: str | None) -> datetime | None:
     from datetime import UTC
 
+    from playbook.data.times import moments
+    from playbook.errors import DataError
+
     if given is None:
         return None
     try:
-        found = datetime.fromisoformat(given)
-    except ValueError:
-        raise click.BadParameter(
-            f"expected a time such as 2025-10-03 or 2025-10-03T14:05:00+02:00, found {given!r}",
-            param_hint="--recorded-at",
-        ) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        return moments([given], datetime.now(UTC), "--recorded-at")[0]
+    except DataError as error:
+        raise click.BadParameter(str(error), param_hint="--recorded-at") from None
 
 
 COMMANDS: tuple[click.Command, ...] = (serve, predict, outcomes)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.data.text import is_blank
+from playbook.data.times import moments
 from playbook.errors import DataError, StorageError
 from playbook.names import normal_form
-from playbook.operate.outcomes import parse_times, read_file
+from playbook.operate.outcomes import read_file
 from playbook.operate.prediction_log import PATIENCE, open_prediction_log
 from playbook.operate.prediction_log_lost import LostRows
 from playbook.operate.prediction_log_tables import storable
@@ -186,7 +187,9 @@ class BatchScorer:
                 )
             return list(times)
         name = self._columns.time
-        return parse_times(frame[name], now, called) if name and name in frame.columns else [now] * len(frame)
+        if not name or name not in frame.columns:
+            return [now] * len(frame)
+        return moments(frame[name].tolist(), now, f"{called}: column {name}", self._columns.time_format)
 
     def _ids(self, frame: pd.DataFrame) -> list[str]:
         """The table's own ids; rows without one are named by their content, those of equal content are numbered."""

@@ -17,6 +17,7 @@ OTHER: dict[str, Any] = {
     "target.limits": [{"metric": "macro_f1", "at_least": 0.4}],
     "data.classes": {"access": "Log in.", "fault": "Something else is broken."},
     "data.columns.keep": ["channel", "region", "queue"],
+    "data.columns.time_format": "%d.%m.%Y",
     "data.labels.corrections": "corrections.csv",
     "decision.deadline": "2027-05-01",
     "evaluation.slices": ["channel"],

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime
 
 import pandas as pd
 
 from playbook.data.accumulated import ACCUMULATED
 from playbook.data.read import ASKED
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
-from playbook.data.text import clean_text, comparison_key
+from playbook.data.text import clean_text, comparison_key, shown
+from playbook.data.times import read_times, unreadable
+from playbook.errors import DataError
 from playbook.names import normal_form
 from playbook.spec import Data
 
@@ -35,7 +36,6 @@ _ROWS = tuple(row for keys in _KEYBOARDS for row in (keys, keys[::-1]))
 _VOWELS = set("aeiouy")
 _TESTING = {"test", "tests", "testing", "tested"}
 _AROUND_TESTING = {"please", "ignore", "this", "is", "a", "just", "only", "message"}
-_YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
 
 
 def clean_rows(rows: pd.DataFrame, data: Data, labelled: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -62,35 +62,50 @@ def _normalised(rows: pd.DataFrame, data: Data) -> pd.DataFrame:
     """Texts, labels and times in their normal forms; `_label` and `_time` carry what is wrong with them."""
     known = {normal_form(name): name for name in data.classes}
     labels = [normal_form(value) for value in rows[LABEL]]
-    times = [_parse_time(normal_form(value)) for value in rows[TIME]]
+    times = _times(rows, data)
     out = rows.copy()
     out[TEXT] = pd.Series(map(clean_text, rows[TEXT]), index=rows.index, dtype="str")
     names = [GROUP, ROW_ID, ASKED, *(name for name in rows.columns if name.startswith(KEPT_PREFIX))]
     for name in names:
         out[name] = pd.Series(map(normal_form, rows[name]), index=rows.index, dtype="str")
     out[LABEL] = pd.Series([known.get(label, label) for label in labels], index=rows.index, dtype="str")
-    out[TIME] = pd.Series([raw if when is None else when for raw, when in times], index=rows.index, dtype="str")
+    out[TIME] = pd.Series([when for when, _ in times], index=rows.index, dtype="str")
     out["_label"] = ["" if label in known else (UNKNOWN_LABEL if label else MISSING_LABEL) for label in labels]
-    out["_time"] = [UNPARSABLE_TIME if when is None else "" for _, when in times]
+    out["_time"] = [fault for _, fault in times]
     return out
 
 
-def _parse_time(value: str) -> tuple[str, str | None]:
-    """The value and its ISO 8601 form; None where it cannot be read. Years come first; `2025/3/1` is understood."""
-    if not value:
-        return value, ""
-    iso = _YEAR_FIRST.sub(lambda m: f"{m[1]}-{int(m[2]):02d}-{int(m[3]):02d}", value)
-    for parse in (date.fromisoformat, datetime.fromisoformat):
-        try:
-            return value, parse(iso).isoformat()
-        except ValueError:
-            continue
-    return value, None
+def _times(rows: pd.DataFrame, data: Data) -> list[tuple[str, str]]:
+    """Each row's time in ISO 8601, or as it stands there with what it is not.
+
+    Rows that production added have a form of their own: their times were written here.
+
+    Raises:
+        DataError: fewer than half of the column's values can be read.
+    """
+    asked, values = rows[ASKED].tolist(), rows[TIME].tolist()
+    out = [(normal_form(value), "") for value in values]
+    for added in (False, True):
+        places = [row for row, side in enumerate(asked) if (side == ACCUMULATED) == added]
+        cells = [values[row] for row in places]
+        found = read_times(cells, None if added else data.columns.time_format)
+        if added and found.unread and data.columns.time_format:
+            found = read_times(cells, data.columns.time_format)
+        if 2 * len(found.unread) > sum(value is not None for value in found.values) + len(found.unread):
+            where = data.columns.time or "time"
+            raise DataError(f"column {where!r} (data.columns.time): {unreadable(cells, found)}")
+        unread = set(found.unread)
+        for at, (row, iso) in enumerate(zip(places, found.iso, strict=True)):
+            if at in unread:
+                out[row] = (out[row][0], f"{shown(values[row])} is not among {found.form}")
+            else:
+                out[row] = (iso, "")
+    return out
 
 
 def _row_fault(text: str, label_fault: str, time_fault: str) -> tuple[str, str]:
-    reason = garbage(text) or label_fault or time_fault
-    return reason, ""
+    reason = garbage(text) or label_fault
+    return (reason, "") if reason or not time_fault else (UNPARSABLE_TIME, time_fault)
 
 
 def garbage(text: str) -> str:

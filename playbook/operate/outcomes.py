@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.data.read import read_table
+from playbook.data.times import moments
 from playbook.errors import DataError
 from playbook.names import normal_form
 from playbook.operate.prediction_log import Outcome, OutcomeCount, open_prediction_log
@@ -51,7 +52,11 @@ def record_file(task: Task, places: Settings, file: Path, recorded_at: datetime 
             f"{', '.join(map(str, table.columns))}; rename them"
         )
     now = recorded_at or datetime.now(UTC)
-    times = parse_times(table[TIME], now, str(file)) if TIME in table.columns else [now] * len(table)
+    times = (
+        moments(table[TIME].tolist(), now, f"{file}: column {TIME}", task.spec.data.columns.time_format)
+        if TIME in table.columns
+        else [now] * len(table)
+    )
     ids, labels = map(normal_form, table[name]), map(normal_form, table[LABEL])
     rows = [
         Outcome(own, label, moment, file.name)
@@ -77,23 +82,3 @@ def read_file(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise DataError(f"{file}: expected a file, found none; check the path")
     return read_table(str(file))
-
-
-def parse_times(values: pd.Series[str], missing: datetime, where: str) -> list[datetime]:
-    """Times of a column, in UTC where they name no zone; `missing` stands for blank ones.
-
-    Raises:
-        DataError: a value is no time; the first such row is named.
-    """
-    import pandas as pd
-
-    text = values.str.strip()
-    found = pd.to_datetime(text.where(text != "", None), utc=True, errors="coerce", format="ISO8601")
-    wrong = found.isna() & (text != "")
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        raise DataError(
-            f"{where}: expected times such as 2025-10-03 or 2025-10-03T14:05:00+02:00 in column {values.name}, found "
-            f"{text.iloc[row]!r} in row {row + 1}; mend it, or leave it blank"
-        )
-    return [missing if pd.isna(value) else value.to_pydatetime() for value in found]

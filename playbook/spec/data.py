@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from playbook.names import spelled_twice
-from playbook.spec.section import IN_NORMAL_FORM, Fraction, Name, Section
+from playbook.spec.section import EPOCHS, IN_NORMAL_FORM, Fraction, Name, Section
 
 
 class Columns(Section):
@@ -18,9 +19,36 @@ class Columns(Section):
     id: Name | None = Field(None, description="Unique row id; without one, the row's content names it.")
     group: Name | None = Field(None, description="Rows of one group (customer, speaker) stay in one split.")
     time: Name | None = Field(None, description="Date or time of the row.")
+    time_format: str | None = Field(
+        None,
+        description="How `time` is written, where the column does not say it by itself: a strptime format such as "
+        "'%d.%m.%Y %H:%M', or epoch_s, epoch_ms (seconds, milliseconds since 1970).",
+    )
     keep: tuple[Annotated[str, Field(pattern=r"^[\w .-]+$"), IN_NORMAL_FORM], ...] = Field(
         (), description="Further columns carried along, for slices: letters, digits, blanks, dots and dashes."
     )
+
+    @field_validator("time_format")
+    @classmethod
+    def _a_whole_date(cls, value: str | None) -> str | None:
+        if value is None or value in EPOCHS:
+            return value
+        day = datetime(2034, 11, 23, 13, 45, 50)
+        try:
+            whole = datetime.strptime(day.strftime(value), value).date() == day.date()
+        except ValueError:
+            whole = False
+        if not whole:
+            raise ValueError(
+                f"{', '.join(EPOCHS)}, or a strptime format of a whole date, such as '%d.%m.%Y' or '%m/%d/%Y %I:%M %p'"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _format_of_a_column(self) -> Columns:
+        if self.time_format is not None and self.time is None:
+            raise ValueError("time_format says how the column `time` is written: name that one, too")
+        return self
 
 
 class Source(Section):

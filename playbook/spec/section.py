@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from playbook.names import normal_form
 
+EPOCHS = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}  # parts of a second since 1970
 SPLITS = ("train", "validation", "test")
 Split = Literal["train", "validation", "test"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

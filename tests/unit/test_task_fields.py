@@ -126,8 +126,8 @@ AGAIN: tuple[tuple[str, str], ...] = (
     (
         "dataset decision evaluation",
         """
-        data.columns.text data.columns.label data.columns.id data.columns.time data.columns.keep
-        data.production.path data.production.latest data.accumulated.rows data.accumulated.classes
+        data.columns.text data.columns.label data.columns.id data.columns.time data.columns.time_format
+        data.columns.keep data.production.path data.production.latest data.accumulated.rows data.accumulated.classes
         """,
     ),
     (
