@@ -37,6 +37,7 @@ class Latency(Part):
     p50_ms: float
     p95_ms: float
     per_second: float
+    waited: float = 0.0  # share of the time that calls waited for a processor; it is not in the other figures
     fastest_ms: float = 0.0  # the quickest call: what is left of the time when nothing else disturbs the machine
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from playbook.artifacts import BasePin
 from playbook.bases.derive import base_on_disk
-from playbook.bases.latency import MIB, Footprint
+from playbook.bases.footprint import Footprint
+from playbook.bases.latency import MIB
 from playbook.bases.locate import CONFIG, REQUIRED, locate_base
 from playbook.bases.pin import pin_base, read_json
 from playbook.spec import Base, Budget, TaskSpec

@@ -10,16 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from playbook.artifacts import BaseCandidate, BaseSelection
+from playbook.artifacts import BaseCandidate, BasePin, BaseSelection
 from playbook.bases.admission import Found, budget_faults, disk_mb
 from playbook.bases.choice import Standing, choose, rule_text
 from playbook.bases.closeness import measure_closeness
-from playbook.bases.latency import measure_footprint
+from playbook.bases.footprint import Footprint, base_to_measure, measure_footprints
 from playbook.bases.probe import Probe, Slice, probe_base, take_slice
 from playbook.bases.transferability import METHOD, log_me
 from playbook.errors import PinMismatch
@@ -88,9 +89,10 @@ def measure_bases(
     """
     rules = spec.bake_off
     rows = Rows(take_slice(spec, train, rules.train_rows), take_slice(spec, validation, rules.validation_rows))
+    footprints = _footprints(spec, found, rows)
     candidates, probes, hardware = [], {}, ""
     for place, one in enumerate(found):
-        candidate, probe, used = judge(spec, one, rows)
+        candidate, probe, used = judge(spec, one, rows, footprints.get(place))
         report(told(candidate))
         candidates.append(candidate)
         hardware = used or hardware
@@ -106,7 +108,25 @@ def measure_bases(
     return Measured(rows, tuple(candidates), standings, hardware)
 
 
-def judge(spec: TaskSpec, one: Found, rows: Rows) -> tuple[BaseCandidate, Probe | None, str]:
+def _footprints(spec: TaskSpec, found: Sequence[Found], rows: Rows) -> dict[int, Footprint]:
+    """Time and memory of every candidate that is not out by its size, by its place: all of them in turn."""
+    small = {
+        place: base_to_measure(one.folder, one.pin, spec.adaptation)
+        for place, one in enumerate(found)
+        if one.folder is not None and one.pin is not None and not _too_large(spec, one.pin, one.folder)
+    }
+    limit = spec.bake_off.budget.latency_p95_ms
+    measured = measure_footprints(list(small.values()), rows.validation.texts, limit)
+    return dict(zip(small, measured, strict=True))
+
+
+def _too_large(spec: TaskSpec, pin: BasePin, folder: Path) -> str:
+    return budget_faults(spec.bake_off.budget, pin, disk_mb(folder), None)
+
+
+def judge(
+    spec: TaskSpec, one: Found, rows: Rows, footprint: Footprint | None
+) -> tuple[BaseCandidate, Probe | None, str]:
     """One candidate's row of the table, the probe unless it is out, and the hardware that measured it."""
     began = time.perf_counter()
     stated = {
@@ -119,10 +139,8 @@ def judge(spec: TaskSpec, one: Found, rows: Rows) -> tuple[BaseCandidate, Probe 
         return BaseCandidate(**stated, out=one.out or "not found"), None, ""
     disk = disk_mb(one.folder)
     sizes: dict[str, Any] = {**stated, "pin": one.pin, "parameters": one.pin.parameters, "disk_mb": disk}
-    out = budget_faults(spec.bake_off.budget, one.pin, disk, None)
-    if out:
-        return BaseCandidate(**sizes, out=out), None, ""
-    footprint = measure_footprint(one.folder, one.pin, spec.adaptation, rows.validation.texts)
+    if footprint is None:
+        return BaseCandidate(**sizes, out=_too_large(spec, one.pin, one.folder)), None, ""
     sizes |= {"latency": footprint.latency, "memory_mb": footprint.memory_mb}
     out = budget_faults(spec.bake_off.budget, one.pin, disk, footprint)
     if out:

@@ -20,7 +20,7 @@ from playbook.bases import admission, bake_off
 from playbook.bases.admission import budget_faults, find_bases, licence_fault, modality_fault
 from playbook.bases.bake_off import run_bake_off
 from playbook.bases.choice import Standing, choose
-from playbook.bases.latency import Footprint
+from playbook.bases.footprint import Footprint
 from playbook.bases.table import bake_off_table
 from playbook.errors import PinMismatch
 from playbook.spec import BakeOff, Base, Budget, TaskSpec
@@ -194,7 +194,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return loaded(folder, *rest)
 
     monkeypatch.setattr(features, "FeatureExtractor", extractor)
-    monkeypatch.setattr(bake_off, "measure_footprint", lambda *job: FOOTPRINT)
+    monkeypatch.setattr(bake_off, "measure_footprints", lambda models, *job: [FOOTPRINT for _ in models])
     return seen
 
 
@@ -248,7 +248,9 @@ def test_whoever_is_too_slow_is_never_scored(
 ) -> None:
     slow = Footprint((Latency(batch=1, p50_ms=9.0, p95_ms=99.0, per_second=9.0),), 10.0)
     monkeypatch.setattr(
-        bake_off, "measure_footprint", lambda folder, *job: slow if folder.name == "base3" else FOOTPRINT
+        bake_off,
+        "measure_footprints",
+        lambda models, *job: [slow if one.folder.name == "base3" else FOOTPRINT for one in models],
     )
     done = _run(_spec(_candidate(bases, 3), _candidate(bases, 4), budget=Budget(latency_p95_ms=10.0)), tmp_path)
     assert done.candidates[0].out == "latency p95 of one text 99 ms: at most 10"

@@ -37,7 +37,7 @@ def test_evidence_and_costs_are_tables_that_no_text_can_leave() -> None:
     shown = decision_shown(done)
     table = shown["evidence"].value.splitlines()
     assert len(table) == 2 + len(done.evidence)
-    assert {line.count("|") for line in table} == {6}
+    assert {line.count("|") for line in table} == {7}
     assert "<script>" not in shown["evidence"].value and "`" not in shown["evidence"].value
     assert "rules out fine&#95;tune, from&#95;scratch" in table[2]
     assert [line.split(" | ")[0] for line in shown["costs"].value.splitlines()[2:]] == [

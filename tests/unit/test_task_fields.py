@@ -155,7 +155,8 @@ AGAIN: tuple[tuple[str, str], ...] = (
         """
         decision.novelty decision.rows_obtainable decision.device_hours decision.latency_ms decision.control
         decision.change decision.bottleneck decision.pretrained_exists decision.labels decision.domain_shift
-        decision.texts_may_leave decision.deadline decision.deadline_weeks decision.phased decision.on_device
+        decision.texts_may_leave decision.deadline decision.deadline_weeks decision.deadline_hours decision.phased
+        decision.prompting_reaches decision.on_device
         decision.maintainers decision.data_licence_allows_training decision.base_licences_allow_use
         decision.residency decision.training_place decision.prompting_place decision.weights_must_be_owned
         decision.derived_weights_owned decision.override.path decision.override.by decision.override.because
