@@ -109,6 +109,9 @@ class DatasetVersions:
     def _outdated(self, stage: Stage) -> bool:
         from dvc.exceptions import DvcException
 
+        if not stage.has_address:
+            return True  # the stage itself knows whether anything changed
+
         def look() -> bool:
             with self._repository(stage) as repository:
                 return bool(repository.status(targets=[stage.address], with_deps=True)) or not stage.prepared.is_dir()
@@ -121,15 +124,7 @@ class DatasetVersions:
     def _reproduce(self, stage: Stage, log: Log) -> None:
         deadline = time.monotonic() + PATIENCE
         while True:
-            child = subprocess.run(
-                [sys.executable, "-m", "dvc", "repro", stage.name],
-                cwd=stage.folder,
-                env={**child_environment(), "SHELL": "/bin/sh"},  # DVC runs stages in the shell of the user
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-            )
+            child = _dvc(stage, "repro", stage.name)
             for line in (child.stdout + child.stderr).splitlines():
                 log(line)
             if child.returncode == 0:
@@ -150,6 +145,19 @@ class DatasetVersions:
             before = _rows_in_cache(cache, known[-1].hash)
         version, standing = record_version(record, dataset_hash, figures, rows, before)
         return PreparedDataset(stage.prepared, dataset_hash, version.number, version.changelog, standing == "new")
+
+
+def _dvc(stage: Stage, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of DVC in the stage's folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=stage.folder,
+        env={**child_environment(), "SHELL": "/bin/sh"},  # DVC runs stages in the shell of the user
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
 
 
 def _patiently(look: Callable[[], bool]) -> bool:
@@ -217,10 +225,29 @@ def _files_in_cache(cache: Path, dataset_hash: str) -> dict[str, Path]:
 
 def _push(repository: Any, stage: Stage, remote: str | None) -> None:
     try:
-        repository.push(targets=[stage.address])
+        if stage.has_address:
+            repository.push(targets=[stage.address])
+        else:
+            _push_by_child(stage, remote)
     except Exception as error:  # every kind of remote has errors of its own
         where = remote or repository.config["core"].get("remote", "none configured")
         raise StorageError(
             f"{stage.prepared}: cannot be stored at DVC remote {where} ({type(error).__name__}: {error}); check your "
             "access, or point PLAYBOOK_DVC_REMOTE at another place, and run again"
         ) from None
+
+
+def _push_by_child(stage: Stage, remote: str | None) -> None:
+    """Push in the stage's folder, where its name alone is its address; a remote of the environment by its own name."""
+    named = [] if remote is None else ["--remote", "playbook"]
+    if remote is not None:
+        added = _dvc(stage, "remote", "add", "--local", "--force", "playbook", remote)
+        if added.returncode != 0:
+            raise OSError(_last_line(added.stderr))
+    pushed = _dvc(stage, "push", *named, stage.name)
+    if pushed.returncode != 0:
+        raise OSError(_last_line(pushed.stderr))
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it said nothing"])[-1]

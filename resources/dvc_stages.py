@@ -39,6 +39,11 @@ class Stage:
         """Target by which DVC's Python API finds the stage from any working folder."""
         return f"{self.folder / 'dvc.yaml'}:{self.name}"
 
+    @property
+    def has_address(self) -> bool:
+        """Whether DVC understands the address: it takes what follows an `@` in a path for the key of a `foreach`."""
+        return "@" not in str(self.folder)
+
 
 def project_stage(root: Path, task: Task) -> Stage | None:
     """The stage of the project's own dvc.yaml that prepares exactly this task file, if there is one.
@@ -145,14 +150,20 @@ def _initialise(repository: Path, remote: Path) -> None:
     repository.mkdir(parents=True, exist_ok=True)
     with FileLock(repository / ".locks" / "init.lock", timeout=PATIENCE):
         config = repository / ".dvc" / "config"
-        wanted = (
-            "[core]\n    no_scm = true\n    remote = default\n    analytics = false\n    check_update = false\n"
-            f"['remote \"default\"']\n    url = {remote}\n"
-        )
+        wanted = _configuration(remote)
         if not config.is_file():
             Repo.init(str(repository), no_scm=True, force=True).close()
         if config.read_text(encoding="utf-8") != wanted:
             _write_if_different(config, wanted)
+
+
+def _configuration(remote: Path) -> str:
+    """DVC's configuration of our own repository: a folder as its remote, telemetry off. Its parser quotes the path."""
+    from configobj import ConfigObj  # what DVC itself reads and writes its configuration with
+
+    core = {"no_scm": "true", "remote": "default", "analytics": "false", "check_update": "false"}
+    lines = ConfigObj({"core": core, 'remote "default"': {"url": str(remote)}}, list_values=True).write()
+    return "\n".join(lines) + "\n"
 
 
 def _without_git(root: Path) -> None:
