@@ -14,8 +14,9 @@ import playbook.data
 from playbook.artifacts import canonical_hash
 from playbook.data.accumulated import accumulated_files
 from playbook.data.annotations import label_file
+from playbook.data.formats.places import is_url
 from playbook.data.labelling import RESTS_ON
-from playbook.data.read import is_url, sources_of
+from playbook.data.read import sources_of
 from playbook.data.snapshot import snapshot_sources
 from playbook.errors import DataError
 from playbook.taskfile import Task
@@ -103,7 +104,7 @@ def own_stage(home: Path, task: Task) -> Stage:
     copies = snapshot_sources(task, folder / "raw")
     places = sources_of(task.spec.data)
     raw = [copies.get(role) or Path(task.resolve(place)) for role, place in places.items()] + _label_files(task)
-    absent = [str(path) for path in raw if not path.is_file()]
+    absent = [str(path) for path in raw if not path.exists()]
     if absent:
         raise DataError(
             f"{', '.join(absent)}: no such file; check data.source, data.production and data.labels in the task file "
@@ -115,7 +116,7 @@ def own_stage(home: Path, task: Task) -> Stage:
     # A hash, because DVC cannot read back a dvc.lock in which a key (a path, a class) is long and has blanks.
     spec = canonical_hash({"task": task.spec.task, "data": task.spec.data.model_dump(mode="json")})
     _write_if_different(folder / PARAMS, f"spec: {spec}\n")
-    code = sorted(Path(playbook.data.__path__[0]).glob("*.py"))
+    code = sorted(Path(playbook.data.__path__[0]).rglob("*.py"))
     stage = {
         "cmd": _literal(shlex.join(command)),
         "deps": [_literal(str(path)) for path in (*code, *raw)],

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from playbook.data.agreement import FEW_ROWS
+from playbook.data.profile import unusual
 from playbook.spec import SPLITS
 from playbook.taskfile import Task
 
@@ -29,7 +30,7 @@ def dataset_page(task: Task, figures: dict[str, Any]) -> str:
     """The page as Markdown. It says nothing that `data` in the task file and the prepared rows do not decide."""
     data = task.spec.data
     lines = [f"# Dataset of {escaped(task.spec.task)}", ""]
-    lines += ["## Source", "", *_source(task), ""]
+    lines += ["## Source", "", *_source(task, figures), ""]
     lines += ["## Classes", "", *_classes(task, figures), ""]
     lines += ["## Labelling", "", *_labelling(task, figures), ""]
     lines += ["## Splits", "", *_splits(task, figures), ""]
@@ -46,7 +47,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
     return ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |", *body]
 
 
-def _source(task: Task) -> list[str]:
+def _source(task: Task, figures: dict[str, Any]) -> list[str]:
     data = task.spec.data
     places = ", ".join(escaped(place) for place in data.source.locations.values())
     named = {"text": data.columns.text, "label": data.columns.label, "id": data.columns.id}
@@ -57,6 +58,8 @@ def _source(task: Task) -> list[str]:
         f"- Provenance: {escaped(data.source.provenance)}",
         f"- Licence: {escaped(data.source.licence)}",
         f"- Columns: {columns}",
+        f"- Records: {figures['raw_rows']}",
+        *(f"- Found in {escaped(said)}" for said in unusual(figures)),
     ]
 
 

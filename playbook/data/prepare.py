@@ -20,15 +20,15 @@ from typing import Any
 import pandas as pd
 
 from playbook.data.annotations import label_file
-from playbook.data.clean import DETAIL, clean_rows
+from playbook.data.clean import clean_rows
 from playbook.data.corrections import Correction, corrected, read_corrections
 from playbook.data.labelling import labelling
 from playbook.data.page import dataset_page
 from playbook.data.production import ProductionRows, production_rows
-from playbook.data.profile import profile
-from playbook.data.read import PRODUCTION, read_rows
+from playbook.data.profile import profile, unusual
+from playbook.data.read import PRODUCTION, RawRows, read_source
 from playbook.data.split import divide
-from playbook.data.tables import KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
+from playbook.data.tables import DETAIL, KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
 from playbook.errors import DataError, PlaybookError
 from playbook.spec import SPLITS
 from playbook.taskfile import Task, load_task
@@ -48,8 +48,10 @@ def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = Non
             fit for use.
     """
     corrections = read_corrections(task)
-    rows, quarantine = divided(task, read_rows(task, raw_override), corrections)
-    figures = profile(task, rows, quarantine)
+    raw = read_source(task, raw_override)
+    rows, unfit = divided(task, raw.rows, corrections)
+    quarantine = _with_unreadable(unfit, raw)
+    figures = profile(task, rows, quarantine, raw)
     if rows.empty:
         reasons = ", ".join(f"{n} with {reason}" for reason, n in figures["quarantined"].items())
         unknown = ", ".join(map(repr, figures["unknown_labels"]))
@@ -75,6 +77,13 @@ def divided(task: Task, raw: pd.DataFrame, corrections: Sequence[Correction]) ->
     quarantine = pd.concat([unfit, copies], ignore_index=True)
     quarantine[SPLIT] = quarantine[SPLIT].fillna("") if SPLIT in quarantine else ""
     return rows, quarantine
+
+
+def _with_unreadable(quarantine: pd.DataFrame, raw: RawRows) -> pd.DataFrame:
+    """The quarantined rows, then the records of the source that could not become rows."""
+    if raw.unreadable.empty:
+        return quarantine
+    return pd.concat([quarantine, raw.unreadable.assign(**{SPLIT: ""})], ignore_index=True)
 
 
 def _write(
@@ -153,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     rows = ", ".join(f"{count} {split}" for split, count in figures["rows"].items())
     print(f"{figures['task']}: {rows}, {figures['quarantined_rows']} quarantined")
+    for said in unusual(figures):
+        print(said)
     return 0
 
 

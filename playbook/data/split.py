@@ -11,10 +11,9 @@ import hashlib
 import pandas as pd
 
 from playbook.data.accumulated import ACCUMULATED
-from playbook.data.clean import DETAIL
 from playbook.data.duplicates import near_duplicates
 from playbook.data.read import ASKED
-from playbook.data.tables import GROUP, REASON, ROW_ID, SPLIT, TEXT
+from playbook.data.tables import DETAIL, GROUP, REASON, ROW_ID, SPLIT, TEXT
 from playbook.data.text import comparison_key
 from playbook.spec import Data, Splits
 

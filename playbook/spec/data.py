@@ -58,9 +58,39 @@ class Source(Section):
     train: str | None = Field(None, description="The team's own training file; validation is cut from it if not given.")
     validation: str | None = None
     test: str | None = None
+    encoding: str | None = Field(
+        None, description="Text encoding of CSV and JSON Lines, such as cp1252; found for UTF-8 and UTF-16 with a mark."
+    )
+    delimiter: str | None = Field(
+        None, description="Between the fields of a CSV file, one character, or tab; found where it is not given."
+    )
+    quoting: Literal["doubled", "backslash", "none"] | None = Field(
+        None,
+        description='How a quotation mark inside of a quoted field of a CSV file is written: "" or \\"; none: fields '
+        "are never quoted. Found where it is not given.",
+    )
+    quote: str | None = Field(None, min_length=1, max_length=1, description="The quotation mark of a CSV file.")
     provenance: str = Field("not stated", description="Where the data comes from, for the dataset's page.")
     licence: str = Field("not stated", description="Licence of the data.")
     known_limits: tuple[str, ...] = ()
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                "".encode(value)
+        except (LookupError, ValueError):
+            raise ValueError(f"a text encoding that Python knows (utf-8, utf-16, cp1252, ...), not {value!r}") from None
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = "\t" if value in ("tab", "\\t") else value
+        if value is not None and (len(value) != 1 or value in '\r\n"'):
+            raise ValueError(f"one character other than a quotation mark or a line break, or tab, not {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _one_way(self) -> Source:
