@@ -24,6 +24,7 @@ from playbook.artifacts import (
     ProblemStatement,
     ReferenceBaselines,
 )
+from playbook.bases.table import points_of
 from playbook.plays import DATASET, DECISION, PROBLEM, REFERENCES
 
 # Parts of the task file that answers, costs and paths follow from; limits are met or not by the references.
@@ -91,11 +92,7 @@ def decision_shown(done: Decision) -> dict[str, Any]:
         "open_questions": len(done.open_questions),
         "confidence": "-" if done.confidence is None else done.confidence,
         "could_change_the_path": ", ".join(done.could_change) or "-",
-        **(
-            {"findings": dg.MetadataValue.md("\n".join(f"- {_cell(one)}" for one in done.findings))}
-            if done.findings
-            else {}
-        ),
+        **({"findings": dg.MetadataValue.md(points_of(done.findings))} if done.findings else {}),
         "training_estimated": seconds_told(done.training_seconds, done.training_interval),
         "earlier_ratio": done.ratio,
     }
@@ -116,6 +113,7 @@ def _inputs(
         "claim": [claim.model_dump(mode="json", exclude={"openings"}), asked_of(play)] if claim else None,
         "task": spec.model_dump(mode="json", include=DECIDED_BY),
         "base": base.pin.model_dump(mode="json") if base.pin else base.problem,
+        "findings": base.findings,
         "weeks_left": (deadline - _today()).days // 7 if deadline else None,
         "code": version_of("decision"),
     }
@@ -138,7 +136,9 @@ def _decide(
         play.report(f"all training of one run is estimated at {told}, {done.interval_from}")
     ends = bool(done.saved) and done.path == "no_model"  # an override goes on although the target is met
     reason = f"target already met by {references.meets_target}" if ends else ""
-    return Made(done.model_copy(update={"reason": reason, "claim": claim}))
+    for finding in base.findings:
+        play.warn(finding)
+    return Made(done.model_copy(update={"reason": reason, "claim": claim, "findings": base.findings}))
 
 
 def _measured(

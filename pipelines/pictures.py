@@ -79,7 +79,7 @@ def chromium() -> Iterator[Browser]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise click.ClickException("playwright is not installed; pip install 'playbook[dev]'") from None
+        raise click.ClickException("playwright is not installed; in the checkout: pip install -e '.[dev]'") from None
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:

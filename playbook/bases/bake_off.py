@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from playbook.artifacts import BaseCandidate, BasePin, BaseSelection
-from playbook.bases.admission import Found, budget_faults, disk_mb
-from playbook.bases.choice import Standing, choose, rule_text
+from playbook.bases.admission import Found, alone, budget_faults, disk_mb
+from playbook.bases.choice import CLOSE_WORDS, RELEVANCE, Standing, choose, rule_text
 from playbook.bases.closeness import measure_closeness
 from playbook.bases.footprint import Footprint, base_to_measure, measure_footprints
 from playbook.bases.probe import Probe, Slice, probe_base, take_slice
@@ -65,6 +65,7 @@ def run_bake_off(
         runner_up_pin=None if runner_up is None else candidates[runner_up].pin,
         candidates=candidates,
         probe_rows=(len(measured.rows.train.labels), len(measured.rows.validation.labels)),
+        findings=(*(text for one in found for text in one.findings), *alone(spec), *_claims(candidates)),
         rule=rule_text(spec),
         why=choice.why,
         hardware=measured.hardware,
@@ -134,6 +135,7 @@ def judge(
         "licence": one.base.licence,
         "pretrained_on": one.base.pretrained_on,
         "relevance": one.base.relevance,
+        "relevance_reason": one.base.relevance_reason,
     }
     if one.out or one.pin is None or one.folder is None:
         return BaseCandidate(**stated, out=one.out or "not found"), None, ""
@@ -171,6 +173,23 @@ def _score(spec: TaskSpec, one: Found, rows: Rows) -> tuple[dict[str, Any], Prob
     return figures, probe, describe_hardware(extract.device, extract.dtype)
 
 
+def _claims(candidates: Sequence[BaseCandidate]) -> list[str]:
+    """Bases that are said to be closer to the task than others which were measured to be closer."""
+    measured = [one for one in candidates if one.closeness is not None]
+    nearest = min(measured, key=lambda one: one.closeness.tokens_per_word if one.closeness else 0.0, default=None)
+    if nearest is None or nearest.closeness is None:
+        return []
+    best = nearest.closeness.tokens_per_word
+    return [
+        f"{one.name} is called {one.relevance}, but needs {one.closeness.tokens_per_word:.2f} tokens per word where "
+        f"{nearest.name} needs {best:.2f}: what was measured comes first"
+        for one in measured
+        if one.closeness is not None
+        and RELEVANCE.index(one.relevance) > RELEVANCE.index(nearest.relevance)
+        and one.closeness.tokens_per_word > CLOSE_WORDS * best
+    ]
+
+
 def _standing(place: int, candidate: BaseCandidate, probe: Probe) -> Standing:
     assert candidate.closeness is not None
     return Standing(
@@ -178,8 +197,9 @@ def _standing(place: int, candidate: BaseCandidate, probe: Probe) -> Standing:
         name=candidate.name,
         score=probe.score,
         answers=probe.answers,
-        relevance=candidate.relevance,
+        relevance=candidate.relevance if candidate.relevance_reason.strip() else "general",
         tokens_per_word=candidate.closeness.tokens_per_word,
+        unknown_share=candidate.closeness.unknown_share,
         latency_ms=next(latency.fastest_ms for latency in candidate.latency if latency.batch == 1),
     )
 

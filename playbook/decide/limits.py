@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from playbook.artifacts import EvidenceRow, Path
+from playbook.bases.licences import licence_fault
 from playbook.decide.factors import PLACE, RIGHTS
 from playbook.spec import TaskSpec
 
@@ -43,11 +44,11 @@ def _data_licence(spec: TaskSpec) -> EvidenceRow:
 def _base_licences(spec: TaskSpec) -> EvidenceRow:
     """The team's answer, and `bake_off.licences` compared with what each base states."""
     question = "Do the licences of the bases allow this use?"
-    rule = {licence.lower() for licence in spec.bake_off.licences}
-    allowed = [base.licence for base in spec.bases if not rule or base.licence.lower() in rule]
-    if not allowed:
+    rules = spec.bake_off
+    faults = [licence_fault(base, rules.licences, rules.forbidden_licences) for base in spec.bases]
+    if all(faults):
         found = ", ".join(sorted({base.licence for base in spec.bases}))
-        why = f"bake_off.licences allows {', '.join(sorted(rule))} and no base has one of them"
+        why = f"no base has a licence that may be used: {'; '.join(dict.fromkeys(faults))}"
         return answered(RIGHTS, question, f"no: {found}", why, rules_out=("fine_tune",))
     if spec.decision.base_licences_allow_use is None:
         return unanswered(RIGHTS, question)

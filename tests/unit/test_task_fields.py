@@ -169,6 +169,7 @@ AGAIN: tuple[tuple[str, str], ...] = (
         "decision base",
         """
         base.hub base.revision base.folder base.package base.sha256 base.licence base.pretrained_on base.relevance
+        base.relevance_reason bake_off.forbidden_licences
         base.layers base.max_length bake_off.alternatives bake_off.train_rows bake_off.validation_rows
         bake_off.resamples bake_off.licences bake_off.budget.latency_p95_ms bake_off.budget.memory_mb
         bake_off.budget.disk_mb bake_off.budget.parameters_millions bake_off.close_call
