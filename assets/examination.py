@@ -319,9 +319,7 @@ def _production_score(play: Play, production: Sample) -> Any:
 
 def _cost(play: Play, steps: Steps) -> CostActual | None:
     """The estimate beside what all training came to; their ratio is kept for the next task."""
-    from playbook.decide.ratios import record_ratio
-    from playbook.evaluate.report_price import device_money
-    from playbook.evaluate.wording import duration, duration_around
+    from playbook.decide.cost import record_ratio
 
     decided, actual = steps.decision, steps.training_seconds
     if decided.training_seconds <= 0 or actual <= 0 or steps.early.ends:  # ended early: not comparable
@@ -330,17 +328,15 @@ def _cost(play: Play, steps: Steps) -> CostActual | None:
     ratio = record_ratio(play.world.places.cost_ratios, play.task.spec.task, uncorrected, actual)
     play.decide(
         "cost",
-        f"training took {duration(actual)}, "
-        f"{duration_around(decided.training_seconds, decided.training_interval)} were estimated",
+        f"training took {actual:.0f} s, {decided.training_seconds:.0f} s were estimated",
         body={"ratio": round(ratio, 3)},
     )
-    prices = play.task.spec.prices
+    hour = play.task.spec.prices.device_hour / 3600
     return CostActual(
         estimated_seconds=decided.training_seconds,
         actual_seconds=actual,
         ratio=ratio,
-        estimated_interval=decided.training_interval,
-        estimated_money=device_money(prices, decided.training_seconds),
-        actual_money=device_money(prices, actual),
-        currency=prices.currency,
+        estimated_money=decided.training_seconds * hour,
+        actual_money=actual * hour,
+        currency=play.task.spec.prices.currency,
     )

@@ -206,9 +206,7 @@ def _decision(found: dict[str, Any]) -> dict[str, Any] | None:
     if decided is None:
         return None
     named = {"path": decided.path, "recommended": decided.recommended, "why": decided.why}
-    sure = {"confidence": decided.confidence, "could_change": list(decided.could_change)}
-    open_ones = {"open_questions": list(decided.open_questions), **sure, "findings": list(decided.findings)}
-    return {**named, "overridden": decided.overridden, **open_ones}
+    return {**named, "overridden": decided.overridden, "open_questions": list(decided.open_questions)}
 
 
 def _base(found: dict[str, Any]) -> dict[str, Any] | None:
@@ -220,7 +218,7 @@ def _base(found: dict[str, Any]) -> dict[str, Any] | None:
         for one in selection.candidates
     ]
     chosen = selection.candidates[selection.chosen].name
-    return {"chosen": chosen, "why": selection.why, "candidates": candidates, "findings": list(selection.findings)}
+    return {"chosen": chosen, "why": selection.why, "candidates": candidates}
 
 
 def _labels(dataset: DatasetVersion | None, found: dict[str, Any]) -> dict[str, Any]:
