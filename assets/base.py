@@ -14,7 +14,7 @@ from playbook.artifacts import BasePin, BaseSelection, DatasetVersion, Decision,
 from playbook.bases.admission import Found, find_bases
 from playbook.bases.derive import base_on_disk, folder_of_pin
 from playbook.bases.locate import CONFIG
-from playbook.bases.table import bake_off_table
+from playbook.bases.table import bake_off_table, points_of
 from playbook.plays import BASE, DATASET, DECISION, PROBLEM, REFERENCES
 from playbook.states import ends_early
 from playbook.store import file_sha256
@@ -53,7 +53,8 @@ def base_selection(maker: AssetMaker) -> dg.AssetsDefinition:
         title = f"{done.candidates[done.chosen].name} chosen, of {len(done.candidates)}"
         weights = done.pin.weights_sha256 if done.pin else ""
         decided_on = {"base": done.digest, "weights": weights, "data": dataset.dataset_hash}
-        play.decide("base", title, decided_on, {"why": done.why, "rule": done.rule})
+        findings = {"findings": list(done.findings)} if done.findings else {}
+        play.decide("base", title, decided_on, {"why": done.why, "rule": done.rule, **findings})
         return result(play, done, _shown(play, done))
 
     return selection
@@ -82,6 +83,7 @@ def bake_off_inputs(play: Play, dataset: DatasetVersion, found: Sequence[Found])
     training = ("seed", "accelerator", "precision", "class_weighting")
     return {
         "bases": [base.model_dump(mode="json") for base in spec.bases],
+        "findings": [one.findings for one in found],
         "pins": [one.pin.model_dump() if one.pin else one.out for one in found],
         "configs": [file_sha256(one.folder / CONFIG) if one.folder else "" for one in found],
         "bake_off": spec.bake_off.model_dump(mode="json"),
@@ -111,6 +113,8 @@ def _bake_off(play: Play, dataset: DatasetVersion, found: Sequence[Found], key: 
     spec, store = play.task.spec, play.world.store
     train = pd.read_parquet(store.path(dataset, DATASET, "train"))
     validation = pd.read_parquet(store.path(dataset, DATASET, "validation"))
+    for finding in (text for one in found for text in one.findings):
+        play.warn(finding)
     play.report(f"{len(found)} candidate{'s' if len(found) != 1 else ''}, as frozen feature extractors")
     done = run_bake_off(spec, found, train, validation, play.report)
     plot = play.work(key) / "plot.png"
@@ -126,6 +130,7 @@ def _shown(play: Play, done: BaseSelection) -> dict[str, Any]:
         "score_against_latency": png(play.world.store.path(done, BASE, PLOT).read_bytes(), "score against latency"),
         "rule": done.rule,
         "why": done.why,
+        **({"findings": dg.MetadataValue.md(points_of(done.findings))} if done.findings else {}),
         "probe_rows": f"{done.probe_rows[0]} training, {done.probe_rows[1]} validation",
         **{name: value or "-" for name, value in pin.items()},
     }

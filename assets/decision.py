@@ -3,6 +3,7 @@
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
 import html
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,11 @@ from playbook.artifacts import (
     ProblemStatement,
     ReferenceBaselines,
 )
-from playbook.errors import PinMismatch
+from playbook.bases.table import points_of
 from playbook.plays import DATASET, DECISION, PROBLEM, REFERENCES
 
 # Parts of the task file that answers, costs and paths follow from; limits are met or not by the references.
+NOT_PRICED = "not priced"
 DECIDED_BY = {"task", "modality", "decision", "prices", "base", "bake_off", "adaptation", "data"}
 
 if TYPE_CHECKING:
@@ -71,7 +73,9 @@ def decision(maker: AssetMaker) -> dg.AssetsDefinition:
 
 def decision_shown(done: Decision) -> dict[str, Any]:
     """Metadata: the path, the evidence row by row, the cost of every path."""
-    rows = [(row.question, row.answer, row.source, _speaks(row), row.why) for row in done.evidence]
+    from playbook.decide.measured import seconds_told
+
+    rows = [(row.factor, row.question, row.answer, row.source, _speaks(row), row.why) for row in done.evidence]
     return {
         "path": done.path,
         "recommended": done.recommended,
@@ -80,13 +84,16 @@ def decision_shown(done: Decision) -> dict[str, Any]:
         **({"claim": done.claim.text} if done.claim else {}),
         **({"saved": done.saved} if done.saved else {}),
         "scores": dg.MetadataValue.json(done.scores),
-        "evidence": _table(("question", "answer", "source", "speaks for", "why"), rows),
+        "evidence": _table(("factor", "question", "answer", "source", "speaks for", "why"), rows),
         "costs": _table(
-            ("path", "device-hours", f"{done.currency}", "iterations", "per 1,000 requests", "GB", "how"),
+            ("path", "device-hours", f"{done.currency}", "not priced", "iterations", "per 1,000 requests", "GB", "how"),
             [_cost_row(cost) for cost in done.costs],
         ),
         "open_questions": len(done.open_questions),
-        "training_seconds_estimated": done.training_seconds,
+        "confidence": "-" if done.confidence is None else done.confidence,
+        "could_change_the_path": ", ".join(done.could_change) or "-",
+        **({"findings": dg.MetadataValue.md(points_of(done.findings))} if done.findings else {}),
+        "training_estimated": seconds_told(done.training_seconds, done.training_interval),
         "earlier_ratio": done.ratio,
     }
 
@@ -106,6 +113,7 @@ def _inputs(
         "claim": [claim.model_dump(mode="json", exclude={"openings"}), asked_of(play)] if claim else None,
         "task": spec.model_dump(mode="json", include=DECIDED_BY),
         "base": base.pin.model_dump(mode="json") if base.pin else base.problem,
+        "findings": base.findings,
         "weeks_left": (deadline - _today()).days // 7 if deadline else None,
         "code": version_of("decision"),
     }
@@ -119,14 +127,18 @@ def _decide(
     claim: EarlyEndClaim | None,
 ) -> Made:
     from playbook.decide.gate import decide_path
+    from playbook.decide.measured import seconds_told
 
     done = decide_path(play.task.spec, _measured(play, dataset, references, base, claim))
     play.report(f"{done.path}: {done.why}")
     if done.training_seconds:
-        play.report(f"all training of one run is estimated at {done.training_seconds:.0f} s, at most")
+        told = seconds_told(done.training_seconds, done.training_interval)
+        play.report(f"all training of one run is estimated at {told}, {done.interval_from}")
     ends = bool(done.saved) and done.path == "no_model"  # an override goes on although the target is met
     reason = f"target already met by {references.meets_target}" if ends else ""
-    return Made(done.model_copy(update={"reason": reason, "claim": claim}))
+    for finding in base.findings:
+        play.warn(finding)
+    return Made(done.model_copy(update={"reason": reason, "claim": claim, "findings": base.findings}))
 
 
 def _measured(
@@ -138,23 +150,28 @@ def _measured(
 ) -> "Measured":
     import pandas as pd
 
-    from playbook.decide.cost import past_ratio, path_costs, run_seconds
+    from playbook.decide.cost import path_costs, run_seconds
     from playbook.decide.measured import Measured
+    from playbook.decide.ratios import past_spread
 
-    spec, ratio = play.task.spec, past_ratio(play.world.places.cost_ratios)
+    spec, spread = play.task.spec, past_spread(play.world.places.cost_ratios)
     train = pd.read_parquet(play.world.store.path(dataset, DATASET, "train"))
     closeness, work, problem = _of_base(play, dataset, base, train)
+    whole = sum(run_seconds(spec, work).values())
     return Measured(
         class_rows=dataset.class_rows.get("train", {}),
         kappa=dataset.agreement.kappa.value if dataset.agreement else None,
+        agreement=dataset.agreement.observed if dataset.agreement else None,
         closeness=closeness,
         probe=work.probe,
         base_problem=problem,
         references=references.validation,
         meets_target=claim.baseline if claim is not None and claim.confirmed else "",
-        costs=path_costs(spec, work, ratio),
-        training_seconds=round(sum(run_seconds(spec, work).values()) * ratio, 1),
-        ratio=ratio,
+        costs=path_costs(spec, work, spread),
+        training_seconds=round(whole * spread.ratio, 1),
+        training_interval=spread.around(whole) if whole else None,
+        interval_from=spread.told,
+        ratio=spread.ratio,
         today=_today(),
     )
 
@@ -164,22 +181,21 @@ def _of_base(
 ) -> "tuple[Closeness | None, Workload, str]":
     """Closeness of the data to the base, the workload with its throughput, and why the base could not be read."""
     from playbook.adapt.features import FeatureExtractor
+    from playbook.bases.latency import seconds_of_one
     from playbook.data.tables import TEXT
     from playbook.decide.cost import Workload
     from playbook.decide.probe import measure_closeness, probe_training
 
-    spec, rows = play.task.spec, (len(train), dataset.rows.get("validation", 0))
+    spec, counts = play.task.spec, dataset.class_rows.get("train", {})
+    work = Workload(len(train), dataset.rows.get("validation", 0), class_rows=counts)
     if base.folder is None or base.pin is None:
-        return None, Workload(*rows), base.problem
-    try:
-        play.report("a training probe of 20 steps, and how close the texts are to the base")
-        probe = probe_training(spec, base.folder, base.pin, train)
-        extract = FeatureExtractor(base.folder, base.pin, spec.adaptation)
-        tokenizer = base.folder / "tokenizer.json"
-        closeness = measure_closeness(train[TEXT].tolist(), tokenizer, extract, spec.adaptation.seed)
-    except PinMismatch as error:  # an architecture that is not supported
-        return None, Workload(*rows), str(error)
-    return closeness, Workload(*rows, base.pin, probe), ""
+        return None, work, base.problem
+    play.report("a training probe of 20 steps, how close the texts are to the base, what one answer takes")
+    probe = probe_training(spec, base.folder, base.pin, train)
+    extract, texts = FeatureExtractor(base.folder, base.pin, spec.adaptation), train[TEXT].tolist()
+    tokenizer = base.folder / "tokenizer.json"
+    closeness = measure_closeness(texts, tokenizer, extract, spec.adaptation.seed)
+    return closeness, replace(work, pin=base.pin, probe=probe, answer_seconds=seconds_of_one(extract, texts)), ""
 
 
 def _today() -> date:
@@ -195,8 +211,23 @@ def _speaks(row: EvidenceRow) -> str:
 def _cost_row(cost: PathCost) -> tuple[str, ...]:
     fewest, most = cost.iterations
     count = str(most) if fewest == most else f"{fewest} to {most}"
-    figures = (f"{cost.device_hours:.3g}", f"{cost.money:,.2f}", count, f"{cost.inference_per_1000:.3g}")
-    return (cost.path, *figures, f"{cost.storage_gb:.3g}", cost.how)
+    hours = f"{cost.device_hours:.3g}"
+    if cost.hours_interval is not None:
+        hours += f" ({cost.hours_interval[0]:.3g} to {cost.hours_interval[1]:.3g})"
+    money = NOT_PRICED if cost.money is None else f"{cost.money:,.2f}"
+    if cost.money is not None and cost.money_interval is not None:
+        money += f" ({cost.money_interval[0]:,.2f} to {cost.money_interval[1]:,.2f})"
+    answers = NOT_PRICED if cost.inference_per_1000 is None else f"{cost.inference_per_1000:.3g}"
+    return (
+        cost.path,
+        hours,
+        money,
+        ", ".join(cost.unpriced) or "-",
+        count,
+        answers,
+        f"{cost.storage_gb:.3g}",
+        cost.how,
+    )
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> dg.MarkdownMetadataValue:

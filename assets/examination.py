@@ -319,7 +319,9 @@ def _production_score(play: Play, production: Sample) -> Any:
 
 def _cost(play: Play, steps: Steps) -> CostActual | None:
     """The estimate beside what all training came to; their ratio is kept for the next task."""
-    from playbook.decide.cost import record_ratio
+    from playbook.decide.ratios import record_ratio
+    from playbook.evaluate.report_price import device_money
+    from playbook.evaluate.wording import duration, duration_around
 
     decided, actual = steps.decision, steps.training_seconds
     if decided.training_seconds <= 0 or actual <= 0 or steps.early.ends:  # ended early: not comparable
@@ -328,15 +330,17 @@ def _cost(play: Play, steps: Steps) -> CostActual | None:
     ratio = record_ratio(play.world.places.cost_ratios, play.task.spec.task, uncorrected, actual)
     play.decide(
         "cost",
-        f"training took {actual:.0f} s, {decided.training_seconds:.0f} s were estimated",
+        f"training took {duration(actual)}, "
+        f"{duration_around(decided.training_seconds, decided.training_interval)} were estimated",
         body={"ratio": round(ratio, 3)},
     )
-    hour = play.task.spec.prices.device_hour / 3600
+    prices = play.task.spec.prices
     return CostActual(
         estimated_seconds=decided.training_seconds,
         actual_seconds=actual,
         ratio=ratio,
-        estimated_money=decided.training_seconds * hour,
-        actual_money=actual * hour,
-        currency=play.task.spec.prices.currency,
+        estimated_interval=decided.training_interval,
+        estimated_money=device_money(prices, decided.training_seconds),
+        actual_money=device_money(prices, actual),
+        currency=prices.currency,
     )

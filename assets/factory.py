@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets.code_versions import version_of
 from assets.play import PLAY_TAG, Play
+from playbook.task_names import claim_name
 from playbook.taskfile import Task, grown
 from resources.world import World
 
@@ -25,7 +26,12 @@ class AssetMaker:
         return dg.AssetKey([self.name, asset])
 
     def play(self, context: dg.AssetExecutionContext, asset: str) -> Play:
-        """The running play; its classes are those of now, which a play before it may have added to."""
+        """The running play; its classes are those of now, which a play before it may have added to.
+
+        Raises:
+            TaskFileError: the task's name belongs to another file of this installation.
+        """
+        claim_name(self.task, self.world.places)
         return Play(context, self.world, grown(self.task), asset)
 
     def options(

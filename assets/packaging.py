@@ -98,7 +98,7 @@ def packaged_model(maker: AssetMaker) -> dg.AssetsDefinition:
         uri = f"models:/{done.name}@{done.alias}"
         shown = {"model": uri, "version": done.version, "registry_version": done.registry_version}
         shown |= {"changelog": done.changelog or "-"}
-        serve = f"`mlflow models serve -m {uri} --env-manager local`"
+        serve = f"`playbook serve {play.task.called(play.world.places)}`"
         parity = {"parity_rows": done.parity_rows, "largest_difference": done.largest_difference}
         shown |= {"signed_off": said(approval)}
         return result(play, done, {**shown, "source": done.source, "serve": dg.MetadataValue.md(serve), **parity})

@@ -22,7 +22,6 @@ from playbook.artifacts import (
     Score,
     canonical_hash,
 )
-from playbook.errors import PinMismatch
 from playbook.evaluate.capabilities import load_capabilities
 from playbook.evaluate.verdict import least_resolution
 from playbook.plays import ACCUMULATED, DATASET, PROBLEM, REFERENCES
@@ -103,6 +102,7 @@ def reference_baselines(maker: AssetMaker) -> dg.AssetsDefinition:
         if not size.enough:
             why = f"the test split is too small for what was asked: {size.how}"
             return result(play, skip(play, ReferenceBaselines, why))
+        require_bases(maker.task)
         base = first_base(maker.task)
         inputs = reference_inputs(play.task, dataset, base)
         done = remembered(play, ReferenceBaselines, inputs, lambda key: _score(play, dataset, base))
@@ -115,51 +115,70 @@ def reference_baselines(maker: AssetMaker) -> dg.AssetsDefinition:
 
 @dataclass(frozen=True)
 class FirstBase:
-    """The task's first base that may be used, where it can be read; otherwise `problem` says why not."""
+    """The task's first base that may be used; where none may, `problem` says why."""
 
     folder: Path | None = None
     pin: BasePin | None = None
     problem: str = ""
+    findings: tuple[str, ...] = ()  # what somebody should look at in any base of the task; it decides nothing
 
 
 def first_base(task: Task) -> FirstBase:
-    """Find and verify the first base of the task file whose licence allows its use; no other one is fetched or run.
+    """Find and verify the first base of the task file whose licence and modality allow its use.
 
-    Play 2 raises on a base that is not what its pin says, which is only noted here.
+    Raises:
+        PinMismatch: it is not there, or not what its pin says.
     """
-    from playbook.bases.admission import licence_fault
+    from playbook.bases.admission import findings_of_all, modality_fault
     from playbook.bases.derive import base_on_disk
+    from playbook.bases.licences import card_fault, licence_fault
+    from playbook.bases.locate import locate_base
     from playbook.bases.pin import pin_base
 
     spec = task.spec
     if spec.decision.base_licences_allow_use is False:
         return FirstBase(problem="no base may be used: the task file says decision.base_licences_allow_use: false")
-    faults = [licence_fault(base, spec.bake_off.licences) for base in spec.bases]
-    if all(faults):
-        return FirstBase(problem=f"the base may not be used: {'; '.join(faults)}")
-    base = spec.bases[faults.index("")]
-    try:
-        folder = base_on_disk(base, task.resolve, settings().derived_bases)
-        return FirstBase(folder, pin_base(base, folder))
-    except PinMismatch as error:
-        return FirstBase(problem=str(error))
+    faults = []
+    for base in spec.bases:
+        fault = licence_fault(base, spec.bake_off.licences, spec.bake_off.forbidden_licences)
+        located = None if fault else locate_base(base, task.resolve)
+        if located is not None:
+            fault = card_fault(spec, located) or modality_fault(spec.modality, base, located)
+        if not fault:
+            folder = base_on_disk(base, task.resolve, settings().derived_bases)
+            return FirstBase(folder, pin_base(base, folder), findings=findings_of_all(spec, task.resolve))
+        faults.append(fault)
+    return FirstBase(problem=f"the base may not be used: {'; '.join(faults)}")
+
+
+def require_bases(task: Task) -> None:
+    """Find and verify every base that may be used, before anything is fitted.
+
+    Raises:
+        PinMismatch: one is not there, or not what its pin says; the run ends with that.
+    """
+    from playbook.bases.admission import find_bases
+
+    if task.spec.decision.base_licences_allow_use is not False:
+        find_bases(task.spec, task.resolve, settings().derived_bases)
 
 
 def reference_extractor(play: Play) -> "FeatureExtractor | None":
-    """Features of the task's first base, which the zero-shot reference answers with; None where it cannot be read."""
+    """Features of the task's first base, which the zero-shot reference answers with; None where none may be used."""
     return _extractor(play, first_base(play.task))[0]
 
 
 def _extractor(play: Play, base: FirstBase) -> "tuple[FeatureExtractor | None, str]":
-    """The extractor, or None and why there is none."""
+    """The extractor, or None and why no base may be used.
+
+    Raises:
+        PinMismatch: the architecture of the base is not supported.
+    """
     from playbook.adapt.features import FeatureExtractor
 
     if base.folder is None or base.pin is None:
         return None, base.problem
-    try:
-        return FeatureExtractor(base.folder, base.pin, play.task.spec.adaptation), ""
-    except PinMismatch as error:  # an architecture that is not supported
-        return None, str(error)
+    return FeatureExtractor(base.folder, base.pin, play.task.spec.adaptation), ""
 
 
 def reference_inputs(task: Task, dataset: DatasetVersion, base: FirstBase) -> dict[str, Any]:

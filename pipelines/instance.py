@@ -6,6 +6,7 @@ what it needs in the environment: `python -m pipelines.instance dagster-daemon r
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import shutil
@@ -49,6 +50,7 @@ def prepare_home(places: Settings) -> Path:
         os.environ[DAGSTER_DATABASE] = places.dagster_database  # with driver and schema
     with FileLock(home / ".prepare.lock"):
         _write_configuration(home, places.dagster_database)
+        _require_in_force(home / "dagster.yaml")
         if places.dagster_database:
             _make_tables(home, places.dagster_database)
         elif not (home / MADE).exists():
@@ -78,11 +80,28 @@ def _write_configuration(home: Path, database: str | None) -> None:
             _say(f"{file}: switched to {place_of(database)}; runs recorded in SQLite stay in {home} and are not shown")
 
 
-def _sections(file: Path, text: str) -> set[str]:
+def _require_in_force(file: Path) -> None:
+    """Refuse a configuration that Dagster would not find, or that leaves it to Dagster whether usage is reported.
+
+    Dagster looks for the file with a glob, and takes its defaults, telemetry among them, where it finds none.
+    """
+    if glob.glob(str(file)) != [str(file)]:  # noqa: PTH207 - the same search as Dagster's
+        raise SettingsError(
+            f"{file}: expected Dagster to find this file, found that the folder's name reads as a pattern; set "
+            "DAGSTER_HOME, or PLAYBOOK_HOME, to another folder"
+        )
+    found = _sections(file, file.read_text(encoding="utf-8")).get("telemetry")
+    if not isinstance(found, dict) or not isinstance(found.get("enabled"), bool):
+        raise SettingsError(
+            f"{file}: expected `telemetry: {{enabled: false}}`, found none, and Dagster then reports how it is used; "
+            "write that line, or `true` if you want it"
+        )
+
+
+def _sections(file: Path, text: str) -> dict[str, object]:
     try:
-        found = yaml.safe_load(text) or {}
-        return set(found)
-    except (yaml.YAMLError, TypeError) as error:
+        return dict(yaml.safe_load(text) or {})
+    except (yaml.YAMLError, TypeError, ValueError) as error:
         raise SettingsError(
             f"{file}: expected Dagster's configuration, found no such YAML ({' '.join(str(error).split())}); mend it, "
             "or move it away to have it written again"

@@ -19,7 +19,7 @@ from pipelines.ui import dagster_service, running, wait_until_ready
 from playbook.errors import PlaybookError
 from playbook.plays import asset_kinds
 from playbook.settings import quiet_environment, settings
-from playbook.taskfile import load_task, locate_task
+from playbook.task_names import open_task
 from resources.mlflow_server import LOOPBACK
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main(task: str, out: Path) -> None:
     quiet_environment()
     places = settings()
     try:
-        found = load_task(locate_task(task, places))
+        found = open_task(task, places)
     except PlaybookError as error:
         raise click.ClickException(str(error)) from None
     report = places.home / "reports" / f"{found.spec.task}.html"
@@ -79,7 +79,7 @@ def chromium() -> Iterator[Browser]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise click.ClickException("playwright is not installed; pip install 'playbook[dev]'") from None
+        raise click.ClickException("playwright is not installed; in the checkout: pip install -e '.[dev]'") from None
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:

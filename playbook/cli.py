@@ -19,7 +19,8 @@ import click
 from playbook import cli_decisions, cli_retraining, cli_serving, cli_versions
 from playbook.errors import GateRed, LogTampered, PlaybookError
 from playbook.settings import quiet_environment, settings
-from playbook.taskfile import find_tasks, json_schema, load_task, locate_task
+from playbook.task_names import open_task
+from playbook.taskfile import find_tasks, json_schema
 
 AWAITING_SIGN_OFF = 4  # exit status
 
@@ -43,6 +44,25 @@ class PlaybookGroup(click.Group):
                 err=True,
             )
             ctx.exit(1)
+        except Exception as error:
+            if not _of_database(error):
+                raise
+            click.echo(
+                f"a database of this installation cannot be used ({_reason(error)}); check that the disk is not full "
+                "and that PLAYBOOK_HOME may be written, then run again: it goes on where it was",
+                err=True,
+            )
+            ctx.exit(1)
+
+
+def _of_database(error: BaseException) -> bool:
+    """Whether a database library raised it; none is imported only to be asked."""
+    return any(kind.__module__.split(".")[0] in ("sqlalchemy", "sqlite3") for kind in type(error).__mro__)
+
+
+def _reason(error: BaseException) -> str:
+    """What the database itself said, without statement and parameters."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())[:200]
 
 
 @click.group(cls=PlaybookGroup)
@@ -61,7 +81,7 @@ def run(task: str, until: str | None, as_json: bool) -> None:
     from pipelines.launch import run_task
 
     places = settings()
-    found = load_task(locate_task(task, places))
+    found = open_task(task, places)
     began = time.monotonic()
     _show_progress(began)
     outcome = run_task(found, places, until)
@@ -105,7 +125,7 @@ def _end(status: dict[str, Any], outcome: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(task: str, as_json: bool) -> None:
     """Print where TASK stands, without running anything."""
-    status = _status(load_task(locate_task(task, settings())))
+    status = _status(open_task(task, settings()))
     click.echo(json.dumps(status) if as_json else _summary(status))
 
 

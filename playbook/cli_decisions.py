@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from playbook.settings import settings
-from playbook.taskfile import Task, load_task, locate_task
+from playbook.task_names import open_task
+from playbook.taskfile import Task
 
 if TYPE_CHECKING:
     from playbook.evaluate.approval import Case, Statement
@@ -35,7 +36,7 @@ def approve(
     """Approve the evaluation of TASK, with answers to the three questions."""
     from playbook.evaluate import approval
 
-    found = load_task(locate_task(task, settings()))
+    found = open_task(task, settings())
     _one_way_of_signing(found, key, signature, statement_file)
     case = approval.open_case(found, settings())
     _show_case(case)
@@ -56,7 +57,7 @@ def reject(task: str, by: str, reason: str) -> None:
     """Reject the evaluation of TASK; nothing is packaged."""
     from playbook.evaluate import approval
 
-    case = approval.open_case(load_task(locate_task(task, settings())), settings())
+    case = approval.open_case(open_task(task, settings()), settings())
     entry = approval.reject(case, by, reason)
     click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
     served = _served(case)
@@ -77,12 +78,12 @@ def waive(task: str, what: str, by: str, reason: str, until: str) -> None:
     from playbook.evaluate.terms_waiver import LOCKED_TERMS, waive_terms
 
     if what == LOCKED_TERMS:
-        found = load_task(locate_task(task, settings()))
+        found = open_task(task, settings())
         entry = waive_terms(found, settings(), by, reason, until)
         click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
         click.echo(f"next: `playbook run {found.called()}` judges by the terms of now, and says so")
         return
-    case = approval.open_case(load_task(locate_task(task, settings())), settings())
+    case = approval.open_case(open_task(task, settings()), settings())
     entry = approval.waive(case, what, by, reason, until)
     click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
     name = case.bound.task.called()
@@ -101,7 +102,7 @@ def relabel(task: str, queue: Path | None, by: str | None, signature: Path | Non
     """Apply the relabel QUEUE of TASK that a data owner edited; without one, say where the queue lies."""
     from playbook.relabel import apply_queue, queue_place
 
-    found, places = load_task(locate_task(task, settings())), settings()
+    found, places = open_task(task, settings()), settings()
     if queue is None:
         place = queue_place(found, places)
         name = found.called()
@@ -129,7 +130,7 @@ def log(task: str, as_json: bool, verify: bool) -> None:
     from playbook.decide.log_page import log_text, render_log_page
 
     places = settings()
-    name = load_task(locate_task(task, places)).spec.task
+    name = open_task(task, places).spec.task
     entries = open_decision_log(places, name).entries()
     if verify:
         last = entries[-1].sha256 if entries else "no entry yet"

@@ -8,7 +8,8 @@ import click
 
 from playbook.artifacts import Figure, Score
 from playbook.settings import settings
-from playbook.taskfile import Task, load_task, locate_task
+from playbook.task_names import open_task
+from playbook.taskfile import Task
 
 MOST_DAYS = 400
 
@@ -24,7 +25,7 @@ def monitor(task: str, day: datetime | None, since: datetime | None) -> None:
     from pipelines.retraining import monitor_days
     from playbook.operate.prediction_log import open_prediction_log
 
-    found, places = load_task(locate_task(task, settings())), settings()
+    found, places = open_task(task, settings()), settings()
     over = datetime.now(UTC).date() - timedelta(1)
     newest = None if day else open_prediction_log(places, found.spec.task).latest_day()
     last = day.date() if day else (min(newest, over) if newest else None)
@@ -80,7 +81,7 @@ def retrain(task: str, by: str, reason: str, day: datetime | None) -> None:
     """Ask for a retraining round of TASK; Dagster's sensor launches it, or the next `playbook run` takes it up."""
     from pipelines.retraining import ask
 
-    found = load_task(locate_task(task, settings()))
+    found = open_task(task, settings())
     entry = ask(found, settings(), by=by, reason=reason, day=day.date() if day else None)
     click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
     sensor = f"{found.spec.task}_retrain"

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from playbook.settings import settings
-from playbook.taskfile import load_task, locate_task
+from playbook.task_names import open_task
 
 LOOPBACK = ("127.0.0.1", "localhost")
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -36,7 +36,7 @@ def serve(task: str, port: int, host: str) -> None:
     for name in ("playbook.predictions", "playbook.serving"):
         logging.getLogger(name).handlers = [handler]
         logging.getLogger(name).propagate = False
-    serve_task(load_task(locate_task(task, settings())), settings(), port, lambda text: click.echo(text, err=True))
+    serve_task(open_task(task, settings()), settings(), port, lambda text: click.echo(text, err=True))
 
 
 @click.command()
@@ -48,7 +48,7 @@ def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> N
     """Score the rows of FILE (CSV, Parquet, JSON Lines) with the champion of TASK, and log them."""
     from pipelines.answers import predict_file
 
-    found = load_task(locate_task(task, settings()))
+    found = open_task(task, settings())
     done = predict_file(found, settings(), file, out, id_column)
     count = done.count
     click.echo(f"{done.rows} rows answered by version {done.version}: {_counted(done.labels)}")
@@ -71,7 +71,7 @@ def outcomes(task: str, file: Path, recorded_at: str | None) -> None:
     """Join the true labels of FILE (columns id, label and perhaps time) to the logged predictions of TASK."""
     from playbook.operate.outcomes import record_file
 
-    found = load_task(locate_task(task, settings()))
+    found = open_task(task, settings())
     done = record_file(found, settings(), file, _moment(recorded_at))
     count = done.count
     click.echo(f"{count.new} new, {count.repeated} repeated, {count.changed} changed outcomes")

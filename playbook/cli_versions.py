@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from playbook.settings import Settings, settings
-from playbook.taskfile import load_task, locate_task
+from playbook.task_names import open_task
 
 
 @click.command()
@@ -20,7 +20,7 @@ def versions(task: str, as_json: bool) -> None:
     """Print every model version of TASK with its changelog line, and write the changelog."""
     from pipelines.versions import changelog_of, versions_of
 
-    found, places = load_task(locate_task(task, settings())), settings()
+    found, places = open_task(task, settings()), settings()
     known = versions_of(found, places)
     if as_json:
         click.echo(json.dumps(known))
@@ -48,7 +48,7 @@ def rollback(task: str, by: str, reason: str, to: str) -> None:
     """
     from pipelines.versions import roll_back
 
-    found = load_task(locate_task(task, settings()))
+    found = open_task(task, settings())
     click.echo(roll_back(found, settings(), by, reason, to))
     click.echo("on record in the decision log; a server of `playbook serve` follows at once")
 

@@ -37,6 +37,7 @@ from pathlib import Path
 
 from playbook.database import in_schema, is_postgres, place_of, postgres_url
 from playbook.errors import SettingsError
+from playbook.folder_names import require_plain_folder
 
 DAGSTER_DATABASE = "PLAYBOOK_DAGSTER_DATABASE"  # dagster.yaml names this variable instead of a password
 MLFLOW_SCHEMA, DAGSTER_SCHEMA, PLAYBOOK_SCHEMA = "mlflow", "dagster", "playbook"
@@ -109,12 +110,12 @@ def settings() -> Settings:
     """Read the environment now; nothing is cached, so tests and child processes see what they set.
 
     Raises:
-        SettingsError: PLAYBOOK_THREADS is no number of threads, a URL is none of its kind (no URL is repeated), or a
-            file that has one cannot be read.
+        SettingsError: PLAYBOOK_THREADS is no number of threads, a URL is none of its kind (no URL is repeated), a file
+            that has one cannot be read, or a folder's name has a character that a library reads as something else.
     """
     env = os.environ
     root = Path(env.get("PLAYBOOK_ROOT") or _default_root()).resolve()
-    home = Path(env.get("PLAYBOOK_HOME") or root / ".playbook").resolve()
+    home = require_plain_folder(Path(env.get("PLAYBOOK_HOME") or root / ".playbook").resolve(), "PLAYBOOK_HOME")
     database = _postgres("PLAYBOOK_DATABASE")
     predictions = _given("PLAYBOOK_PREDICTION_LOG") or database
     if is_postgres(predictions):
@@ -123,11 +124,11 @@ def settings() -> Settings:
     return Settings(
         root=root,
         home=home,
-        store=env.get("PLAYBOOK_STORE") or str(home / "store"),
+        store=_store(env.get("PLAYBOOK_STORE")) or str(home / "store"),
         task_folders=(root / "pipelines" / "tasks", *folders),
         dvc_remote=env.get("PLAYBOOK_DVC_REMOTE") or None,
         mlflow_tracking_uri=_tracking(database) or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
-        dagster_home=Path(env.get("DAGSTER_HOME") or home / "dagster").resolve(),
+        dagster_home=require_plain_folder(Path(env.get("DAGSTER_HOME") or home / "dagster").resolve(), "DAGSTER_HOME"),
         threads=_threads(env.get("PLAYBOOK_THREADS", "")),
         prediction_log=predictions or f"sqlite:///{home / 'predictions' / 'predictions.db'}",
         decision_database=_in(PLAYBOOK_SCHEMA, _postgres("PLAYBOOK_DECISION_LOG") or database),
@@ -168,8 +169,16 @@ def _tracking(database: str | None) -> str | None:
     return given or _in(MLFLOW_SCHEMA, database)
 
 
+def _store(given: str | None) -> str | None:
+    if given and "://" not in given:
+        require_plain_folder(Path(given), "PLAYBOOK_STORE")
+    return given or None
+
+
 def _folder_or_url(given: str | None) -> str | None:
-    return given if given is None or "://" in given else str(Path(given).resolve())
+    if given is None or "://" in given:
+        return given
+    return str(require_plain_folder(Path(given).resolve(), "PLAYBOOK_MLFLOW_ARTIFACTS"))
 
 
 def _http(variable: str) -> str | None:

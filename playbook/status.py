@@ -206,7 +206,9 @@ def _decision(found: dict[str, Any]) -> dict[str, Any] | None:
     if decided is None:
         return None
     named = {"path": decided.path, "recommended": decided.recommended, "why": decided.why}
-    return {**named, "overridden": decided.overridden, "open_questions": list(decided.open_questions)}
+    sure = {"confidence": decided.confidence, "could_change": list(decided.could_change)}
+    open_ones = {"open_questions": list(decided.open_questions), **sure, "findings": list(decided.findings)}
+    return {**named, "overridden": decided.overridden, **open_ones}
 
 
 def _base(found: dict[str, Any]) -> dict[str, Any] | None:
@@ -218,7 +220,7 @@ def _base(found: dict[str, Any]) -> dict[str, Any] | None:
         for one in selection.candidates
     ]
     chosen = selection.candidates[selection.chosen].name
-    return {"chosen": chosen, "why": selection.why, "candidates": candidates}
+    return {"chosen": chosen, "why": selection.why, "candidates": candidates, "findings": list(selection.findings)}
 
 
 def _labels(dataset: DatasetVersion | None, found: dict[str, Any]) -> dict[str, Any]:

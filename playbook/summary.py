@@ -138,8 +138,7 @@ def _next_steps(status: dict[str, Any]) -> list[str]:
     if status["sign_off"] and status["sign_off"]["awaits"]:
         steps.append(status["sign_off"]["awaits"])
     if status["model"] and status["state"] in SERVED and not status.get("failure"):
-        uri = f"models:/{status['model']['name']}@{status['model']['alias']}"
-        steps.append(f"Serve it: mlflow models serve -m {uri} --env-manager local")
+        steps.append(f"Serve it: playbook serve {task}")
     if status["state"] == "gate_red":
         steps.append(f"Mend the data as said above, then: playbook run {task}")
     if status.get("failure"):

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from playbook.errors import DataError, TaskFileError
+from playbook.folder_names import control_characters
 from playbook.settings import Settings, settings
 from playbook.spec import TaskSpec
 
@@ -60,6 +61,10 @@ def load_task(path: str | Path) -> Task:
         TaskFileError: the file is missing, is no YAML mapping, or has faults; every fault is listed.
     """
     path = Path(path).resolve()
+    if controls := control_characters(str(path)):  # DVC cannot keep such a path
+        raise TaskFileError(
+            repr(str(path)), [f"expected a path without control characters, found {controls}; rename it"]
+        )
     remedy = "`playbook tasks` lists known tasks, `playbook init` writes one"
     return grown(Task(load_document(path, TaskSpec, remedy), path))
 
@@ -174,14 +179,14 @@ def find_tasks(places: Settings) -> dict[str, Path]:
 
 def _name_of(path: Path) -> str:
     try:
-        named = _named_in(path.read_text(encoding="utf-8"))
+        named = named_in(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return path.stem
     return path.stem if named is None else named
 
 
 @lru_cache(maxsize=256)
-def _named_in(text: str) -> str | None:
+def named_in(text: str) -> str | None:
     """The name that a task file gives itself. A text is parsed once: tasks are looked up more often than edited."""
     try:
         document = yaml.safe_load(text)

@@ -14,9 +14,9 @@ import playbook.data
 from playbook.artifacts import canonical_hash
 from playbook.data.accumulated import accumulated_files
 from playbook.data.annotations import label_file
+from playbook.data.formats.places import is_url
 from playbook.data.labelling import RESTS_ON
-from playbook.data.read import is_url, sources_of
-from playbook.data.sides import ledger_of
+from playbook.data.read import sources_of
 from playbook.data.snapshot import snapshot_sources
 from playbook.errors import DataError
 from playbook.taskfile import Task
@@ -40,6 +40,11 @@ class Stage:
         """Target by which DVC's Python API finds the stage from any working folder."""
         return f"{self.folder / 'dvc.yaml'}:{self.name}"
 
+    @property
+    def has_address(self) -> bool:
+        """Whether DVC understands the address: it takes what follows an `@` in a path for the key of a `foreach`."""
+        return "@" not in str(self.folder)
+
 
 def project_stage(root: Path, task: Task) -> Stage | None:
     """The stage of the project's own dvc.yaml that prepares exactly this task file, if there is one.
@@ -62,18 +67,12 @@ def project_stage(root: Path, task: Task) -> Stage | None:
             for stage in stages:
                 if stage.name == name and str(task.path) in {str(dep.fs_path) for dep in stage.params}:
                     _require_dependencies(root / "dvc.yaml", name, task, [Path(dep.fs_path) for dep in stage.deps])
-                    return Stage(root, root, name, _prepared(stage, task))
+                    return Stage(root, root, name, Path(stage.outs[0].fs_path))
     except DvcException as error:
         raise DataError(
             f"{root / 'dvc.yaml'}: {error}; mend the file (`dvc stage list` shows what DVC reads)"
         ) from None
     return None
-
-
-def _prepared(stage: Any, task: Task) -> Path:
-    """The output that is the prepared folder; the ledger of its sides may be another one."""
-    outs = [Path(out.fs_path) for out in stage.outs]
-    return next(path for path in outs if not any(path == ledger_of(other, task.spec.task) for other in outs))
 
 
 def _require_dependencies(file: Path, name: str, task: Task, deps: list[Path]) -> None:
@@ -105,7 +104,7 @@ def own_stage(home: Path, task: Task) -> Stage:
     copies = snapshot_sources(task, folder / "raw")
     places = sources_of(task.spec.data)
     raw = [copies.get(role) or Path(task.resolve(place)) for role, place in places.items()] + _label_files(task)
-    absent = [str(path) for path in raw if not path.is_file()]
+    absent = [str(path) for path in raw if not path.exists()]
     if absent:
         raise DataError(
             f"{', '.join(absent)}: no such file; check data.source, data.production and data.labels in the task file "
@@ -117,14 +116,12 @@ def own_stage(home: Path, task: Task) -> Stage:
     # A hash, because DVC cannot read back a dvc.lock in which a key (a path, a class) is long and has blanks.
     spec = canonical_hash({"task": task.spec.task, "data": task.spec.data.model_dump(mode="json")})
     _write_if_different(folder / PARAMS, f"spec: {spec}\n")
-    code = sorted(Path(playbook.data.__path__[0]).glob("*.py"))
-    ledger = ledger_of(folder / "prepared", task.spec.task)
+    code = sorted(Path(playbook.data.__path__[0]).rglob("*.py"))
     stage = {
         "cmd": _literal(shlex.join(command)),
         "deps": [_literal(str(path)) for path in (*code, *raw)],
         "params": ["spec"],
-        # Both are kept while the stage runs: it reads the ledger, or founds one on the version that was there before.
-        "outs": [{"prepared": {"persist": True}}, {ledger.name: {"persist": True, "cache": False}}],
+        "outs": ["prepared"],
     }
     _write_if_different(folder / "dvc.yaml", yaml.safe_dump({"stages": {STAGE: stage}}, sort_keys=False, width=1000))
     return Stage(repository, folder, STAGE, folder / "prepared")
@@ -154,14 +151,20 @@ def _initialise(repository: Path, remote: Path) -> None:
     repository.mkdir(parents=True, exist_ok=True)
     with FileLock(repository / ".locks" / "init.lock", timeout=PATIENCE):
         config = repository / ".dvc" / "config"
-        wanted = (
-            "[core]\n    no_scm = true\n    remote = default\n    analytics = false\n    check_update = false\n"
-            f"['remote \"default\"']\n    url = {remote}\n"
-        )
+        wanted = _configuration(remote)
         if not config.is_file():
             Repo.init(str(repository), no_scm=True, force=True).close()
         if config.read_text(encoding="utf-8") != wanted:
             _write_if_different(config, wanted)
+
+
+def _configuration(remote: Path) -> str:
+    """DVC's configuration of our own repository: a folder as its remote, telemetry off. Its parser quotes the path."""
+    from configobj import ConfigObj  # what DVC itself reads and writes its configuration with
+
+    core = {"no_scm": "true", "remote": "default", "analytics": "false", "check_update": "false"}
+    lines = ConfigObj({"core": core, 'remote "default"': {"url": str(remote)}}, list_values=True).write()
+    return "\n".join(lines) + "\n"
 
 
 def _without_git(root: Path) -> None:

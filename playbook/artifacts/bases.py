@@ -37,6 +37,7 @@ class Latency(Part):
     p50_ms: float
     p95_ms: float
     per_second: float
+    waited: float = 0.0  # share of the time that calls waited for a processor; it is not in the other figures
     fastest_ms: float = 0.0  # the quickest call: what is left of the time when nothing else disturbs the machine
 
 
@@ -57,6 +58,7 @@ class BaseCandidate(Part):
     licence: str = ""
     pretrained_on: str = ""
     relevance: str = ""
+    relevance_reason: str = ""
     out: str = ""
     score: Score | None = None  # frozen probe on the validation slice
     resampled: tuple[float, ...] = ()  # the probe's score on each resample
@@ -97,12 +99,13 @@ class BaseSelection(Artifact):
     """
 
     kind: ClassVar[str] = "base_selection"
-    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"candidates", "why", "files"}
+    circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"candidates", "why", "files", "findings"}
     pin: BasePin | None = None
     chosen: int = 0  # place among the task's bases
     runner_up: int | None = None
     runner_up_pin: BasePin | None = None
     candidates: tuple[BaseCandidate, ...] = ()  # in the order of the task file
+    findings: tuple[str, ...] = ()  # what somebody should look at: licences, claims, a base without a rival
     probe_rows: tuple[int, int] = (0, 0)  # train and validation rows of the probe
     rule: str = ""
     why: str = ""

@@ -194,7 +194,7 @@ class Speed(Part):
 
     model: Literal["baseline", "candidate"]
     latency: tuple[Latency, ...]  # batch 1 and 32
-    cost_per_1000: float
+    cost_per_1000: float | None  # None: the task file gives no price for the hour of the machine that answers
     currency: str
 
 
@@ -267,10 +267,11 @@ class CostActual(Part):
     """The estimate beside what it came to (1.5)."""
 
     estimated_seconds: float
+    estimated_interval: tuple[float, float] | None = None  # as earlier estimates came out
     actual_seconds: float
     ratio: float  # actual over the uncorrected estimate: for the next task
-    estimated_money: float
-    actual_money: float
+    estimated_money: float | None  # None: the task file gives no price for device time
+    actual_money: float | None
     currency: str
 
 

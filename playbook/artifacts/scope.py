@@ -60,6 +60,7 @@ class EvidenceRow(Part):
     question: str
     answer: str
     source: Literal["task file", "measured", "not answered"]
+    factor: str = ""  # one of the four variables or seven factors, or a hard limit (docs/decision.md)
     favours: tuple[Path, ...] = ()  # paths that the answer speaks for; empty: it decides nothing
     rules_out: tuple[Path, ...] = ()  # hard limits
     weight: float = 0.0
@@ -67,13 +68,20 @@ class EvidenceRow(Part):
 
 
 class PathCost(Part):
-    """What one path would cost, before commitment (1.5). Money in the currency of the task file's prices."""
+    """What one path would cost, before commitment (1.5). Money in the currency of the task file's prices.
+
+    Hours, money and storage are for the most iterations. What the task file gives no price for is in `unpriced`, and
+    `money` is the rest; it is None where nothing has a price.
+    """
 
     path: Path
     device_hours: float
-    money: float
+    hours_interval: tuple[float, float] | None = None  # as earlier estimates came out; None: no time was estimated
+    money: float | None
+    money_interval: tuple[float, float] | None = None  # with the device time at both ends
+    unpriced: tuple[str, ...] = ()
     iterations: tuple[int, int]  # fewest and most
-    inference_per_1000: float  # money per thousand requests
+    inference_per_1000: float | None  # money per thousand requests, given as serving gives them; None: not priced
     storage_gb: float
     how: str  # what the figures follow from
 
@@ -92,6 +100,11 @@ class Decision(Artifact):
         "evidence",
         "rows_per_second",
         "saved",
+        "confidence",
+        "could_change",
+        "training_interval",
+        "interval_from",
+        "findings",
     }
     path: Path = "fine_tune"  # taken: the recommendation, unless the task file overrides it
     recommended: Path = "fine_tune"
@@ -100,6 +113,9 @@ class Decision(Artifact):
     evidence: tuple[EvidenceRow, ...] = ()
     scores: dict[str, float] = Field(default_factory=dict)  # path -> sum of weights; a path ruled out is absent
     open_questions: tuple[str, ...] = ()
+    confidence: float | None = None  # 0 to 1, no probability: `playbook.decide.confidence` defines it
+    findings: tuple[str, ...] = ()  # what somebody should look at, and that decides nothing by itself
+    could_change: tuple[str, ...] = ()  # open fields of the task file, an answer to which would change the path
     claim: EarlyEndClaim | None = None  # of the reference that meets the target on validation, asked of test
     saved: str = ""  # what ending early saves, where a reference meets the target (1.8)
     costs: tuple[PathCost, ...] = ()
@@ -107,3 +123,5 @@ class Decision(Artifact):
     rows_per_second: float = 0.0  # of the 20-step probe
     training_seconds: float = 0.0  # estimate for all training of one run of the task (frozen, rungs, controls)
     ratio: float = 1.0  # actual over estimate in earlier tasks, already multiplied in
+    training_interval: tuple[float, float] | None = None  # seconds, as far as earlier estimates missed
+    interval_from: str = ""  # what the interval follows from

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from playbook.artifacts import BasePin
 from playbook.bases.derive import base_on_disk
-from playbook.bases.latency import MIB, Footprint
+from playbook.bases.footprint import Footprint
+from playbook.bases.latency import MIB
+from playbook.bases.licences import card_fault, licence_fault, licence_findings
 from playbook.bases.locate import CONFIG, REQUIRED, locate_base
 from playbook.bases.pin import pin_base, read_json
 from playbook.spec import Base, Budget, TaskSpec
 
-NO_LICENCE = {"", "not stated", "unknown", "none", "other"}
 # Fields of Hugging Face configurations that say what a model reads.
 READS = {
     "text": ("vocab_size", "text_config"),
@@ -31,6 +32,7 @@ class Found:
     out: str = ""
     folder: Path | None = None
     pin: BasePin | None = None
+    findings: tuple[str, ...] = ()  # what somebody should look at; it decides nothing
 
 
 def find_bases(spec: TaskSpec, resolve: Callable[[str], str], cache: Path) -> tuple[Found, ...]:
@@ -45,15 +47,51 @@ def find_bases(spec: TaskSpec, resolve: Callable[[str], str], cache: Path) -> tu
 
 
 def _find(spec: TaskSpec, base: Base, resolve: Callable[[str], str], cache: Path) -> Found:
-    source = base.hub or base.package or Path(base.folder or "").name
-    refused = licence_fault(base, spec.bake_off.licences) or modality_fault(
-        spec.modality, base, locate_base(base, resolve)
-    )
+    name = stated_name(base)
+    refused = licence_fault(base, spec.bake_off.licences, spec.bake_off.forbidden_licences)
     if refused:
-        return Found(base, _with_blocks(source, base.layers), refused)
+        return Found(base, name, refused)
+    located = locate_base(base, resolve)
+    refused = card_fault(spec, located) or modality_fault(spec.modality, base, located)
+    if refused:
+        return Found(base, name, refused)
     folder = base_on_disk(base, resolve, cache)
     pin = pin_base(base, folder)
-    return Found(base, display_name(pin), folder=folder, pin=pin)
+    return Found(base, display_name(pin), "", folder, pin, findings_of_base(spec, base, display_name(pin), located))
+
+
+def findings_of_base(spec: TaskSpec, base: Base, name: str, located: Path | None) -> tuple[str, ...]:
+    """What somebody should look at in one base: its licence, and a claim of relevance without a reason."""
+    found = licence_findings(spec, base, name, located)
+    if base.relevance != "general" and not base.relevance_reason.strip():
+        claim = f"{name}: relevance {base.relevance} has no reason (base.relevance_reason), so it counts as general"
+        return (*found, claim)
+    return found
+
+
+def findings_of_all(spec: TaskSpec, resolve: Callable[[str], str]) -> tuple[str, ...]:
+    """What somebody should look at in the bases of a task, those that are out by their licence left aside.
+
+    Raises:
+        PinMismatch: a base that may be used is not there.
+    """
+    found: list[str] = []
+    for base in spec.bases:
+        if not licence_fault(base, spec.bake_off.licences, spec.bake_off.forbidden_licences):
+            found += findings_of_base(spec, base, stated_name(base), locate_base(base, resolve))
+    return (*found, *alone(spec))
+
+
+def alone(spec: TaskSpec) -> tuple[str, ...]:
+    """One base alone is compared with nothing (2.1)."""
+    if len(spec.bases) > 1:
+        return ()
+    return (f"{stated_name(spec.base)} is the only base: name one or two more in bake_off.alternatives to compare it",)
+
+
+def stated_name(base: Base) -> str:
+    """A base's name as the task file has it, with what is kept of a truncated one."""
+    return _with_blocks(base.hub or base.package or Path(base.folder or "").name, base.layers)
 
 
 def display_name(pin: BasePin) -> str:
@@ -63,16 +101,6 @@ def display_name(pin: BasePin) -> str:
 
 def _with_blocks(name: str, layers: int | None) -> str:
     return name if layers is None else f"{name}, {layers} block{'' if layers == 1 else 's'}"
-
-
-def licence_fault(base: Base, allowed: Sequence[str]) -> str:
-    """Why the task may not use a base's licence, or nothing; without a list, any licence that is stated will do."""
-    licence = base.licence.strip()
-    if licence.casefold() in NO_LICENCE:
-        return f"licence {licence or 'empty'!r}: expected one that is stated"
-    if allowed and licence.casefold() not in {name.strip().casefold() for name in allowed}:
-        return f"licence {licence}: expected one of {', '.join(allowed)}"
-    return ""
 
 
 def modality_fault(modality: str, base: Base, folder: Path) -> str:

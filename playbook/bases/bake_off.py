@@ -10,16 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from playbook.artifacts import BaseCandidate, BaseSelection
-from playbook.bases.admission import Found, budget_faults, disk_mb
-from playbook.bases.choice import Standing, choose, rule_text
+from playbook.artifacts import BaseCandidate, BasePin, BaseSelection
+from playbook.bases.admission import Found, alone, budget_faults, disk_mb
+from playbook.bases.choice import CLOSE_WORDS, RELEVANCE, Standing, choose, rule_text
 from playbook.bases.closeness import measure_closeness
-from playbook.bases.latency import measure_footprint
+from playbook.bases.footprint import Footprint, base_to_measure, measure_footprints
 from playbook.bases.probe import Probe, Slice, probe_base, take_slice
 from playbook.bases.transferability import METHOD, log_me
 from playbook.errors import PinMismatch
@@ -64,6 +65,7 @@ def run_bake_off(
         runner_up_pin=None if runner_up is None else candidates[runner_up].pin,
         candidates=candidates,
         probe_rows=(len(measured.rows.train.labels), len(measured.rows.validation.labels)),
+        findings=(*(text for one in found for text in one.findings), *alone(spec), *_claims(candidates)),
         rule=rule_text(spec),
         why=choice.why,
         hardware=measured.hardware,
@@ -88,9 +90,10 @@ def measure_bases(
     """
     rules = spec.bake_off
     rows = Rows(take_slice(spec, train, rules.train_rows), take_slice(spec, validation, rules.validation_rows))
+    footprints = _footprints(spec, found, rows)
     candidates, probes, hardware = [], {}, ""
     for place, one in enumerate(found):
-        candidate, probe, used = judge(spec, one, rows)
+        candidate, probe, used = judge(spec, one, rows, footprints.get(place))
         report(told(candidate))
         candidates.append(candidate)
         hardware = used or hardware
@@ -106,7 +109,25 @@ def measure_bases(
     return Measured(rows, tuple(candidates), standings, hardware)
 
 
-def judge(spec: TaskSpec, one: Found, rows: Rows) -> tuple[BaseCandidate, Probe | None, str]:
+def _footprints(spec: TaskSpec, found: Sequence[Found], rows: Rows) -> dict[int, Footprint]:
+    """Time and memory of every candidate that is not out by its size, by its place: all of them in turn."""
+    small = {
+        place: base_to_measure(one.folder, one.pin, spec.adaptation)
+        for place, one in enumerate(found)
+        if one.folder is not None and one.pin is not None and not _too_large(spec, one.pin, one.folder)
+    }
+    limit = spec.bake_off.budget.latency_p95_ms
+    measured = measure_footprints(list(small.values()), rows.validation.texts, limit)
+    return dict(zip(small, measured, strict=True))
+
+
+def _too_large(spec: TaskSpec, pin: BasePin, folder: Path) -> str:
+    return budget_faults(spec.bake_off.budget, pin, disk_mb(folder), None)
+
+
+def judge(
+    spec: TaskSpec, one: Found, rows: Rows, footprint: Footprint | None
+) -> tuple[BaseCandidate, Probe | None, str]:
     """One candidate's row of the table, the probe unless it is out, and the hardware that measured it."""
     began = time.perf_counter()
     stated = {
@@ -114,15 +135,14 @@ def judge(spec: TaskSpec, one: Found, rows: Rows) -> tuple[BaseCandidate, Probe 
         "licence": one.base.licence,
         "pretrained_on": one.base.pretrained_on,
         "relevance": one.base.relevance,
+        "relevance_reason": one.base.relevance_reason,
     }
     if one.out or one.pin is None or one.folder is None:
         return BaseCandidate(**stated, out=one.out or "not found"), None, ""
     disk = disk_mb(one.folder)
     sizes: dict[str, Any] = {**stated, "pin": one.pin, "parameters": one.pin.parameters, "disk_mb": disk}
-    out = budget_faults(spec.bake_off.budget, one.pin, disk, None)
-    if out:
-        return BaseCandidate(**sizes, out=out), None, ""
-    footprint = measure_footprint(one.folder, one.pin, spec.adaptation, rows.validation.texts)
+    if footprint is None:
+        return BaseCandidate(**sizes, out=_too_large(spec, one.pin, one.folder)), None, ""
     sizes |= {"latency": footprint.latency, "memory_mb": footprint.memory_mb}
     out = budget_faults(spec.bake_off.budget, one.pin, disk, footprint)
     if out:
@@ -153,6 +173,23 @@ def _score(spec: TaskSpec, one: Found, rows: Rows) -> tuple[dict[str, Any], Prob
     return figures, probe, describe_hardware(extract.device, extract.dtype)
 
 
+def _claims(candidates: Sequence[BaseCandidate]) -> list[str]:
+    """Bases that are said to be closer to the task than others which were measured to be closer."""
+    measured = [one for one in candidates if one.closeness is not None]
+    nearest = min(measured, key=lambda one: one.closeness.tokens_per_word if one.closeness else 0.0, default=None)
+    if nearest is None or nearest.closeness is None:
+        return []
+    best = nearest.closeness.tokens_per_word
+    return [
+        f"{one.name} is called {one.relevance}, but needs {one.closeness.tokens_per_word:.2f} tokens per word where "
+        f"{nearest.name} needs {best:.2f}: what was measured comes first"
+        for one in measured
+        if one.closeness is not None
+        and RELEVANCE.index(one.relevance) > RELEVANCE.index(nearest.relevance)
+        and one.closeness.tokens_per_word > CLOSE_WORDS * best
+    ]
+
+
 def _standing(place: int, candidate: BaseCandidate, probe: Probe) -> Standing:
     assert candidate.closeness is not None
     return Standing(
@@ -160,8 +197,9 @@ def _standing(place: int, candidate: BaseCandidate, probe: Probe) -> Standing:
         name=candidate.name,
         score=probe.score,
         answers=probe.answers,
-        relevance=candidate.relevance,
+        relevance=candidate.relevance if candidate.relevance_reason.strip() else "general",
         tokens_per_word=candidate.closeness.tokens_per_word,
+        unknown_share=candidate.closeness.unknown_share,
         latency_ms=next(latency.fastest_ms for latency in candidate.latency if latency.batch == 1),
     )
 

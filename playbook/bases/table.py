@@ -41,7 +41,7 @@ def _row(selection: BaseSelection, place: int, one: BaseCandidate) -> Sequence[s
         f"{one.parameters / 1e6:.1f}" if one.parameters else NONE,
         escaped(one.licence),
         escaped(one.pretrained_on),
-        escaped(one.relevance),
+        escaped(one.relevance if not one.relevance_reason else f"{one.relevance}: {one.relevance_reason}"),
     )
 
 
@@ -49,3 +49,8 @@ def _verdict(selection: BaseSelection, place: int, one: BaseCandidate) -> str:
     if one.out:
         return f"out: {escaped(one.out)}"
     return "chosen" if place == selection.chosen else "runner-up" if place == selection.runner_up else "not chosen"
+
+
+def points_of(findings: Sequence[str]) -> str:
+    """Findings as a Markdown list."""
+    return "\n".join(f"- {escaped(one)}" for one in findings)

@@ -1,9 +1,7 @@
-"""Small CSV files about rows: what a second person labelled, which labels were corrected. Every fault has its line."""
+"""Small files about rows: what a second person labelled, which labels were corrected. Every fault has its line."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ LabelFile = Literal["second_annotator", "guideline", "corrections", "known_error
 
 @dataclass(frozen=True)
 class Line:
-    """One row of such a file: the line on which it ends, and its cells in the order of the header."""
+    """One row of such a file: the line on which it begins, and its cells in the order of the header."""
 
     number: int
     cells: tuple[str, ...]
@@ -32,38 +30,30 @@ def label_file(task: Task, part: LabelFile) -> Path | None:
 
 
 def read_lines(path: Path, columns: Sequence[str] | int, content: bytes | None = None) -> list[Line]:
-    """Rows of a CSV file that has the named columns (in any order), or at least so many of them.
+    """Rows of a file that has the named columns (in any order), or at least so many of them.
 
-    Cells come in the order of `columns`, without outer blanks; blank lines are left out. `content` is what the file
+    Cells come in the order of `columns`, without outer blanks; rows of blanks are left out. `content` is what the file
     holds, where that was read before.
 
     Raises:
-        DataError: the file is missing, not UTF-8, malformed, or lacks a column.
+        DataError: the file is missing, lacks a column, or has a record that cannot be read (with the line).
     """
+    from playbook.data.formats import read_bytes
+    from playbook.data.formats.records import refuse_rejected
+
     try:
-        text = (path.read_bytes() if content is None else content).decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), _dialect(text), strict=True)
-        header = [normal_form(name) for name in next(reader, [])]
-        places = _places(path, header, columns)
-        return [_line(path, reader.line_num, cells, places) for cells in reader if any(c.strip() for c in cells)]
+        found = read_bytes(str(path), path.read_bytes() if content is None else content)
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such file; check data.labels in the task file (paths are relative to it)"
         ) from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: expected UTF-8 text, found other bytes; save the file as CSV in UTF-8") from None
-    except (csv.Error, OSError) as error:
-        raise DataError(f"{path}: not readable as CSV ({error}); save it as CSV with commas again") from None
-
-
-def _dialect(text: str) -> type[csv.excel]:
-    """Commas, or the semicolons that spreadsheets write where the comma is the decimal mark."""
-    header = text.split("\n", 1)[0]
-
-    class Semicolons(csv.excel):
-        delimiter = ";"
-
-    return Semicolons if ";" in header and "," not in header else csv.excel
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    places = _places(path, [str(name) for name in found.rows.columns], columns)
+    refuse_rejected(str(path), found.rejected)
+    cells = zip(*(found.rows.iloc[:, place].str.strip() for place in places), strict=True)
+    every = zip(found.lines, cells, (found.rows != "").any(axis=1), strict=True)
+    return [Line(number, tuple(row)) for number, row, filled in every if filled]
 
 
 def _places(path: Path, header: list[str], columns: Sequence[str] | int) -> list[int]:
@@ -79,12 +69,6 @@ def _places(path: Path, header: list[str], columns: Sequence[str] | int) -> list
             f"add {', '.join(missing)}"
         )
     return [header.index(name) for name in columns]
-
-
-def _line(path: Path, number: int, cells: list[str], places: list[int]) -> Line:
-    if len(cells) <= max(places):
-        raise DataError(f"{path}: line {number}: expected {max(places) + 1} cells or more, found {len(cells)}")
-    return Line(number, tuple(cells[place].strip() for place in places))
 
 
 def read_second_annotator(path: Path, labels: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from playbook.data.accumulated import ACCUMULATED
 from playbook.data.read import ASKED
-from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
+from playbook.data.tables import DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
 from playbook.data.text import clean_text, comparison_key, shown
 from playbook.data.times import read_times, unreadable
 from playbook.errors import DataError
@@ -17,7 +17,6 @@ from playbook.names import normal_form
 from playbook.spec import Data
 
 TEST_NAMES = ("test", "testing")  # what a team may call its test split
-DETAIL = "detail"  # which other row, or which value, made a row unfit
 
 MISSING_TEXT = "missing text"
 NO_LETTERS = "no letters"

@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from playbook.data.agreement import FEW_ROWS
-from playbook.data.duplicates import ALIKE
-from playbook.spec import SPLITS, Splits
+from playbook.data.profile import unusual
+from playbook.spec import SPLITS
 from playbook.taskfile import Task
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~-])")
 _CUT = {
-    "class": "by class as far as groups allow (seed {seed}); a row never changes side",
-    "time": "by time, the newest rows for test; a row never changes side",
+    "hash": "by hash of group and seed {seed}; a row never changes side",
     "column": "by the team's own column {column}",
     "files": "by the team's own files",
 }
@@ -31,7 +30,7 @@ def dataset_page(task: Task, figures: dict[str, Any]) -> str:
     """The page as Markdown. It says nothing that `data` in the task file and the prepared rows do not decide."""
     data = task.spec.data
     lines = [f"# Dataset of {escaped(task.spec.task)}", ""]
-    lines += ["## Source", "", *_source(task), ""]
+    lines += ["## Source", "", *_source(task, figures), ""]
     lines += ["## Classes", "", *_classes(task, figures), ""]
     lines += ["## Labelling", "", *_labelling(task, figures), ""]
     lines += ["## Splits", "", *_splits(task, figures), ""]
@@ -48,7 +47,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
     return ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |", *body]
 
 
-def _source(task: Task) -> list[str]:
+def _source(task: Task, figures: dict[str, Any]) -> list[str]:
     data = task.spec.data
     places = ", ".join(escaped(place) for place in data.source.locations.values())
     named = {"text": data.columns.text, "label": data.columns.label, "id": data.columns.id}
@@ -59,6 +58,8 @@ def _source(task: Task) -> list[str]:
         f"- Provenance: {escaped(data.source.provenance)}",
         f"- Licence: {escaped(data.source.licence)}",
         f"- Columns: {columns}",
+        f"- Records: {figures['raw_rows']}",
+        *(f"- Found in {escaped(said)}" for said in unusual(figures)),
     ]
 
 
@@ -153,16 +154,9 @@ def _splits(task: Task, figures: dict[str, Any]) -> list[str]:
         *_table(["Split", "Rows", "Share", "Groups", "Characters, median (range)"], rows),
         "",
         f"Divided {how}. Near duplicates are texts whose character 4-grams have a Jaccard similarity of "
-        f"{alike_in_words(splits)}; across splits: {splits.across_splits}.",
+        f"{splits.near_duplicate_similarity:g} or more; across splits: {splits.across_splits}.",
         *([f"Rows date from {escaped(span['first'])} to {escaped(span['last'])}."] if span else []),
     ]
-
-
-def alike_in_words(splits: Splits) -> str:
-    """From which similarity on two texts are near duplicates."""
-    if splits.near_duplicate_similarity is not None:
-        return f"{splits.near_duplicate_similarity:g} or more"
-    return f"{ALIKE:g} or more, or that one or two typos part"
 
 
 def _quarantine(figures: dict[str, Any]) -> list[str]:

@@ -1,9 +1,8 @@
 """Preparing a task's data: read, clean, divide, describe. `python -m playbook.data.prepare TASKFILE --out DIR`
 
 Writes train, validation, test and quarantine as Parquet, profile.json and page.md; production.parquet where the task
-file names a file of production-like rows. Beside the folder lies the ledger of sides (`playbook.data.sides`), which is
-read first and added to. The same input and the same ledger give the same bytes, whenever and wherever; the folder
-appears complete or not at all.
+file names a file of production-like rows. The same input gives the same
+bytes, whenever and wherever; the folder appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -21,16 +20,15 @@ from typing import Any
 import pandas as pd
 
 from playbook.data.annotations import label_file
-from playbook.data.clean import DETAIL, clean_rows
+from playbook.data.clean import clean_rows
 from playbook.data.corrections import Correction, corrected, read_corrections
 from playbook.data.labelling import labelling
 from playbook.data.page import dataset_page
 from playbook.data.production import ProductionRows, production_rows
-from playbook.data.profile import profile
-from playbook.data.read import PRODUCTION, read_rows
-from playbook.data.sides import Sides, founded_on, ledger_of, read_sides, tables_of, write_sides
+from playbook.data.profile import profile, unusual
+from playbook.data.read import PRODUCTION, RawRows, read_source
 from playbook.data.split import divide
-from playbook.data.tables import KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
+from playbook.data.tables import DETAIL, KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
 from playbook.errors import DataError, PlaybookError
 from playbook.spec import SPLITS
 from playbook.taskfile import Task, load_task
@@ -50,11 +48,10 @@ def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = Non
             fit for use.
     """
     corrections = read_corrections(task)
-    ledger = ledger_of(out, task.spec.task)
-    sides = sides_before(ledger, out, task)
-    rows, quarantine = divided(task, read_rows(task, raw_override), corrections, sides)
-    figures = profile(task, rows, quarantine)
-    figures["splits"]["sides"] = sides.digest(pd.concat([rows, quarantine], ignore_index=True), task.spec.data)
+    raw = read_source(task, raw_override)
+    rows, unfit = divided(task, raw.rows, corrections)
+    quarantine = _with_unreadable(unfit, raw)
+    figures = profile(task, rows, quarantine, raw)
     if rows.empty:
         reasons = ", ".join(f"{n} with {reason}" for reason, n in figures["quarantined"].items())
         unknown = ", ".join(map(repr, figures["unknown_labels"]))
@@ -65,36 +62,28 @@ def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = Non
         )
     production = production_rows(task, rows[rows[SPLIT] == "train"], raw_override)
     figures |= labelling(task, rows, corrections) | {"production": production.figures if production else None}
-    write_sides(ledger, sides)  # first: whoever is killed in between finds rows where they will be put again
     _write(out, rows, quarantine, production, figures, dataset_page(task, figures))
     return figures
 
 
-def sides_before(ledger: Path, prepared: Path, task: Task) -> Sides:
-    """What is known of sides before preparing: the ledger, or a prepared folder from before there was one.
-
-    Raises:
-        DataError: the ledger was altered so that it is none.
-    """
-    known = read_sides(ledger)
-    return founded_on([tables_of(prepared)], task.spec.data) if known is None else known
-
-
-def divided(
-    task: Task, raw: pd.DataFrame, corrections: Sequence[Correction], sides: Sides | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def divided(task: Task, raw: pd.DataFrame, corrections: Sequence[Correction]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Raw rows corrected, cleaned and divided: the prepared rows with their `split`, and the quarantined ones.
-
-    `sides` is what is known of sides; it is added to.
 
     Raises:
         DataError: a correction speaks of a row that the source does not have, or of another label than it has.
     """
     fit, unfit = clean_rows(corrected(raw, corrections, label_file(task, "corrections")), task.spec.data)
-    rows, copies = divide(fit, task.spec.data, sides)
+    rows, copies = divide(fit, task.spec.data)
     quarantine = pd.concat([unfit, copies], ignore_index=True)
     quarantine[SPLIT] = quarantine[SPLIT].fillna("") if SPLIT in quarantine else ""
     return rows, quarantine
+
+
+def _with_unreadable(quarantine: pd.DataFrame, raw: RawRows) -> pd.DataFrame:
+    """The quarantined rows, then the records of the source that could not become rows."""
+    if raw.unreadable.empty:
+        return quarantine
+    return pd.concat([quarantine, raw.unreadable.assign(**{SPLIT: ""})], ignore_index=True)
 
 
 def _write(
@@ -173,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     rows = ", ".join(f"{count} {split}" for split, count in figures["rows"].items())
     print(f"{figures['task']}: {rows}, {figures['quarantined_rows']} quarantined")
+    for said in unusual(figures):
+        print(said)
     return 0
 
 

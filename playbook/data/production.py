@@ -14,7 +14,7 @@ import pandas as pd
 from playbook.data.clean import clean_rows
 from playbook.data.duplicates import near_duplicates
 from playbook.data.read import read_production
-from playbook.data.sides import text_group
+from playbook.data.split import text_group
 from playbook.data.tables import GROUP, LABEL, REASON, TEXT
 from playbook.data.text import comparison_key
 from playbook.errors import DataError
@@ -49,23 +49,26 @@ def production_rows(
     if task.spec.data.production is None or task.spec.data.production.path is None:
         return None
     raw = read_production(task, task.spec.data.production.path, raw_override)
-    fit, unfit = clean_rows(raw, task.spec.data, labelled=False)
+    fit, unfit = clean_rows(raw.rows, task.spec.data, labelled=False)
     copies = _copies(fit, train, task.spec.data.splits.near_duplicate_similarity)
     rows = fit[~copies].reset_index(drop=True)
-    left_out = {str(reason): int(n) for reason, n in sorted(unfit[REASON].value_counts().items())}
+    reasons = pd.concat([unfit[REASON], raw.unreadable[REASON]])
+    left_out = {str(reason): int(n) for reason, n in sorted(reasons.value_counts().items())}
     if copies.any():
         left_out[COPY_OF_TRAIN] = int(copies.sum())
     if rows.empty:
         found = ", ".join(f"{n} with {reason}" for reason, n in left_out.items())
         raise DataError(
             f"{task.spec.data.production.path}: expected rows that are fit for use and no copies of training rows, "
-            f"found none of {len(raw)}: {found}; take data.production out of the task file, or mend the file"
+            f"found none of {raw.records}: {found}; take data.production out of the task file, or mend the file"
         )
     groups = [group or text_group(text) for group, text in zip(rows[GROUP], rows[TEXT], strict=True)]
-    return ProductionRows(rows.assign(**{GROUP: pd.Series(groups, index=rows.index, dtype="str")}), len(raw), left_out)
+    return ProductionRows(
+        rows.assign(**{GROUP: pd.Series(groups, index=rows.index, dtype="str")}), raw.records, left_out
+    )
 
 
-def _copies(rows: pd.DataFrame, train: pd.DataFrame, similarity: float | None) -> pd.Series:
+def _copies(rows: pd.DataFrame, train: pd.DataFrame, similarity: float) -> pd.Series:
     """Which rows are exact or near duplicates of a training row."""
     known = set(map(comparison_key, train[TEXT]))
     found = pd.Series([comparison_key(text) in known for text in rows[TEXT]], index=rows.index, dtype=bool)

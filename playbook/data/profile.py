@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from playbook.data.clean import UNKNOWN_LABEL
-from playbook.data.sides import TEXT_GROUP
-from playbook.data.split import how_cut
+from playbook.data.read import RawRows
+from playbook.data.split import TEXT_GROUP, how_cut
 from playbook.data.tables import GROUP, LABEL, REASON, SPLIT, TEXT, TIME
 from playbook.spec import SPLITS
 from playbook.taskfile import Task
@@ -16,10 +16,10 @@ from playbook.taskfile import Task
 LISTED = 20  # unknown labels that are named
 
 
-def profile(task: Task, rows: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:
+def profile(task: Task, rows: pd.DataFrame, quarantine: pd.DataFrame, raw: RawRows) -> dict[str, Any]:
     """All figures as plain values in a fixed order; lengths are in characters.
 
-    `rows` has a `split` column, `quarantine` a `reason` column.
+    `rows` has a `split` column, `quarantine` a `reason` column; `raw` is what the source held, by the reader's count.
     """
     data = task.spec.data
     parts = {split: rows[rows[SPLIT] == split] for split in SPLITS}
@@ -28,7 +28,8 @@ def profile(task: Task, rows: pd.DataFrame, quarantine: pd.DataFrame) -> dict[st
     total = len(rows) + len(quarantine)
     return {
         "task": task.spec.task,
-        "raw_rows": total,
+        "raw_rows": raw.records,
+        "reading": list(raw.readings),
         "rows": {split: len(part) for split, part in parts.items()},
         "class_rows": class_rows,
         "rarest_class": {"label": rarest, "train": class_rows["train"][rarest]},
@@ -41,6 +42,16 @@ def profile(task: Task, rows: pd.DataFrame, quarantine: pd.DataFrame) -> dict[st
         "quarantined": _counts(quarantine[REASON]),
         "unknown_labels": _counts(quarantine.loc[quarantine[REASON] == UNKNOWN_LABEL, LABEL], LISTED),
     }
+
+
+def unusual(figures: dict[str, Any]) -> list[str]:
+    """What the reader found in a file that one would not expect, a sentence for each file of the profile."""
+    out = []
+    for one in figures.get("reading", []):
+        lost = one["unreadable"]
+        said = [*one["found"], *([f"{lost} of {one['records']} records could not be read"] if lost else [])]
+        out += [f"{one['file']}: read as {one['kind']}: {'; '.join(said)}"] if said else []
+    return out
 
 
 def _per_class(part: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, int]:

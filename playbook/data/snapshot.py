@@ -10,7 +10,9 @@ from typing import Any
 
 import fsspec
 
-from playbook.data.read import is_url, sources_of, suffix_of
+from playbook.data.formats.kind import suffixes
+from playbook.data.formats.places import is_url, parts_of
+from playbook.data.read import sources_of
 from playbook.errors import DataError
 from playbook.store import file_sha256
 from playbook.taskfile import Task
@@ -22,6 +24,8 @@ MARKS = ("ETag", "etag", "md5Hash", "Content-MD5", "content_md5", "checksum", "s
 
 def snapshot_sources(task: Task, folder: Path) -> dict[str, Path]:
     """Copy every remote source of a task into `folder`; returns the copies by role, local sources are not among them.
+
+    A source that is a folder becomes one, with the files that the reader would read.
 
     A source whose mark of content (an ETag or checksum that its filesystem gives) is the one of the copy is not fetched
     again; nor is a copy replaced by equal bytes.
@@ -36,9 +40,8 @@ def snapshot_sources(task: Task, folder: Path) -> dict[str, Path]:
     stamps = _stamps(folder)
     copies: dict[str, Path] = {}
     for role, url in remote.items():
-        copies[role] = folder / f"{role}{suffix_of(url)}"
         try:
-            stamps[role] = _fetch(url, copies[role], stamps.get(role, {}))
+            copies[role] = _copied(role, url, folder, stamps)
         except Exception as error:  # every filesystem and network has errors of its own
             reason = " ".join(str(error).split())
             raise DataError(
@@ -48,6 +51,23 @@ def snapshot_sources(task: Task, folder: Path) -> dict[str, Path]:
     part.write_text(json.dumps(stamps, indent=1), encoding="utf-8")
     part.replace(folder / STAMPS)
     return copies
+
+
+def _copied(role: str, url: str, folder: Path, stamps: dict[str, dict[str, str]]) -> Path:
+    """The copy of one source; `stamps` learns what it was taken from."""
+    parts = parts_of(url)
+    if not parts[0].name:
+        copy = folder / f"{role}{''.join(suffixes(url))}"
+        stamps[role] = _fetch(url, copy, stamps.get(role, {}))
+        return copy
+    copies = {f"{role}/{part.name}": part.location for part in parts}
+    for name, location in copies.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        stamps[name] = _fetch(location, folder / name, stamps.get(name, {}))
+    for path in (folder / role).rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in copies:
+            path.unlink()  # the source has it no more
+    return folder / role
 
 
 def _stamps(folder: Path) -> dict[str, dict[str, str]]:

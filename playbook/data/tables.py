@@ -10,3 +10,4 @@ SPLIT = "split"
 PREPARED_COLUMNS = (ROW_ID, TEXT, LABEL, GROUP, TIME)  # further kept columns follow, prefixed with `kept_`
 KEPT_PREFIX = "kept_"
 REASON = "reason"  # of a quarantined row
+DETAIL = "detail"  # which other row, which value or which line made it unfit

@@ -1,36 +1,30 @@
-"""What each path would cost, before commitment (1.5), and how good earlier estimates were.
+"""What each path would cost, before commitment (1.5).
 
 The time of one run of the task's pipeline follows from the probe's two figures and the task file: one frozen pass over
-all rows, then rungs whose cached path costs only the unfrozen blocks, then the controls. It is the dear end: every rung
-is tried and no training stops early. Each task leaves the ratio of actual to estimated time behind; the next estimate
-is multiplied by the median of the last ten.
+all rows, then rungs whose cached path costs only the unfrozen blocks, then the controls; every rung is tried and no
+training stops early. How far earlier estimates missed is in `playbook.decide.ratios`: it corrects them, and gives each
+its interval. Answers cost what serving takes for them, which answers requests one by one. What the task file gives no
+price for is not priced.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path as FilePath
-from statistics import median
-from typing import Any
-
-from filelock import FileLock, Timeout
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from playbook.artifacts import BasePin, Path, PathCost
+from playbook.decide.floors import rows_missing
 from playbook.decide.probe import Probe
-from playbook.errors import ArtifactError
+from playbook.decide.ratios import Spread
 from playbook.spec import TaskSpec
 
 ITERATIONS = (3, 8)  # trainings that it takes until one is good enough (1.5)
-RECENT = 10  # earlier ratios that the correction is taken from
-LOCK_SECONDS = 30.0
 BYTES = 4  # of a stored parameter, float32
+COPIES = 2  # of trained tensors in the store
 EMBEDDINGS = 1  # training the embeddings too is counted as one more block
 LONGER_FROM_SCRATCH = 3  # schedule from random weights over fine-tuning's (He, Girshick and Dollar, ICCV 2019)
 NO_PROBE = "no device time: the base could not be read, so nothing was measured"
+HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +35,8 @@ class Workload:
     validation_rows: int
     pin: BasePin | None = None
     probe: Probe | None = None
+    answer_seconds: float | None = None  # one answer given by itself, as serving gives it; None: not measured
+    class_rows: Mapping[str, int] = field(default_factory=dict)  # training rows by class
 
 
 def run_seconds(spec: TaskSpec, work: Workload) -> dict[str, float]:
@@ -74,70 +70,106 @@ def run_seconds(spec: TaskSpec, work: Workload) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _Way:
-    """One path: device-hours, stored GB and work of one iteration, and how often it is gone."""
+    """One path: device-hours, stored GB and work of one iteration, how often it is gone, and rows to label once."""
 
     path: Path
     how: str
-    device_hours: float = 0.0
+    device_hours: float | None = 0.0  # without the correction; None: not measured
     stored_gb: float = 0.0
     iterations: tuple[int, int] = ITERATIONS
-    inference_per_1000: float = 0.0
-    labelled: bool = False  # whether the further rows that the team can get are labelled for it
+    inference_per_1000: float | None = None
+    rows: int = 0
 
 
-def path_costs(spec: TaskSpec, work: Workload, ratio: float = 1.0) -> tuple[PathCost, ...]:
+def path_costs(spec: TaskSpec, work: Workload, spread: Spread | None = None) -> tuple[PathCost, ...]:
     """Every path with its cost, in the order of `PATHS`; money in `prices.currency`.
 
-    Device-hours, storage and money are for the most iterations, since that is what one commits to. `ratio` is actual
-    over estimated time of earlier tasks.
+    Device-hours, storage and money are for the most iterations, since that is what one commits to. `spread` is how
+    earlier tasks came out.
     """
-    return tuple(_priced(spec, way) for way in _ways(spec, work, ratio))
+    known = spread or Spread()
+    return tuple(_priced(spec, way, known) for way in _ways(spec, work, known))
 
 
-def _ways(spec: TaskSpec, work: Workload, ratio: float) -> list[_Way]:
+def _ways(spec: TaskSpec, work: Workload, spread: Spread) -> list[_Way]:
     prices, probe = spec.prices, work.probe
-    prompts = "" if prices.prompts_per_1000 is not None else "; prices.prompts_per_1000 is not given"
-    tuned, scratch, answered, how, longer = 0.0, 0.0, 0.0, NO_PROBE, NO_PROBE
+    more, at_hand = spec.decision.rows_obtainable or 0, dict(work.class_rows) or {"": work.train_rows}
+    few = rows_missing(spec, at_hand, "fine_tune") if work.class_rows else 0
+    missing = rows_missing(spec, at_hand, "from_scratch")
+    tuned: float | None = None
+    scratch, how, longer = tuned, NO_PROBE, NO_PROBE
     if probe is not None:
         alone = spec.model_copy(update={"adaptation": spec.adaptation.model_copy(update={"devices": 1})})
         epochs = LONGER_FROM_SCRATCH * spec.adaptation.epochs * max(1, _rungs(spec, probe))
-        tuned = sum(run_seconds(alone, work).values()) * ratio / 3600
-        scratch = _all_blocks(alone, work, epochs) * ratio / 3600
-        answered = 1000 * probe.blocks * probe.frozen_seconds * ratio / 3600 * prices.serving_hour
-        how = f"every rung and control, from a probe of {probe.steps} steps here" + _corrected(ratio)
-        longer = f"all blocks, {LONGER_FROM_SCRATCH} times the epochs of all rungs" + _corrected(ratio)
+        tuned = sum(run_seconds(alone, work).values()) / HOUR
+        wanted = replace(work, train_rows=work.train_rows + missing)  # it trains on the rows that are labelled for it
+        scratch = _all_blocks(alone, wanted, epochs) / HOUR
+        how = f"every rung and control, from a probe of {probe.steps} steps here" + _corrected(spread)
+        longer = f"all blocks, {LONGER_FROM_SCRATCH} times the epochs of all rungs" + _corrected(spread)
+    answered = None
+    if work.answer_seconds is not None and prices.serving_hour is not None:
+        answered = 1000 * work.answer_seconds / HOUR * prices.serving_hour
     kept, whole = _weights_gb(spec, work)
     return [
         _Way("no_model", "rules or a reference baseline, one iteration of work", iterations=(1, 1)),
-        _Way("prompt_or_retrieve", "nothing is trained" + prompts, inference_per_1000=prices.prompts_per_1000 or 0.0),
-        _Way("fine_tune", how, tuned, kept, inference_per_1000=answered, labelled=True),
-        _Way("from_scratch", longer, scratch, whole, inference_per_1000=answered, labelled=True),
+        _Way("prompt_or_retrieve", "nothing is trained", inference_per_1000=prices.prompts_per_1000),
+        _Way("fine_tune", how, tuned, kept, inference_per_1000=answered, rows=max(more, few)),
+        _Way("from_scratch", longer, scratch, whole, inference_per_1000=answered, rows=max(more, missing)),
     ]
 
 
-def _priced(spec: TaskSpec, way: _Way) -> PathCost:
-    prices = spec.prices
-    rows = (spec.decision.rows_obtainable or 0) if way.labelled else 0
-    each = way.device_hours * prices.device_hour + prices.iteration_person_hours * prices.person_hour
-    each += way.stored_gb * prices.storage_gb_month * prices.storage_months
-    fewest, most = (rows * prices.label + count * each for count in way.iterations)
-    parts = [
-        way.how,
-        f"per iteration {way.device_hours:.3g} device-hours and {prices.iteration_person_hours:g} hours of work",
+def _priced(spec: TaskSpec, way: _Way, spread: Spread) -> PathCost:
+    prices, (fewest, most) = spec.prices, way.iterations
+    hours = None if way.device_hours is None else way.device_hours * most
+    corrected = (hours or 0.0) * spread.ratio
+    interval = spread.around(hours) if hours else None
+    # what, how much of it for the most iterations, its price each, whether every iteration costs it again
+    items: list[tuple[str, float | None, float | None, bool]] = [
+        ("device time", None if hours is None else corrected, prices.device_hour, True),
+        ("work", prices.iteration_person_hours * most, prices.person_hour, True),
+        ("storage", way.stored_gb * most * prices.storage_months, prices.storage_gb_month, True),
+        ("labels", float(way.rows), prices.label, False),
     ]
-    if rows and prices.label:
-        parts.append(f"{rows:,} further labels at {prices.label:g} {prices.currency}")
-    if way.iterations[0] != way.iterations[1]:
-        parts.append(f"{way.iterations[0]} iterations come to {fewest:,.2f} {prices.currency}")
+    needed = [item for item in items if item[1] is None or item[1] > 0]
+    unpriced = tuple(name for name, amount, price, _ in needed if amount is None or price is None)
+    sums = [(amount * price, again) for _, amount, price, again in needed if amount is not None and price is not None]
+    money = sum(total for total, _ in sums) if sums else None
+    least = sum(total * (fewest / most if again else 1) for total, again in sums)
+    device = 0.0 if prices.device_hour is None else prices.device_hour
+    around = None
+    if money is not None and interval is not None:
+        around = (money + (interval[0] - corrected) * device, money + (interval[1] - corrected) * device)
     return PathCost(
         path=way.path,
-        device_hours=way.device_hours * way.iterations[1],
-        money=most,
+        device_hours=corrected,
+        hours_interval=interval,
+        money=money,
+        money_interval=around,
+        unpriced=unpriced,
         iterations=way.iterations,
         inference_per_1000=way.inference_per_1000,
-        storage_gb=way.stored_gb * way.iterations[1],
-        how="; ".join(parts),
+        storage_gb=way.stored_gb * most,
+        how="; ".join(_parts(spec, way, spread, least if sums else None)),
     )
+
+
+def _parts(spec: TaskSpec, way: _Way, spread: Spread, least: float | None) -> list[str]:
+    """What the figures of a path follow from."""
+    prices, parts = spec.prices, [way.how]
+    each = f"{prices.iteration_person_hours:g} hours of work"
+    if way.device_hours:
+        each = f"{way.device_hours * spread.ratio:.3g} device-hours ({spread.told}) and {each}"
+    parts.append(f"per iteration {each}")
+    if way.rows:
+        at = "not priced" if prices.label is None else f"at {prices.label:g} {prices.currency}"
+        parts.append(f"{way.rows:,} further labels {at}")
+    if least is not None and way.iterations[0] != way.iterations[1]:
+        parts.append(f"{way.iterations[0]} iterations come to {least:,.2f} {prices.currency}")
+    if way.inference_per_1000 is None:
+        parts.append("1,000 answers are not priced")
+    elif way.path in ("fine_tune", "from_scratch"):
+        parts.append("1,000 answers, given one by one as serving does")
+    return parts
 
 
 def saved(costs: tuple[PathCost, ...], currency: str, reference: str) -> str:
@@ -145,102 +177,28 @@ def saved(costs: tuple[PathCost, ...], currency: str, reference: str) -> str:
     known = {cost.path: cost for cost in costs}
     tuned, none = known["fine_tune"], known["no_model"]
     fewest, most = tuned.iterations
-    hours = f"{tuned.device_hours - none.device_hours:.2g} device-hours, " if tuned.device_hours else ""
-    money = f"{tuned.money - none.money:,.2f} {currency}" if tuned.money > none.money else "no money that was priced"
+    parts = []
+    if tuned.device_hours:
+        low, high = tuned.hours_interval or (tuned.device_hours, tuned.device_hours)
+        around = f" ({low:.2g} to {high:.2g})" if high > low else ""
+        parts.append(f"{tuned.device_hours:.2g} device-hours{around}")
+    if tuned.money is not None and none.money is not None and tuned.money > none.money:
+        parts.append(f"{tuned.money - none.money:,.2f} {currency}")
+    if tuned.unpriced:
+        parts.append(f"{' and '.join(tuned.unpriced)}, which the task file gives no price for")
+    parts.append(f"{tuned.storage_gb - none.storage_gb:.2g} GB of checkpoints")
     return (
-        f"The target is met without fine-tuning, by {reference}. That saves {fewest} to {most} iterations: up to "
-        f"{hours}{money}, and {tuned.storage_gb - none.storage_gb:.2g} GB of checkpoints."
+        f"The target is met without fine-tuning, by {reference}. That saves {fewest} to {most} iterations; {most} come "
+        f"to about {', '.join(parts)}."
     )
-
-
-def past_ratio(path: FilePath) -> float:
-    """Median of actual over estimated time in the last ten tasks on record; 1 where there is none.
-
-    Raises:
-        ArtifactError: a line is no record; the file was edited.
-    """
-    ratios = [float(line["ratio"]) for line in read_ratios(path)]
-    return median(ratios[-RECENT:]) if ratios else 1.0
-
-
-def read_ratios(path: FilePath) -> list[dict[str, Any]]:
-    """Every record, oldest first: `time`, `task`, `estimated` and `actual` in seconds, `ratio`.
-
-    Raises:
-        ArtifactError: a line is no record; the file was edited, or the disk was full.
-    """
-    found = []
-    for number, text in enumerate(path.read_text("utf-8").splitlines() if path.exists() else (), start=1):
-        try:
-            line = json.loads(text)
-            usable = math.isfinite(line["ratio"]) and line["ratio"] > 0
-        except (ValueError, KeyError, TypeError):
-            usable = False
-        if not usable:
-            raise ArtifactError(
-                f"{path}, line {number}: expected a record with a positive ratio, found {text[:60]!r}; mend or remove "
-                "the line"
-            )
-        found.append(line)
-    return found
-
-
-def record_ratio(path: FilePath, task: str, estimated: float, actual: float) -> float:
-    """Add how a task's training time compares with its estimate; returns the ratio.
-
-    Where the task's last record has the same two times, nothing is added: one training counts once, however often what
-    follows it runs.
-
-    Args:
-        path: `cost_ratios.jsonl` of the installation, shared by all tasks.
-        task: its name.
-        estimated: seconds as estimated, without the correction (`Decision.training_seconds / Decision.ratio`): a
-            corrected estimate would wear the correction off.
-        actual: seconds that it took.
-
-    Raises:
-        ValueError: a time that is not positive; nothing was estimated or trained.
-        ArtifactError: the file cannot be written.
-    """
-    if not (estimated > 0 and actual > 0 and math.isfinite(estimated) and math.isfinite(actual)):
-        raise ValueError(f"expected two positive times, found {estimated} and {actual} seconds")
-    line = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "task": task,
-        "estimated": round(estimated, 3),
-        "actual": round(actual, 3),
-        "ratio": actual / estimated,
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
-            last = _last_record(path, task)
-            if last and all(last.get(name) == line[name] for name in ("estimated", "actual")):
-                return actual / estimated
-            with path.open("ab") as stream:
-                stream.write((json.dumps(line) + "\n").encode())
-                stream.flush()
-                os.fsync(stream.fileno())
-    except (OSError, Timeout) as error:
-        raise ArtifactError(
-            f"{path}: expected to record the ratio of {task}, but {type(error).__name__}: {error}; make it writable"
-        ) from error
-    return actual / estimated
-
-
-def _last_record(path: FilePath, task: str) -> dict[str, Any] | None:
-    try:
-        return next((line for line in reversed(read_ratios(path)) if line.get("task") == task), None)
-    except ArtifactError:  # an edited line must not cost a finished training its record; `past_ratio` names it
-        return None
 
 
 def _rungs(spec: TaskSpec, probe: Probe) -> int:
     return min(spec.adaptation.max_rungs, probe.blocks)
 
 
-def _corrected(ratio: float) -> str:
-    return f", times {ratio:.2f} as earlier tasks came out" if ratio != 1 else ""
+def _corrected(spread: Spread) -> str:
+    return f", times {spread.ratio:.2f} as earlier tasks came out" if spread.ratio != 1 else ""
 
 
 def _epochs(spec: TaskSpec, work: Workload, epochs: float, unfrozen: int) -> float:
@@ -266,10 +224,18 @@ def _all_blocks(spec: TaskSpec, work: Workload, epochs: float) -> float:
 
 
 def _weights_gb(spec: TaskSpec, work: Workload) -> tuple[float, float]:
-    """GB (10**9 bytes) that one iteration leaves: trained tensors of every rung and a bundle; or the whole model."""
+    """GB (10**9 bytes) that one iteration leaves behind, of fine-tuning and of training from scratch.
+
+    The store keeps the trained tensors of every rung and control twice: as its training left them, and as the result
+    of its play. MLflow keeps one whole model, the registered bundle.
+    """
     if work.pin is None:
         return 0.0, 0.0
+    plan, whole = spec.adaptation, work.pin.parameters
     block = 12 * work.pin.width**2  # attention 4 d^2, feed-forward 8 d^2 (Vaswani et al. 2017, inner width 4 d)
-    rungs = min(spec.adaptation.max_rungs, work.pin.blocks)
+    rungs = min(plan.max_rungs, work.pin.blocks)
     trained = block * rungs * (rungs + 1) // 2
-    return (trained + work.pin.parameters) * BYTES / 1e9, work.pin.parameters * BYTES / 1e9
+    trained += whole if plan.controls.scratch else 0
+    trained += block * rungs if plan.controls.other_base and len(spec.bases) > 1 else 0
+    trained += (plan.controls.seeds - 1) * block * rungs
+    return (COPIES * trained + whole) * BYTES / 1e9, (COPIES + 1) * whole * BYTES / 1e9

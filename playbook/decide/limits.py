@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from playbook.artifacts import EvidenceRow, Path
+from playbook.bases.licences import licence_fault
+from playbook.decide.factors import PLACE, RIGHTS
 from playbook.spec import TaskSpec
 
 TRAINED: tuple[Path, ...] = ("fine_tune", "from_scratch")
@@ -34,25 +36,25 @@ def _data_licence(spec: TaskSpec) -> EvidenceRow:
     allowed = spec.decision.data_licence_allows_training
     question = f"Does the licence of the data ({spec.data.source.licence}) allow training?"
     if allowed is None:
-        return unanswered(question)
+        return unanswered(RIGHTS, question)
     why = "" if allowed else "nothing may be trained on these rows"
-    return answered(question, _yes(allowed), why, rules_out=() if allowed else TRAINED)
+    return answered(RIGHTS, question, _yes(allowed), why, rules_out=() if allowed else TRAINED)
 
 
 def _base_licences(spec: TaskSpec) -> EvidenceRow:
     """The team's answer, and `bake_off.licences` compared with what each base states."""
     question = "Do the licences of the bases allow this use?"
-    rule = {licence.lower() for licence in spec.bake_off.licences}
-    allowed = [base.licence for base in spec.bases if not rule or base.licence.lower() in rule]
-    if not allowed:
+    rules = spec.bake_off
+    faults = [licence_fault(base, rules.licences, rules.forbidden_licences) for base in spec.bases]
+    if all(faults):
         found = ", ".join(sorted({base.licence for base in spec.bases}))
-        why = f"bake_off.licences allows {', '.join(sorted(rule))} and no base has one of them"
-        return answered(question, f"no: {found}", why, rules_out=("fine_tune",))
+        why = f"no base has a licence that may be used: {'; '.join(dict.fromkeys(faults))}"
+        return answered(RIGHTS, question, f"no: {found}", why, rules_out=("fine_tune",))
     if spec.decision.base_licences_allow_use is None:
-        return unanswered(question)
+        return unanswered(RIGHTS, question)
     fine = spec.decision.base_licences_allow_use
     return answered(
-        question, _yes(fine), "" if fine else "no base may be adapted", rules_out=() if fine else ("fine_tune",)
+        RIGHTS, question, _yes(fine), "" if fine else "no base may be adapted", rules_out=() if fine else ("fine_tune",)
     )
 
 
@@ -60,7 +62,7 @@ def _residency(spec: TaskSpec) -> EvidenceRow:
     said = spec.decision
     question = "Where must texts stay, and where would they be trained on or prompted with?"
     if said.residency is None:
-        return unanswered(question)
+        return unanswered(PLACE, question)
     furthest = REACH.index(ALLOWED[said.residency])
     out: list[Path] = []
     if said.training_place is not None and REACH.index(said.training_place) > furthest:
@@ -68,29 +70,29 @@ def _residency(spec: TaskSpec) -> EvidenceRow:
     if said.prompting_place in REACH and REACH.index(said.prompting_place) > furthest:
         out += PROMPTED
     if not out and said.training_place is None and said.residency != "anywhere":
-        return unanswered(question, f"texts must stay {_words(said.residency)}; training_place is not said")
+        return unanswered(PLACE, question, f"texts must stay {_words(said.residency)}; training_place is not said")
     places = f"{_words(said.training_place)} for training, {_words(said.prompting_place)} for prompting"
     why = f"texts must stay {_words(said.residency)}" if out else ""
-    return answered(question, f"{_words(said.residency)}; {places}", why, rules_out=tuple(out))
+    return answered(PLACE, question, f"{_words(said.residency)}; {places}", why, rules_out=tuple(out))
 
 
 def _privacy(spec: TaskSpec) -> EvidenceRow:
     said = spec.decision
     question = "May texts be sent to a service outside the house?"
     if said.texts_may_leave is None:
-        return unanswered(question)
+        return unanswered(PLACE, question)
     out = not said.texts_may_leave and said.prompting_place in ("region", "elsewhere")
     why = "the model that would be prompted runs outside the house" if out else ""
-    return answered(question, _yes(said.texts_may_leave), why, rules_out=PROMPTED if out else ())
+    return answered(PLACE, question, _yes(said.texts_may_leave), why, rules_out=PROMPTED if out else ())
 
 
 def _ownership(spec: TaskSpec) -> EvidenceRow:
     said = spec.decision
     question = "Must the team own the weights that answer?"
     if said.weights_must_be_owned is None or (said.weights_must_be_owned and said.derived_weights_owned is None):
-        return unanswered(question, "also derived_weights_owned" if said.weights_must_be_owned else "")
+        return unanswered(RIGHTS, question, "also derived_weights_owned" if said.weights_must_be_owned else "")
     if not said.weights_must_be_owned:
-        return answered(question, "no")
+        return answered(RIGHTS, question, "no")
     out: list[Path] = []
     if not said.derived_weights_owned:
         out.append("fine_tune")
@@ -98,33 +100,36 @@ def _ownership(spec: TaskSpec) -> EvidenceRow:
         out += PROMPTED
     why = "weights of that path would belong to somebody else" if out else ""
     kept = "stay" if said.derived_weights_owned else "do not stay"
-    return answered(question, f"yes; weights derived from the bases {kept} the team's", why, rules_out=tuple(out))
+    return answered(
+        RIGHTS, question, f"yes; weights derived from the bases {kept} the team's", why, rules_out=tuple(out)
+    )
 
 
 def _prompting(spec: TaskSpec) -> EvidenceRow:
     question = "Does the team have a model that it can prompt?"
     place = spec.decision.prompting_place
     if place is None:
-        return unanswered(question)
+        return unanswered(PLACE, question)
     if place == "none":
-        return answered(question, "no", "there is no model to prompt", rules_out=PROMPTED)
-    return answered(question, f"yes, {_words(place)}")
+        return answered(PLACE, question, "no", "there is no model to prompt", rules_out=PROMPTED)
+    return answered(PLACE, question, f"yes, {_words(place)}")
 
 
 def _on_device(spec: TaskSpec) -> EvidenceRow:
     said = spec.decision
     question = "Are answers given on the user's device, without a network?"
     if said.on_device is None:
-        return unanswered(question)
+        return unanswered(PLACE, question)
     if not said.on_device:
-        return answered(question, "no")
+        return answered(PLACE, question, "no")
     if said.prompting_place in REACH:
         why = "a small model of the team's own fits; one on other machines cannot be asked without a network"
-        return answered(question, "yes", why, MADE_HERE, 1, PROMPTED)
-    return answered(question, "yes", "a small model of the team's own fits on a device", MADE_HERE, 1)
+        return answered(PLACE, question, "yes", why, MADE_HERE, 1, PROMPTED)
+    return answered(PLACE, question, "yes", "a small model of the team's own fits on a device", MADE_HERE, 1)
 
 
 def answered(
+    factor: str,
     question: str,
     answer: str,
     why: str = "",
@@ -134,6 +139,7 @@ def answered(
 ) -> EvidenceRow:
     """A row that the task file answers."""
     return EvidenceRow(
+        factor=factor,
         question=question,
         answer=answer,
         source="task file",
@@ -144,10 +150,10 @@ def answered(
     )
 
 
-def unanswered(question: str, detail: str = "") -> EvidenceRow:
+def unanswered(factor: str, question: str, detail: str = "") -> EvidenceRow:
     """An open question."""
     why = "left open in the task file, so it decides nothing" + (f" ({detail})" if detail else "")
-    return EvidenceRow(question=question, answer="not answered", source="not answered", why=why)
+    return EvidenceRow(factor=factor, question=question, answer="not answered", source="not answered", why=why)
 
 
 def _yes(value: bool) -> str:

@@ -269,7 +269,7 @@ def _cost(context: ReportInputs, evaluation: Evaluation | None) -> str:
         cost = evaluation.cost
         lines.append(
             f"All training: {wording.duration(cost.actual_seconds)}, {wording.money(cost.actual_money, cost.currency)} "
-            f"(estimated {wording.duration(cost.estimated_seconds)}, "
+            f"(estimated {wording.duration_around(cost.estimated_seconds, cost.estimated_interval)}, "
             f"{wording.money(cost.estimated_money, cost.currency)})."
         )
     lines.append("Energy and emissions were not measured; they follow from the time and the hardware.")

@@ -121,6 +121,8 @@ def _environment() -> Environment:
         "margin": wording.margin,
         "duration": wording.duration,
         "money": wording.money,
+        "money_around": wording.money_around,
+        "duration_around": wording.duration_around,
         "difference": wording.difference,
         "told": wording.told,
         "size": wording.size,

@@ -8,7 +8,7 @@ from playbook.artifacts import Decision, Evaluation, PathCost
 from playbook.evaluate import wording
 from playbook.evaluate.report_content import ReportInputs, opened, shown_name
 from playbook.evaluate.speed import HOUR, cost_per_1000
-from playbook.spec import TaskSpec
+from playbook.spec import Prices, TaskSpec
 
 NOT_MEASURED = "not measured"
 NOT_ESTIMATED = "not estimated"
@@ -31,10 +31,17 @@ def priced(spec: TaskSpec, evaluation: Evaluation) -> Evaluation:
     )
     cost = evaluation.cost
     if cost is not None:
-        hour = prices.device_hour / HOUR
-        money = {"estimated_money": cost.estimated_seconds * hour, "actual_money": cost.actual_seconds * hour}
+        money = {
+            "estimated_money": device_money(prices, cost.estimated_seconds),
+            "actual_money": device_money(prices, cost.actual_seconds),
+        }
         cost = cost.model_copy(update={**money, "currency": prices.currency})
     return evaluation.model_copy(update={"speed": speed, "cost": cost})
+
+
+def device_money(prices: Prices, seconds: float) -> float | None:
+    """Money for seconds of the training device; None where its hour has no price."""
+    return None if prices.device_hour is None else seconds * prices.device_hour / HOUR
 
 
 def path_cost(decision: Decision | None) -> PathCost | None:
@@ -44,6 +51,11 @@ def path_cost(decision: Decision | None) -> PathCost | None:
     return next((cost for cost in decision.costs if cost.path == decision.path), None)
 
 
+def without(path: PathCost) -> str:
+    """What an estimate leaves out, because the task file gives no price for it; where nothing has one, nothing more."""
+    return f", without {', '.join(path.unpriced)}" if path.unpriced and path.money is not None else ""
+
+
 def price_rows(context: ReportInputs) -> tuple[PriceRow, ...]:
     """Device time, its money, work and labels, and 1,000 answers: estimated before beside measured."""
     evaluation = opened(context)
@@ -51,12 +63,13 @@ def price_rows(context: ReportInputs) -> tuple[PriceRow, ...]:
         return ()
     rows, cost, path = [], evaluation.cost, path_cost(context.decision)
     if cost is not None:
-        took = (wording.duration(cost.estimated_seconds), wording.duration(cost.actual_seconds))
+        estimated = wording.duration_around(cost.estimated_seconds, cost.estimated_interval)
+        took = (estimated, wording.duration(cost.actual_seconds))
         paid = (wording.money(cost.estimated_money, cost.currency), wording.money(cost.actual_money, cost.currency))
         rows += [PriceRow("device time of all training", *took), PriceRow("money, device time only", *paid)]
     if path is not None and context.decision is not None:
-        whole = wording.money(path.money, context.decision.currency)
-        rows.append(PriceRow("money, with work and labels", whole, NOT_MEASURED))
+        whole = wording.money_around(path.money, path.money_interval, context.decision.currency)
+        rows.append(PriceRow("money, with work and labels", f"{whole}{without(path)}", NOT_MEASURED))
     shown = shown_name(evaluation)
     speed = next((found for found in evaluation.speed if found.model == shown), None)
     if path is not None or speed is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from playbook.artifacts import Blocker, BlockerName, Decision, Evaluation
 from playbook.evaluate import wording
 from playbook.evaluate.report_content import ReportInputs, opened, shown_side
-from playbook.evaluate.report_price import path_cost
+from playbook.evaluate.report_price import path_cost, without
 from playbook.evaluate.sign_off_state import QUESTIONS
 from playbook.evaluate.verdict import failing_classes
 
@@ -125,8 +125,9 @@ def _price(evaluation: Evaluation, decision: Decision | None) -> tuple[str, ...]
         lines.append(f"All training took {took}, device time only.")
     path = path_cost(decision)
     if decision is not None and path is not None:
-        money = wording.money(path.money, decision.currency)
-        lines.append(f"Estimated before for {wording.PATH_NAMES[path.path]}, with work and labels: {money}.")
+        money = wording.money_around(path.money, path.money_interval, decision.currency)
+        told = f"Estimated before for {wording.PATH_NAMES[path.path]}, with work and labels: {money}{without(path)}."
+        lines.append(told)
     return tuple(lines)
 
 

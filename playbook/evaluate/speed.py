@@ -27,7 +27,7 @@ def measure_speed(
     """Time a model on real texts, after a warm-up.
 
     A request is answered when it comes, so the price is that of calls with one text: seconds of `prices.serving_hour`.
-    A price of 0 there means that the machine's hours are not counted.
+    Without it the answers are not priced.
 
     Args:
         spec: the task; its prices are used.
@@ -89,6 +89,8 @@ def _speed(spec: TaskSpec, model: Model, latency: tuple[Latency, ...]) -> Speed:
     )
 
 
-def cost_per_1000(prices: Prices, single: Latency) -> float:
-    """Money for 1,000 answers that are given one by one, from calls with one text."""
+def cost_per_1000(prices: Prices, single: Latency) -> float | None:
+    """Money for 1,000 answers that are given one by one, from calls with one text; None where no hour has a price."""
+    if prices.serving_hour is None:
+        return None
     return 1000 / max(single.per_second, 1e-9) / HOUR * prices.serving_hour

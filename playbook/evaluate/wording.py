@@ -11,6 +11,7 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
+NOT_PRICED = "not priced"
 NATS = ("log_loss",)  # metrics that are no fractions; figures of all others are written as per cent and points
 
 
@@ -188,6 +189,20 @@ def told(figure: Figure) -> str:
     return "ahead" if figure.low > 0 else "behind" if figure.high < 0 else "no difference shown"
 
 
+def money_around(amount: float | None, interval: tuple[float, float] | None, currency: str) -> str:
+    """An estimated amount with its interval, where it has one and the two ends differ as they are written."""
+    told = money(amount, currency)
+    if amount is None or interval is None:
+        return told
+    low, high = (money(end, currency) for end in interval)
+    return told if low == high else f"{told} ({low.removesuffix(f' {currency}')} to {high})"
+
+
+def duration_around(seconds: float, interval: tuple[float, float] | None) -> str:
+    """An estimated time with its interval."""
+    return duration(seconds) + (f" ({duration(interval[0])} to {duration(interval[1])})" if interval else "")
+
+
 def duration(seconds: float) -> str:
     """A time as people say it: `48 s`, `3.4 min`, `2.1 h`; under ten seconds with a tenth."""
     if round(seconds, 1) < 10:
@@ -197,8 +212,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def money(amount: float, currency: str) -> str:
-    """An amount with two digits, more where it is small, for example `0.0042 EUR`."""
+def money(amount: float | None, currency: str) -> str:
+    """An amount with two digits, more where it is small, for example `0.0042 EUR`; without one, `not priced`."""
+    if amount is None:
+        return NOT_PRICED
     digits = 2 if amount == 0 or abs(amount) >= 0.1 else 4 if abs(amount) >= 0.0001 else 6
     return f"{amount:,.{digits}f} {currency}"
 

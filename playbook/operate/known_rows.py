@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from playbook.data.accumulated import accumulated_files
-from playbook.data.read import is_url, read_rows
+from playbook.data.formats.places import is_url, parts_of
+from playbook.data.read import read_rows
 from playbook.data.tables import LABEL, ROW_ID, TEXT
 from playbook.data.text import clean_text, comparison_key
 from playbook.names import normal_form
@@ -58,6 +59,13 @@ def _known(files: _Files, signature: tuple[str, ...]) -> KnownRows:
 def _signature(task: Task) -> tuple[str, ...]:
     places: Mapping[str, str] = task.spec.data.source.locations
     local = [Path(task.resolve(place)) for place in places.values() if not is_url(place)]
-    found = [path.stat() for path in (*local, *accumulated_files(task)) if path.is_file()]
-    columns = task.spec.data.columns.model_dump_json()
-    return (columns, *places.values(), *(f"{one.st_ino}:{one.st_size}:{one.st_mtime_ns}" for one in found))
+    files = [Path(part.location) for path in local if path.exists() for part in parts_of(str(path))]
+    found = [path.stat() for path in (*files, *accumulated_files(task)) if path.is_file()]
+    data = task.spec.data
+    written = data.source.model_dump_json(include={"encoding", "delimiter", "quoting", "quote"})
+    return (
+        data.columns.model_dump_json(),
+        written,
+        *places.values(),
+        *(f"{one.st_ino}:{one.st_size}:{one.st_mtime_ns}" for one in found),
+    )

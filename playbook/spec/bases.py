@@ -21,7 +21,12 @@ class Base(Section):
     licence: str
     pretrained_on: str = Field("not stated", description="What the base was pretrained on.")
     relevance: Literal["general", "related", "same_domain"] = Field(
-        "general", description="How close what it was pretrained on is to the task; decides close calls (2.2)."
+        "general",
+        description="How close what it was pretrained on is to the task, with relevance_reason; decides close calls "
+        "between bases whose measured closeness is alike (2.2).",
+    )
+    relevance_reason: str = Field(
+        "", description="Why it is related or of the same domain, in a sentence; a claim without one counts as general."
     )
     layers: int | None = Field(None, ge=1, description="Keep only the lowest blocks, this many: a truncated base.")
     max_length: int = Field(128, ge=8, le=8192, description="Tokens per text; longer texts are cut.")
@@ -52,6 +57,9 @@ class BakeOff(Section):
     validation_rows: int = Field(500, ge=30, description="Validation rows of the probe, the same for every candidate.")
     resamples: int = Field(20, ge=2, le=200, description="Resamples of the probe's rows, for the score's spread.")
     licences: tuple[str, ...] = Field((), description="Licences that the task may use; empty: any that is stated.")
+    forbidden_licences: tuple[str, ...] = Field(
+        (), description="Licences that the task may not use, by the task file's word or by the base's own card."
+    )
     budget: Budget = Budget()
     close_call: float = Field(
         1.0, ge=0, description="Scores that differ by fewer standard errors than this are a close call."

@@ -58,9 +58,39 @@ class Source(Section):
     train: str | None = Field(None, description="The team's own training file; validation is cut from it if not given.")
     validation: str | None = None
     test: str | None = None
+    encoding: str | None = Field(
+        None, description="Text encoding of CSV and JSON Lines, such as cp1252; found for UTF-8 and UTF-16 with a mark."
+    )
+    delimiter: str | None = Field(
+        None, description="Between the fields of a CSV file, one character, or tab; found where it is not given."
+    )
+    quoting: Literal["doubled", "backslash", "none"] | None = Field(
+        None,
+        description='How a quotation mark inside of a quoted field of a CSV file is written: "" or \\"; none: fields '
+        "are never quoted. Found where it is not given.",
+    )
+    quote: str | None = Field(None, min_length=1, max_length=1, description="The quotation mark of a CSV file.")
     provenance: str = Field("not stated", description="Where the data comes from, for the dataset's page.")
     licence: str = Field("not stated", description="Licence of the data.")
     known_limits: tuple[str, ...] = ()
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                "".encode(value)
+        except (LookupError, ValueError):
+            raise ValueError(f"a text encoding that Python knows (utf-8, utf-16, cp1252, ...), not {value!r}") from None
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = "\t" if value in ("tab", "\\t") else value
+        if value is not None and (len(value) != 1 or value in '\r\n"'):
+            raise ValueError(f"one character other than a quotation mark or a line break, or tab, not {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _one_way(self) -> Source:
@@ -141,24 +171,14 @@ class LearningCurveRules(Section):
 
 
 class Splits(Section):
-    """How rows are divided when they are first seen. Their side is kept from then on, whatever changes here (3.3)."""
+    """How rows are divided. A row's split follows from its group and the seed alone, so it survives new data (3.3)."""
 
     column: Name | None = Field(None, description="The team's own split column (train, validation or val, test).")
     validation: float = Field(0.15, gt=0, lt=0.5)
     test: float = Field(0.15, gt=0, lt=0.5, description="Not used where the source brings its own test file.")
     seed: int = Field(7, ge=0, lt=2**31)
-    by: Literal["class", "time"] | None = Field(
-        None,
-        description="How new rows are placed. class: every side gets its share of each class, as far as groups allow. "
-        "time: the newest rows are test, those before them validation, by cuts that are fixed once. Not given: by "
-        "class, with a warning where rows have a time.",
-    )
-    near_duplicate_similarity: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Jaccard similarity of character 4-grams from which two texts are near duplicates. Not given: 0.9, "
-        "or what two typos leave of a text of this length.",
+    near_duplicate_similarity: float = Field(
+        0.9, gt=0, le=1, description="Jaccard similarity of character 4-grams from which two texts are near duplicates."
     )
     across_splits: Literal["auto", "quarantine", "refuse"] = Field(
         "auto",
@@ -176,12 +196,7 @@ class Gate(Section):
     warn_rows_per_class: int = Field(200, ge=1, description="Fewer training rows than this is a warning.")
     min_evaluation_rows_per_class: int = Field(5, ge=1, description="In validation and in test, each.")
     max_quarantined: Fraction = Field(0.1, description="Fraction of raw rows that may be quarantined.")
-    split_tolerance: float | None = Field(
-        None,
-        gt=0,
-        le=0.5,
-        description="Allowed distance from the asked split fractions. Not given: what number and size of groups allow.",
-    )
+    split_tolerance: float = Field(0.05, gt=0, le=0.5, description="Allowed distance from the asked split fractions.")
 
 
 class Accumulated(Section):
@@ -219,12 +234,6 @@ class Data(Section):
     def _newest_needs_a_time(self) -> Data:
         if self.production is not None and self.production.latest is not None and self.columns.time is None:
             raise ValueError("production.latest takes the newest rows: name the column of their time in columns.time")
-        return self
-
-    @model_validator(mode="after")
-    def _division_by_time_needs_a_time(self) -> Data:
-        if self.splits.by == "time" and self.columns.time is None:
-            raise ValueError("splits.by: time divides by the time of rows: name its column in columns.time")
         return self
 
     @model_validator(mode="after")

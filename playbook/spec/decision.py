@@ -65,8 +65,11 @@ class DecisionAnswers(Section):
     texts_may_leave: bool | None = Field(
         None, description="Privacy: whether texts may be sent to a service outside the house."
     )
-    deadline: date | None = Field(None, description="Day on which it must be in use; or give deadline_weeks.")
+    deadline: date | None = Field(
+        None, description="Day on which it must be in use; or give deadline_weeks or deadline_hours."
+    )
     deadline_weeks: float | None = Field(None, gt=0, description="Weeks until it must be in use.")
+    deadline_hours: float | None = Field(None, gt=0, description="Hours on the clock until it must be in use.")
     phased: bool | None = Field(
         None, description="Whether a simpler model may be delivered first and the adapted one later."
     )
@@ -74,6 +77,11 @@ class DecisionAnswers(Section):
         None, description="Whether answers are given on the user's device, without a network."
     )
     maintainers: int | None = Field(None, ge=0, description="Team: people who can train and maintain a model.")
+    prompting_reaches: float | None = Field(
+        None,
+        description="Performance ceiling: what a prompted model reached on labelled rows that were kept apart, in the "
+        "target's metric. Nobody measures it here.",
+    )
 
     # Hard limits (1.6). They are no scores: an answer against a path rules it out.
     data_licence_allows_training: bool | None = Field(
@@ -98,25 +106,25 @@ class DecisionAnswers(Section):
 
     @model_validator(mode="after")
     def _one_deadline(self) -> DecisionAnswers:
-        if self.deadline is not None and self.deadline_weeks is not None:
-            raise ValueError("either deadline (a day) or deadline_weeks, not both")
+        given = [name for name in ("deadline", "deadline_weeks", "deadline_hours") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"expected one of deadline (a day), deadline_weeks, deadline_hours; found {given}")
         return self
 
 
 class Prices(Section):
-    """What device time, storage and people cost (1.5). A price of 0 means that it is not counted."""
+    """What device time, storage and people cost (1.5). What has no price here is not priced, and said to be so.
+
+    A price of 0 is a price: it says that it costs nothing.
+    """
 
     currency: str = Field("EUR", min_length=1, max_length=8)
-    device_hour: float = Field(0.0, ge=0, description="One hour of the training device. 0: own hardware, not counted.")
-    person_hour: float = Field(0.0, ge=0, description="One hour of work. 0: people are not counted.")
-    label: float = Field(0.0, ge=0, description="Collecting and labelling one row. 0: not counted.")
-    storage_gb_month: float = Field(0.0, ge=0, description="One GB (10**9 bytes) for a month. 0: not counted.")
-    prompts_per_1000: float | None = Field(
-        None, ge=0, description="1,000 requests to a model that is prompted. None: not known, and reported so."
-    )
-    serving_hour: float = Field(
-        0.0, ge=0, description="One hour of the machine that answers. 0: own hardware, not counted."
-    )
+    device_hour: float | None = Field(None, ge=0, description="One hour of the training device.")
+    person_hour: float | None = Field(None, ge=0, description="One hour of work.")
+    label: float | None = Field(None, ge=0, description="Collecting and labelling one row.")
+    storage_gb_month: float | None = Field(None, ge=0, description="One GB (10**9 bytes) for a month.")
+    prompts_per_1000: float | None = Field(None, ge=0, description="1,000 requests to a model that is prompted.")
+    serving_hour: float | None = Field(None, ge=0, description="One hour of the machine that answers.")
     iteration_person_hours: float = Field(
         16.0, ge=0, description="Work of people per iteration; the default of 16 hours, two days, is an assumption."
     )

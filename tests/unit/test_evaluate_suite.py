@@ -204,7 +204,8 @@ def test_speed_and_what_it_costs() -> None:
     assert all(0 <= one.p50_ms <= one.p95_ms for one in found.latency)
     assert found.cost_per_1000 == pytest.approx(1 / found.latency[0].per_second)  # 3.6 an hour: 0.001 a second
     assert (found.currency, found.model) == ("CHF", "candidate")
-    assert measure_speed(priced(), "baseline", answer, ["a"], seconds=0.0).cost_per_1000 == 0
+    assert measure_speed(priced(), "baseline", answer, ["a"], seconds=0.0).cost_per_1000 is None, "not priced"
+    assert measure_speed(priced(serving_hour=0.0), "baseline", answer, ["a"], seconds=0.0).cost_per_1000 == 0
     with pytest.raises(ValueError, match="at least one text"):
         measure_speed(spec, "baseline", answer, [])
 

@@ -20,7 +20,7 @@ from playbook.evaluate.report import ReportInputs, render_report
 
 CODE = Path(playbook.__file__).resolve().parent
 # Tables that are made only for some of the values, by a rule of their own: no page looks anything up in them.
-NO_WORDS = {"operate/policy.py", "adapt/transfer.py"}
+NO_WORDS = {"operate/policy.py", "adapt/transfer.py", "decide/floors.py"}
 SUBSCRIPTED = re.compile(r"\{% set \w+ = (\{.*?\}) %\}", re.DOTALL)  # a table of words in a template
 
 

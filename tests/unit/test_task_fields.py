@@ -115,8 +115,9 @@ AGAIN: tuple[tuple[str, str], ...] = (
         "dataset decision",
         """
         data.source.path data.source.train data.source.validation data.source.test data.source.provenance
+        data.source.encoding data.source.delimiter data.source.quoting data.source.quote
         data.source.licence data.source.known_limits data.splits.validation data.splits.test
-        data.splits.near_duplicate_similarity data.splits.across_splits data.splits.by data.gate.min_rows
+        data.splits.near_duplicate_similarity data.splits.across_splits data.gate.min_rows
         data.gate.min_rows_per_class data.gate.warn_rows_per_class data.gate.min_evaluation_rows_per_class
         data.gate.max_quarantined data.gate.split_tolerance
         """,
@@ -155,7 +156,8 @@ AGAIN: tuple[tuple[str, str], ...] = (
         """
         decision.novelty decision.rows_obtainable decision.device_hours decision.latency_ms decision.control
         decision.change decision.bottleneck decision.pretrained_exists decision.labels decision.domain_shift
-        decision.texts_may_leave decision.deadline decision.deadline_weeks decision.phased decision.on_device
+        decision.texts_may_leave decision.deadline decision.deadline_weeks decision.deadline_hours decision.phased
+        decision.prompting_reaches decision.on_device
         decision.maintainers decision.data_licence_allows_training decision.base_licences_allow_use
         decision.residency decision.training_place decision.prompting_place decision.weights_must_be_owned
         decision.derived_weights_owned decision.override.path decision.override.by decision.override.because
@@ -167,6 +169,7 @@ AGAIN: tuple[tuple[str, str], ...] = (
         "decision base",
         """
         base.hub base.revision base.folder base.package base.sha256 base.licence base.pretrained_on base.relevance
+        base.relevance_reason bake_off.forbidden_licences
         base.layers base.max_length bake_off.alternatives bake_off.train_rows bake_off.validation_rows
         bake_off.resamples bake_off.licences bake_off.budget.latency_p95_ms bake_off.budget.memory_mb
         bake_off.budget.disk_mb bake_off.budget.parameters_millions bake_off.close_call

@@ -1,0 +1,179 @@
+"""Licences of bases (1.6): what the task file says of them, what their own cards say, and who has allowed them.
+
+A card is the `README.md` beside the weights, whose front matter may name a `license` as model hubs have it; without one
+a LICENSE file is read and recognised by its first words. The task file's word is what counts; where card and task file
+differ, or nobody has said whether a licence may be used, that is a finding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from playbook.data.text import shown
+from playbook.spec import Base, TaskSpec
+
+CARD = "README.md"
+NO_LICENCE = {"", "not stated", "unknown", "none", "other"}
+MOST = 200_000  # bytes that are read of a card
+HEAD = 4_000  # characters of a licence in which its kind is looked for; what is appended is of other works
+# Words by which a licence's text is recognised; the first of them in the text count, the narrower ones before others.
+TEXTS: tuple[tuple[str, str], ...] = (
+    (r"gnu affero general public license", "agpl-3.0"),
+    (r"gnu lesser general public license", "lgpl-3.0"),
+    (r"gnu general public license\s+version 2", "gpl-2.0"),
+    (r"gnu general public license", "gpl-3.0"),
+    (r"mozilla public license,? version 2", "mpl-2.0"),
+    (r"apache license,?\s+version 2\.0", "apache-2.0"),
+    (r"attribution-noncommercial-sharealike 4\.0", "cc-by-nc-sa-4.0"),
+    (r"attribution-noncommercial-noderivatives 4\.0", "cc-by-nc-nd-4.0"),
+    (r"attribution-noncommercial 4\.0", "cc-by-nc-4.0"),
+    (r"attribution-noderivatives 4\.0", "cc-by-nd-4.0"),
+    (r"attribution-sharealike 4\.0", "cc-by-sa-4.0"),
+    (r"attribution 4\.0", "cc-by-4.0"),
+    (r"cc0 1\.0|creative commons zero", "cc0-1.0"),
+    (r"llama\s*([\d.]+) community license", r"llama\1"),
+    (r"openrail", "openrail"),
+    (r"the unlicense|free and unencumbered software", "unlicense"),
+    (r"redistribution and use in source and binary forms[\s\S]*neither the name", "bsd-3-clause"),
+    (r"redistribution and use in source and binary forms", "bsd-2-clause"),
+    (r"permission is hereby granted, free of charge", "mit"),
+    (r"permission to use, copy, modify,? and(?:/or)? distribute", "isc"),
+)
+ALIASES = {
+    "apache2": "apache-2.0", "apache2.0": "apache-2.0", "apache-license-2.0": "apache-2.0", "apache-2": "apache-2.0",
+    "apache-license": "apache-2.0", "apache-license-version-2.0": "apache-2.0", "apache-software-license": "apache-2.0",
+    "mit-license": "mit", "the-mit-license": "mit", "bsd-3": "bsd-3-clause", "bsd3": "bsd-3-clause",
+    "new-bsd": "bsd-3-clause", "bsd-2": "bsd-2-clause", "gplv3": "gpl-3.0", "gpl-3": "gpl-3.0", "gplv2": "gpl-2.0",
+    "cc0": "cc0-1.0", "cc-by-4": "cc-by-4.0",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stated:
+    """Licences that a base states itself, in one spelling, and where; of a text that is not recognised, none."""
+
+    names: tuple[str, ...]
+    where: str
+
+
+def licence_name(text: str) -> str:
+    """One spelling of a licence's name: `Apache 2.0`, `apache-2.0` and `Apache License, Version 2.0` are one."""
+    name = re.sub(r"[\s_,]+", "-", text.strip().casefold().removeprefix("the ")).strip("-")
+    for ending in ("-only", "-or-later"):
+        name = name.removesuffix(ending)
+    return ALIASES.get(name, name)
+
+
+def licence_fault(base: Base, allowed: Sequence[str], forbidden: Sequence[str] = ()) -> str:
+    """Why the task may not use a base's licence, or nothing; without a list, any licence that is stated will do."""
+    licence = base.licence.strip()
+    if licence.casefold() in NO_LICENCE:
+        return f"licence {licence or 'empty'!r}: expected one that is stated"
+    name = licence_name(licence)
+    if name in {licence_name(one) for one in forbidden}:
+        return f"licence {licence}: bake_off.forbidden_licences names it"
+    if allowed and name not in {licence_name(one) for one in allowed}:
+        return f"licence {licence}: expected one of {', '.join(allowed)}"
+    return ""
+
+
+def card_fault(spec: TaskSpec, located: Path) -> str:
+    """Why a base is out by what its own card says: a licence that the task file forbids; or nothing."""
+    forbidden = {licence_name(one) for one in spec.bake_off.forbidden_licences}
+    stated = stated_licence(located)
+    named = [name for name in stated.names if name in forbidden] if stated else []
+    if stated is None or not named:
+        return ""
+    return f"licence {named[0]}, as {stated.where} says: bake_off.forbidden_licences names it"
+
+
+def licence_findings(spec: TaskSpec, base: Base, name: str, located: Path | None) -> tuple[str, ...]:
+    """What somebody should look at in a base's licence; it decides nothing.
+
+    Args:
+        spec: the task.
+        base: one of its bases.
+        name: how messages call it.
+        located: the folder that the base comes from, where it is on this machine.
+    """
+    found = []
+    said = spec.decision.base_licences_allow_use
+    if not spec.bake_off.licences and said is None and not licence_fault(base, (), spec.bake_off.forbidden_licences):
+        found.append(
+            f"{name}: licence {shown(base.licence)} is neither allowed nor forbidden: name it in bake_off.licences or "
+            "bake_off.forbidden_licences, or answer decision.base_licences_allow_use"
+        )
+    stated = stated_licence(located) if located is not None else None
+    if stated is not None and not stated.names:
+        found.append(f"{name}: {stated.where} is no licence that is known by its words: read it")
+    elif stated is not None and licence_name(base.licence) not in stated.names:
+        says = " and ".join(shown(one) for one in stated.names)
+        found.append(
+            f"{name}: the task file says licence {shown(base.licence)}, {stated.where} says {says}: find out which "
+            "holds, and correct the task file or take another base"
+        )
+    return tuple(found)
+
+
+def stated_licence(folder: Path) -> Stated | None:
+    """What a base says of its licence: its card, else a LICENSE file in its folder or in the package around it."""
+    card = folder / CARD
+    names = _card_names(_start_of(card))
+    if names:
+        return Stated(names, f"its card {card.name}")
+    for place in (folder, *_package_of(folder)):
+        files = sorted(path for path in place.glob("LICEN[CS]E*") if path.is_file()) if place.is_dir() else []
+        if files:
+            return Stated(recognised(_start_of(files[0])), f"its file {files[0].name}")
+    return None
+
+
+def _package_of(folder: Path) -> list[Path]:
+    """Folders of an installed package around a base: its own, and where its distribution keeps the licence."""
+    site = next((parent for parent in folder.parents if parent.name == "site-packages"), None)
+    if site is None:
+        return []
+    top = site / folder.relative_to(site).parts[0]
+    about = sorted(site.glob(f"{top.name}-*.dist-info"))
+    return [top, *(place for one in about for place in (one, one / "licenses"))]
+
+
+def recognised(licence: str) -> tuple[str, ...]:
+    """The name of a licence, by its text; nothing where its words are not known."""
+    text = re.sub(r"\s+", " ", licence.casefold())
+    found = [
+        (match.start(), at, match.expand(name))
+        for at, (words, name) in enumerate(TEXTS)
+        if (match := re.search(words, text[:HEAD]))
+    ]
+    return (min(found)[2],) if found else ()
+
+
+def _card_names(text: str) -> tuple[str, ...]:
+    """The licences of a card's front matter; none where it has no such lines, or says only `other`."""
+    matter = re.match(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", text, flags=re.DOTALL)
+    if matter is None:
+        return ()
+    try:
+        said = yaml.safe_load(matter.group(1))
+    except yaml.YAMLError:
+        return ()
+    if not isinstance(said, dict):
+        return ()
+    given = said.get("license", said.get("licence"))
+    if isinstance(given, str) and given.casefold() == "other":
+        given = said.get("license_name")
+    names = given if isinstance(given, list) else [given]
+    return tuple(licence_name(str(name)) for name in names if name and str(name).casefold() not in NO_LICENCE)
+
+
+def _start_of(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open("rb") as stream:
+        return stream.read(MOST).decode("utf-8", errors="replace")

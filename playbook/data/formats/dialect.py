@@ -1,0 +1,117 @@
+"""How a CSV file is written: its delimiter, its quotation marks, its line ends. Found in its first lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from playbook.data.formats.records import Form, Quoting
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+SAMPLE = 500  # lines that are looked at
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)  # the first line that Excel understands
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Delimiter and quotation marks of a CSV file."""
+
+    delimiter: str = ","
+    quoting: Quoting = "doubled"
+    quote: str = '"'
+
+    def reader(self, lines: Sequence[str], strict: bool = True) -> Any:
+        """Python's reader of CSV over lines with their ends."""
+        if self.quoting == "none":
+            return csv.reader(iter(lines), delimiter=self.delimiter, quoting=csv.QUOTE_NONE, strict=strict)
+        return csv.reader(
+            iter(lines),
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            doublequote=self.quoting == "doubled",
+            escapechar="\\" if self.quoting == "backslash" else None,
+            strict=strict,
+        )
+
+    def said(self, usual: str) -> list[str]:
+        """What is not as in a plain file, where fields are parted by `usual`."""
+        out = []
+        if self.delimiter != usual:
+            out.append(f"{DELIMITERS.get(self.delimiter, repr(self.delimiter))} between the fields")
+        if self.quoting == "none":
+            out.append("quotation marks taken as they stand: no field is quoted")
+        elif self.quote != '"':
+            out.append(f"fields quoted by {self.quote}")
+        if self.quoting == "backslash":
+            out.append("quotation marks inside of fields marked by a backslash")
+        return out
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines with their ends. A lone carriage return ends a line only in a file whose first line ends in one."""
+    first = re.search(r"[\r\n]", text)
+    if first and first.group() == "\r" and not re.match(r"\r+\n", text[first.start() :]):
+        return list(io.StringIO(text, newline=""))
+    return text.splitlines(keepends=True) if _only_newlines(text) else _split(text)
+
+
+def _only_newlines(text: str) -> bool:
+    """Whether `splitlines`, which is fast, would split at newlines alone."""
+    return text.isascii() and re.search(r"[\r\x0b\x0c\x1c-\x1e]", text) is None
+
+
+def _split(text: str) -> list[str]:
+    lines = [f"{line}\n" for line in text.split("\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines
+
+
+def find_dialect(lines: Sequence[str], form: Form, usual: str) -> tuple[Dialect, int]:
+    """The dialect of a file, as far as its first lines show it, and how many lines come before the header.
+
+    Args:
+        lines: of the file.
+        form: what was said about it.
+        usual: the delimiter where nothing speaks for another one.
+    """
+    skipped = 0
+    told = form if form.certain else Form()
+    hint = SEPARATOR_LINE.match(lines[0]) if lines else None
+    delimiter = told.delimiter
+    if hint and len(lines) > 1:
+        skipped, delimiter = 1, delimiter or hint[1]
+    sample = lines[skipped : skipped + SAMPLE]
+    quote = told.quote or _quote(sample, delimiter)
+    quoting: Quoting = told.quoting or "doubled"
+    if delimiter is None:
+        order = [usual, *(one for one in DELIMITERS if one != usual)]
+        delimiter = max(order, key=lambda one: _fits(sample, Dialect(one, quoting, quote)))
+    return Dialect(delimiter, quoting, quote), skipped
+
+
+def _quote(sample: Sequence[str], delimiter: str | None) -> str:
+    """The quotation mark: an apostrophe only where every name of the header stands between two."""
+    header = next((line.strip() for line in sample if line.strip()), "")
+    between = re.escape(delimiter) if delimiter else "[,;\t|]"
+    return "'" if re.fullmatch(rf"'[^']*'(?:{between}'[^']*')*", header) else '"'
+
+
+def _fits(sample: Sequence[str], dialect: Dialect) -> tuple[float, int]:
+    """How well a delimiter explains the first lines: the share of records that are as wide as the header, its width.
+
+    A header of one field explains nothing: every other delimiter that splits it goes before.
+    """
+    widths: list[int] = []
+    with suppress(csv.Error):  # what was read so far is enough
+        for cells in dialect.reader(sample, strict=False):
+            widths += [len(cells)] if any(cell.strip() for cell in cells) else []
+    if not widths or widths[0] < 2:
+        return (-1.0, 0)
+    rows = widths[1:]
+    alike = sum(width == widths[0] for width in rows) / len(rows) if rows else 0.0
+    return (round(alike, 1), widths[0])

