@@ -60,7 +60,7 @@ def _inputs(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fr
     return {
         "training": training_inputs(play, dataset, base) | {"threshold": None},  # heads are read by probability
         "frozen": [frozen.files["weights"].sha256, frozen.l2],
-        "labels": data.labels.model_dump(mode="json"),
+        "labels": data.labels.model_dump(mode="json", exclude={"min_rows_twice", "labelled_by"}),
         "fold_draws": _draws(play, dataset),
         "learning_curve": data.learning_curve.model_dump(mode="json"),
         "files": {part: file_sha256(path) for part, path in files.items() if path and path.is_file()},

@@ -58,6 +58,8 @@ class Agreement(Part):
     rows: int
     kappa: Figure
     observed: float  # share of rows with equal labels
+    chance: float = 0.0  # share that two people with these habits reach by chance
+    worth: float = 1.0  # of a row for the interval, see `playbook.data.agreement.rows_worth`
     per_class: dict[str, float]  # kappa of each class against the rest
     disagreements: tuple[tuple[str, str, int], ...]  # first label, second label, rows; most frequent first
 

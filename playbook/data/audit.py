@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from playbook.artifacts import Resemblance
-from playbook.data.agreement import FEW_ROWS
+from playbook.data.agreement import rows_to_settle
 from playbook.data.labelling import agreement_of, guideline_of
 from playbook.data.prepare import PROFILE, QUARANTINE
 from playbook.data.resemblance import resemblance
@@ -32,7 +32,8 @@ NEAR_COPY_IN = "near_copy_in"  # the same for near duplicates
 COPY_OF = "copy_of"  # row id of the closest copy, or ''
 GROUP_IN_OTHER_SPLIT = "group_in_other_split"  # another split with rows of the row's group, or ''
 DEFINED, EDGE_CASES = "defined", "edge_cases"  # whether the guideline has them for a class: yes or no
-KAPPA, LABELLED_TWICE = "kappa", "labelled_twice"
+KAPPA, KAPPA_LOW, KAPPA_HIGH = "kappa", "kappa_low", "kappa_high"
+LABELLED_TWICE, TO_SETTLE = "labelled_twice", "rows_to_settle"
 UNLIKE, LACKING, CONSTANT = "test_unlike", "test_rows_lacking", "constant_answer_meets_target"
 NO_KAPPA = -2.0  # stands for a kappa that nobody can know, below every floor
 NAMED = 5  # offenders that a message names
@@ -49,7 +50,7 @@ class Audit:
             cases.
         splits: one row per split with rows, fraction, the fraction asked for and the distance (0 where none was asked).
         overall: one row: prepared, quarantined and raw rows, the quarantined fraction, rows unaccounted for, rows that
-            a second person labelled too and kappa there.
+            a second person labelled too, kappa there with its interval, and the rows that would settle it.
         quarantined: reason -> rows.
         resemblance: the test split's inputs against the others; None where a split is empty.
     """
@@ -202,8 +203,12 @@ def _with_guideline(classes: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 def _with_agreement(overall: pd.DataFrame, rows: pd.DataFrame, task: Task) -> pd.DataFrame:
     found = agreement_of(task, rows)
-    value, count = (found.kappa.value, found.rows) if found else (NO_KAPPA, 0)
-    return overall.assign(kappa=[value], labelled_twice=[count])
+    if found is None:
+        unknown = {KAPPA: NO_KAPPA, KAPPA_LOW: NO_KAPPA, KAPPA_HIGH: 1.0}
+        return overall.assign(**unknown, **{LABELLED_TWICE: 0, TO_SETTLE: 0})
+    needed = rows_to_settle(found, task.spec.data.labels.min_kappa) or 0
+    ends = {KAPPA: found.kappa.value, KAPPA_LOW: found.kappa.low, KAPPA_HIGH: found.kappa.high}
+    return overall.assign(**ends, **{LABELLED_TWICE: found.rows, TO_SETTLE: needed})
 
 
 def _with_test_split(overall: pd.DataFrame, rows: pd.DataFrame, alike: Resemblance | None, task: Task) -> pd.DataFrame:
@@ -226,15 +231,6 @@ def constant_on_test(spec: TaskSpec, counts: Mapping[str, int]) -> str | None:
     total = sum(counts.values())
     shares = {label: count / total for label, count in counts.items()} if total else None
     return constant_answer(spec.target.all_limits, spec.labels, shares)
-
-
-def kappa_in_words(overall: pd.DataFrame) -> str:
-    """Kappa with the rows that it rests on, and what that is worth."""
-    value, count = float(overall[KAPPA].iloc[0]), int(overall[LABELLED_TWICE].iloc[0])
-    if not count:
-        return "no row that both labelled"
-    few = f"; fewer than {FEW_ROWS} rows, so kappa is hardly known" if count < FEW_ROWS else ""
-    return f"{value:.2f} on {counted(count, 'row')}{few}"
 
 
 def leaking(rows: pd.DataFrame, column: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from playbook.data import audit as a
-from playbook.data.agreement import FEW_ROWS
 from playbook.data.audit import Audit, counted
 from playbook.data.rule import Condition, Rule
 from playbook.data.tables import LABEL
@@ -11,34 +10,64 @@ from playbook.data.text import shown
 from playbook.taskfile import Task
 
 _BETWEEN = "ExpectColumnValuesToBeBetween"
+SAMPLE = 100  # rows that the remedy proposes to draw for a second person
 
 
 def label_rules(task: Task) -> tuple[Rule, ...]:
-    """Agreement where a second annotator is named, and the guideline in any case."""
-    return (*(_agreement(task) if task.spec.data.labels.second_annotator else ()), _guideline(task))
+    """Rows labelled twice, agreement where a second annotator is named, and the guideline."""
+    named = task.spec.data.labels.second_annotator is not None
+    return (*((_agreement(task),) if named else ()), _labelled_twice(task), _guideline(task))
 
 
-def _agreement(task: Task) -> tuple[Rule, ...]:
+def _agreement(task: Task) -> Rule:
+    """The lower end of the interval decides: what a few rows show by luck is not known."""
     floor = task.spec.data.labels.min_kappa
-    return (
-        Rule(
-            "label agreement",
-            "error",
-            f"Cohen's kappa of at least {floor:g} with the second annotator",
-            lambda seen: a.kappa_in_words(seen.overall),
-            "sharpen the guideline where the two disagree (the dataset's page names the classes) and label again; do "
-            "not lower data.labels.min_kappa to pass",
-            (Condition("overall", _BETWEEN, {"column": a.KAPPA, "min_value": floor}),),
-        ),
-        Rule(
-            "rows labelled twice",
-            "warning",
-            f"at least {FEW_ROWS} rows with a second label",
-            lambda seen: counted(int(seen.overall[a.LABELLED_TWICE].iloc[0]), "row"),
-            "let the second person label more rows of the dataset (ids as in data.columns.id)",
-            (Condition("overall", _BETWEEN, {"column": a.LABELLED_TWICE, "min_value": FEW_ROWS}),),
-        ),
+    return Rule(
+        "label agreement",
+        "error",
+        f"Cohen's kappa with the second annotator of at least {floor:g}, by the lower end of its 95 % interval",
+        lambda seen: kappa_in_words(seen, floor),
+        "where kappa itself reaches the floor, `playbook annotate` draws more rows for the second "
+        "person; where it does not, sharpen the guideline where the two disagree (the dataset's page names the "
+        "classes) and label again; do not lower data.labels.min_kappa to pass",
+        (Condition("overall", _BETWEEN, {"column": a.KAPPA_LOW, "min_value": floor}),),
     )
+
+
+def kappa_in_words(seen: Audit, floor: float) -> str:
+    """Kappa with its interval, the rows that it rests on, and how many would settle it."""
+    row = seen.overall.iloc[0]
+    count, value, needed = int(row[a.LABELLED_TWICE]), float(row[a.KAPPA]), int(row[a.TO_SETTLE])
+    if not count:
+        return "no row that both labelled"
+    said = f"{value:.2f} ({row[a.KAPPA_LOW]:.2f} to {row[a.KAPPA_HIGH]:.2f}) on {counted(count, 'row')}"
+    if row[a.KAPPA_LOW] >= floor or value < floor:
+        return said
+    if not needed:
+        return f"{said}, too near to the floor for any number of rows"
+    return f"{said}; {counted(needed, 'row')} with as much agreement would settle it, {needed - count} more"
+
+
+def _labelled_twice(task: Task) -> Rule:
+    labels = task.spec.data.labels
+    fewest, named = labels.min_rows_twice, labels.second_annotator is not None
+    draw = f"`playbook annotate TASK --rows {max(SAMPLE, fewest)}` draws a sample without its labels"
+    keep = "" if named else "; name a file for the answers under data.labels.second_annotator"
+    return Rule(
+        "rows labelled twice",
+        "warning",
+        f"at least {fewest} rows that a second person labelled, too",
+        lambda seen: _twice_in_words(seen, fewest, named),
+        f"{draw} and reads it back{keep}",
+        (Condition("overall", _BETWEEN, {"column": a.LABELLED_TWICE, "min_value": fewest}),),
+    )
+
+
+def _twice_in_words(seen: Audit, fewest: int, named: bool) -> str:
+    if not named:
+        return "no second annotator is named, so nobody knows whether two people would agree"
+    count = int(seen.overall[a.LABELLED_TWICE].iloc[0])
+    return counted(count, "row") + (f", {fewest - count} too few" if count < fewest else "")
 
 
 def _guideline(task: Task) -> Rule:

@@ -36,7 +36,7 @@ def agreement_of(task: Task, rows: pd.DataFrame) -> Agreement | None:
     first = dict(zip(rows[ROW_ID], rows[LABEL], strict=True))
     known = {row: label for row, label in first.items() if label in task.spec.labels}
     labels = task.spec.labels
-    return agreement(known, read_second_annotator(path, labels), labels, task.spec.data.splits.seed)
+    return agreement(known, read_second_annotator(path, labels), labels)
 
 
 def guideline_of(task: Task) -> Guideline:

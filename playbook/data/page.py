@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from playbook.data.agreement import FEW_ROWS
 from playbook.data.profile import unusual
 from playbook.spec import SPLITS
 from playbook.taskfile import Task
@@ -94,7 +93,8 @@ def _labelling(task: Task, figures: dict[str, Any]) -> list[str]:
         kappa = agreed["kappa"]
         lines.append(
             f"- Second annotator: {agreed['rows']} rows, equal labels on {agreed['observed']:.1%}, Cohen's kappa "
-            f"{kappa['value']:.2f} ({kappa['low']:.2f} to {kappa['high']:.2f}), floor {labels.min_kappa:.2f}."
+            f"{kappa['value']:.2f} ({kappa['low']:.2f} to {kappa['high']:.2f}); the lower "
+            f"end must reach {labels.min_kappa:.2f}."
         )
     else:
         lines.append(
@@ -122,8 +122,9 @@ def _limits(task: Task, figures: dict[str, Any]) -> list[str]:
     found = []
     if agreed is None:
         found.append("Nobody knows how far two people would agree on these labels.")
-    elif agreed["rows"] < FEW_ROWS:
-        found.append(f"Agreement rests on {agreed['rows']} rows, fewer than {FEW_ROWS}: kappa is hardly known.")
+    elif agreed["rows"] < task.spec.data.labels.min_rows_twice:
+        fewest = task.spec.data.labels.min_rows_twice
+        found.append(f"Agreement rests on {agreed['rows']} rows, fewer than {fewest}: kappa is hardly known.")
     if guideline is None:
         found.append("No guideline says what the classes mean at their edges.")
     elif guideline["missing"]:

@@ -9,7 +9,7 @@ The rules, each on its own; a waiver with a reason, a name and an expiry may lif
 | behavioural_tests | more cases of a test fail than it allows, or it has no case; unless it is only reported |
 | production_slice | on rows like those of production the whole interval of the score lies under the target |
 | shifted_test | validation and test differ by the rule of `playbook.evaluate.shift` |
-| label_agreement | Cohen's kappa with the second annotator is under `data.labels.min_kappa` |
+| label_agreement | the lower end of kappa with the second annotator is under `data.labels.min_kappa` |
 | negative_transfer | the candidate loses to a control that had no transfer |
 | incumbent | what would ship is worse than the model that serves: the whole interval is below zero |
 
@@ -59,8 +59,10 @@ def _found(spec: TaskSpec, evaluation: Evaluation, agreement: Agreement | None) 
         if shift.differs and shift.name == "validation and test":
             yield Blocker(what="shifted_test", text=shift.text)
     floor = spec.data.labels.min_kappa
-    if agreement is not None and agreement.kappa.value < floor:
-        said = f"Cohen's kappa {agreement.kappa.value:.2f} on {wording.size(agreement.rows)}"
+    if agreement is not None and agreement.kappa.low < floor:
+        kappa = agreement.kappa
+        figures = f"{kappa.value:.2f} ({kappa.low:.2f} to {kappa.high:.2f})"
+        said = f"Cohen's kappa {figures} on {wording.size(agreement.rows)}"
         yield Blocker(what="label_agreement", text=f"Two people agree too little on labels: {said}, floor {floor:g}.")
     if evaluation.transfer.transfer == "hurts":
         text = evaluation.transfer.text or "The candidate loses to a control that had no transfer."

@@ -128,7 +128,16 @@ class Labels(Section):
     second_annotator: str | None = Field(
         None, description="CSV of a sample that a second person labelled: row id, label."
     )
-    min_kappa: float = Field(0.6, ge=-1, le=1, description="Floor of Cohen's kappa with the second annotator.")
+    min_kappa: float = Field(
+        0.6,
+        ge=-1,
+        le=1,
+        description="Floor of Cohen's kappa with the second annotator, by the lower end of its 95 % interval.",
+    )
+    min_rows_twice: int = Field(50, ge=10, description="Rows that the second annotator should label, at least.")
+    labelled_by: tuple[str, ...] = Field(
+        (), description="Who gave the labels of the source; none of them can be the second annotator."
+    )
     guideline: str | None = Field(
         None, description="Markdown that defines every class under a heading of its name, with edge cases."
     )

@@ -19,7 +19,7 @@ from playbook.statistics.values import Floats, Labels
 Cells = npt.NDArray[np.int64]
 
 
-def wilson(hits: int, n: int, confidence: float) -> tuple[float, float]:
+def wilson(hits: float, n: float, confidence: float) -> tuple[float, float]:
     """Wilson score interval of a proportion of `hits` in `n` rows; (0, 1) where there is no row."""
     if n == 0:
         return 0.0, 1.0

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 from data_samples import SCRIPT, rows, sample, write_csv
 
-from playbook.data.agreement import agreement
+from playbook.artifacts import Agreement
+from playbook.data.agreement import agreement, kappa_figure, rows_to_settle
+from playbook.data.agreement import kappa as kappa_of
 from playbook.data.annotations import read_second_annotator
 from playbook.data.corrections import Correction, guarded, read_corrections, unguarded, write_corrections
 from playbook.data.guideline import judge_guideline
@@ -51,23 +53,71 @@ def test_kappa_is_that_of_scikit_learn() -> None:
     assert agreement(first, second, labels) == found
 
 
+def table_of(classes: int, kappa: float, even: bool, pairs: bool) -> np.ndarray:
+    """Probabilities of the cells of two annotators, who agree with a kappa near the given one."""
+    share = np.ones(classes) if even else 0.6 ** np.minimum(np.arange(classes), 8)
+    share = share / share.sum()
+    if not pairs:  # copied, or drawn alike
+        return kappa * np.diag(share) + (1 - kappa) * np.outer(share, share)
+    cells = np.diag(share * kappa)
+    for at in range(classes):
+        cells[at, at ^ 1 if at ^ 1 < classes else at - 1] += share[at] * (1 - kappa)
+    return cells
+
+
+def covered(cells: np.ndarray, count: int, trials: int, seed: int) -> tuple[float, float]:
+    """How often the interval has the true kappa, and how often its lower end is above it."""
+    drawn = np.random.default_rng(seed).multinomial(count, cells.ravel(), size=trials).reshape(trials, *cells.shape)
+    truth = float(kappa_of(cells[None])[0])
+    found = [kappa_figure(table.astype(float)) for table in drawn]
+    held = [one.low - 1e-9 <= truth <= one.high + 1e-9 for one in found]
+    return float(np.mean(held)), float(np.mean([one.low > truth + 1e-9 for one in found]))
+
+
 def test_the_interval_of_kappa_covers_it() -> None:
-    random = np.random.default_rng(8)
-    hits = 0
-    for trial in range(60):  # true kappa 0.6: with probability 0.6 copied, otherwise drawn alike
-        first = [("a", "b")[random.integers(2)] for _ in range(150)]
-        second = [name if random.random() < 0.6 else ("a", "b")[random.integers(2)] for name in first]
-        sides = [{str(i): name for i, name in enumerate(side)} for side in (first, second)]
-        found = agreement(sides[0], sides[1], ("a", "b"), seed=trial)
+    for classes, count in ((2, 30), (5, 60), (20, 100)):
+        held, above = covered(table_of(classes, 0.9, even=False, pairs=True), count, 200, classes)
+        assert held >= 0.9 and above <= 0.05
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("count", [30, 60, 100, 300])
+@pytest.mark.parametrize("classes", [2, 5, 20])
+def test_the_interval_of_kappa_covers_it_in_every_setting(classes: int, count: int) -> None:
+    for kappa in (0.4, 0.6, 0.8, 0.95):
+        for even, pairs in ((True, True), (True, False), (False, True), (False, False)):
+            held, above = covered(table_of(classes, kappa, even, pairs), count, 1000, count)
+            assert held >= 0.92 and above <= 0.05
+
+
+def test_full_agreement_leaves_an_interval_with_a_width() -> None:
+    for count, low in ((10, 0.44), (30, 0.77), (100, 0.92)):
+        both = {str(at): LABELS[at % 2] for at in range(count)}
+        found = agreement(both, both, LABELS)
+        assert found is not None and found.kappa.value == found.kappa.high == 1
+        assert found.kappa.low == pytest.approx(low, abs=0.01)
+
+
+def test_the_rows_that_settle_it_put_the_lower_end_at_the_floor() -> None:
+    def twice(count: int) -> Agreement:  # one in ten differs
+        first = {str(at): LABELS[at % 2] for at in range(count)}
+        second = {row: LABELS[1 - int(row) % 2] if int(row) % 10 == 0 else label for row, label in first.items()}
+        found = agreement(first, second, LABELS)
         assert found is not None
-        hits += found.kappa.low <= 0.6 <= found.kappa.high
-    assert hits / 60 >= 0.88
+        return found
+
+    few = twice(20)
+    needed = rows_to_settle(few, 0.6)
+    assert needed is not None and few.kappa.low < 0.6 < few.kappa.value
+    assert twice(10 * (needed // 10)).kappa.low < 0.602 and twice(10 * (needed // 10 + 2)).kappa.low > 0.6
+    assert rows_to_settle(few, few.kappa.value) is None and rows_to_settle(few, 0.9) is None
 
 
 def test_one_class_alone_says_nothing() -> None:
     alone = {"x": "billing", "y": "billing"}
     found = agreement(alone, alone, LABELS)
     assert found is not None and found.kappa.value == 0 and found.observed == 1
+    assert (found.kappa.low, found.kappa.high) == (-1, 1) and rows_to_settle(found, 0.6) is None
     assert agreement(alone, {"z": "billing"}, LABELS) is None
 
 

@@ -84,10 +84,10 @@ def test_every_blocker_stands_by_its_rule_and_only_by_it(
 
 def test_labels_that_two_people_do_not_agree_on() -> None:
     spec = spec_for(ORDINARY)
-    found = blockers(spec, evaluation(), agreed(0.55))
+    found = blockers(spec, evaluation(), agreed(0.65))  # the lower end of its interval is under the floor
     assert [blocker.what for blocker in found] == ["label_agreement"]
-    assert "Cohen's kappa 0.55 on 300 rows, floor 0.6" in found[0].text
-    assert blockers(spec, evaluation(), agreed(0.6)) == ()
+    assert "Cohen's kappa 0.65 (0.55 to 0.75) on 300 rows, floor 0.6" in found[0].text
+    assert blockers(spec, evaluation(), agreed(0.7)) == ()
 
 
 def test_what_the_candidate_breaks_is_no_matter_where_the_baseline_ships() -> None:

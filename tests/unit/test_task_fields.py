@@ -145,6 +145,7 @@ AGAIN: tuple[tuple[str, str], ...] = (
         data.learning_curve.worth
         """,
     ),
+    ("dataset decision", "data.labels.min_rows_twice data.labels.labelled_by"),
     (
         "dataset decision audit evaluation",
         """
