@@ -8,6 +8,7 @@ import dagster as dg
 from assets.factory import AssetMaker
 from assets.play import Made, Play, remembered, result
 from playbook.artifacts import Accumulation
+from playbook.data.sides import sides_of
 from playbook.operate.accumulate import Grown, Labelled, accumulate
 from playbook.operate.rounds import kinds_of, pending_triggers, take_up
 from playbook.plays import ACCUMULATED
@@ -75,7 +76,9 @@ def _accumulate(play: Play) -> Accumulation:
 def _grow(play: Play) -> Grown | None:
     if play.task.spec.data.accumulated is None:
         return None
-    return accumulate(play.task, labelled_rows(play.world.prediction_log(play.task.spec.task).labelled()))
+    name = play.task.spec.task
+    rows = labelled_rows(play.world.prediction_log(name).labelled())
+    return accumulate(play.task, rows, sides_of(play.world.store, name))
 
 
 def labelled_rows(frame: Any) -> list[Labelled]:

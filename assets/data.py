@@ -21,6 +21,7 @@ from playbook.artifacts import (
     ProblemStatement,
 )
 from playbook.data.read import PRODUCTION
+from playbook.data.sides import ledger_of
 from playbook.errors import DataError
 from playbook.plays import ACCUMULATED, DATASET, PROBLEM, modelling_assets
 from playbook.spec import TaskSpec
@@ -132,7 +133,7 @@ def prepare_dataset(play: Play) -> DatasetVersion:
             }
         )
         play.report(f"gate {'green' if verdict.passed else 'RED'}, {len(verdict.checks)} checks")
-        return Made(artifact, _files(prepared.folder))
+        return Made(artifact, _files(prepared.folder, play.task.spec.task))
 
     return remembered(play, DatasetVersion, inputs, make)
 
@@ -171,10 +172,10 @@ def _describe(play: Play, folder: Path) -> DatasetVersion:
     )
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _files(folder: Path, task: str) -> dict[str, Path]:
     names = [*FILES, *([PRODUCTION] if (folder / f"{PRODUCTION}.parquet").is_file() else [])]
     files = {name: folder / f"{name}.parquet" for name in names}
-    return {**files, "profile": folder / "profile.json", "page": folder / "page.md"}
+    return {**files, "profile": folder / "profile.json", "page": folder / "page.md", "sides": ledger_of(folder, task)}
 
 
 def _unreadable(play: Play, message: str) -> DatasetVersion:

@@ -9,6 +9,7 @@ from assets.accumulated import labelled_rows
 from assets.play import Play
 from assets.watching import champion_of, window_of
 from playbook.artifacts import BaseSelection, BaseTrial, Drift, Evaluation, RetrainDecision
+from playbook.data.sides import sides_of
 from playbook.operate.accumulate import usable_rows
 from playbook.operate.definition import define, differences, label_differences, read_definition
 from playbook.operate.policy import Facts, decide_retraining
@@ -59,7 +60,7 @@ def facts_of(play: Play, drifted: Drift, day: date, entries: tuple[Entry, ...]) 
     if champion is None:
         return Facts(day=day, version="")
     rows = labelled_rows(play.world.prediction_log(spec.task).labelled(known_by=window_of(play, drifted.day).known_by))
-    found = usable_rows(play.task, rows)
+    found = usable_rows(play.task, rows, sides_of(play.world.store, spec.task))
     waiting, done = pending_triggers(entries), last_round(entries)
     named = spec.data.accumulated
     return Facts(

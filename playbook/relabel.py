@@ -20,11 +20,13 @@ from playbook.data.corrections import Correction, corrected, read_corrections, u
 from playbook.data.prepare import divided
 from playbook.data.read import read_rows
 from playbook.data.relabel_queue import NEEDED
+from playbook.data.sides import Sides, sides_of
 from playbook.data.tables import LABEL, ROW_ID, SPLIT
 from playbook.data.text import shown
 from playbook.errors import DataError, SignatureRefused
 from playbook.names import normal_form
 from playbook.settings import Settings
+from playbook.store import Store
 from playbook.taskfile import Task
 
 NAMESPACE = "playbook-relabel"
@@ -90,7 +92,8 @@ def apply_queue(task: Task, queue_csv: Path, *, by: str, places: Settings, signa
         before = corrected(raw, known, target)
         _require_current(edits, before, queue_csv)
         merged = _merged(edits, known, raw, normal_form(by))
-        touched = _touched_test_rows(task, raw, known, merged, edits)
+        sides = sides_of(Store(places.store, places.home / "cache" / "store"), task.spec.task)
+        touched = _touched_test_rows(task, raw, (known, merged), edits, sides)
         signer = _verified(task, content, signature, touched) if touched else ""
         changed = sum(normal_form(edit.new) != normal_form(edit.label) for edit in edits)
         done = Relabelled(changed, len(edits) - changed, left_open, bool(touched), signer, target)
@@ -183,10 +186,13 @@ def _merged(edits: Sequence[_Edit], known: Sequence[Correction], raw: pd.DataFra
 
 
 def _touched_test_rows(
-    task: Task, raw: pd.DataFrame, known: Sequence[Correction], merged: Sequence[Correction], edits: Sequence[_Edit]
+    task: Task, raw: pd.DataFrame, both: tuple[Sequence[Correction], ...], edits: Sequence[_Edit], sides: Sides
 ) -> list[str]:
-    """Ids of test rows that the edits speak of, or that come, go or change their label because of them."""
-    before, after = (_test_rows(divided(task, raw, corrections)[0]) for corrections in (known, merged))
+    """Ids of test rows that the edits speak of, or that come, go or change their label because of them.
+
+    `both` are the corrections before and after; `sides` is added to, so that both divisions are the same.
+    """
+    before, after = (_test_rows(divided(task, raw, corrections, sides)[0]) for corrections in both)
     spoken_of = {edit.row_id for edit in edits} & (before.keys() | after.keys())
     moved = {row for row in before.keys() | after.keys() if before.get(row) != after.get(row)}
     return sorted(spoken_of | moved)

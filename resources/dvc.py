@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playbook.data.prepare import PROFILE
+from playbook.data.prepare import PROFILE, QUARANTINE
+from playbook.data.sides import founded_on, ledger_of, tables_of, write_sides
 from playbook.data.tables import ROW_ID
 from playbook.data.versions import RowsBySplit, read_versions, record_version, rows_by_split
 from playbook.errors import DataError, StorageError
@@ -65,6 +66,7 @@ class DatasetVersions:
         logging.getLogger("dvc").setLevel(logging.WARNING)
         with self._one_at_a_time(task):
             stage = project_stage(self.places.root, task) or own_stage(self.places.home, task)
+            self._found_ledger(stage, task, log)
             if self._outdated(stage):
                 self._reproduce(stage, log)
             with self._repository(stage) as repository:
@@ -105,6 +107,30 @@ class DatasetVersions:
         override = {"core": {"remote": "playbook"}, "remote": {"playbook": {"url": remote}}} if remote else None
         with Repo(str(stage.repository), config=override) as repository:
             yield repository
+
+    def _found_ledger(self, stage: Stage, task: Task, log: Log) -> None:
+        """Rows that were versioned before there was a ledger stay where they are: it is founded on those versions.
+
+        The version that dvc.lock names counts first, then the prepared folder, then earlier versions, the newest first,
+        as far as they are at hand or can be fetched.
+        """
+        ledger, record = ledger_of(stage.prepared, task.spec.task), stage.prepared.parent / RECORD
+        if ledger.is_file() or not (versions := read_versions(record)):
+            return
+        with self._repository(stage) as repository:
+            cache, locked = Path(repository.cache.local.path), _locked(repository, stage)
+            if locked and not _files_in_cache(cache, locked) and not stage.prepared.is_dir():
+                _fetch(repository, stage)
+            earlier = [_tables_in_cache(cache, version.hash) for version in reversed(versions)]
+            sides = founded_on([_tables_in_cache(cache, locked), tables_of(stage.prepared), *earlier], task.spec.data)
+        if sides:
+            write_sides(ledger, sides)
+            log(f"{ledger.name}: founded on the sides of the versions on record")
+        else:
+            log(
+                f"{record.name} has versions, but neither {stage.prepared.name}, DVC's cache nor its remote has their "
+                "rows: all rows are divided as if they were seen for the first time"
+            )
 
     def _outdated(self, stage: Stage) -> bool:
         from dvc.exceptions import DvcException
@@ -190,6 +216,25 @@ def _message(stderr: str, stage: Stage) -> str:
     dvc = " ".join(line.removeprefix("ERROR: ") for line in lines[end:] if line.startswith("ERROR: "))
     failed = (said.splitlines()[-1:] or [dvc or "DVC could not run the stage"])[0]
     return f"{stage.address}: {failed}; `dvc repro {stage.name}` in {stage.folder} shows more"
+
+
+def _locked(repository: Any, stage: Stage) -> str:
+    try:
+        return locked_hash(repository, stage)
+    except DataError:
+        return ""
+
+
+def _fetch(repository: Any, stage: Stage) -> None:
+    """Bring what dvc.lock names into the cache, where the remote has it."""
+    with suppress(Exception):  # every kind of remote has errors of its own
+        repository.fetch(targets=[stage.address])
+
+
+def _tables_in_cache(cache: Path, dataset_hash: str) -> dict[str, Path]:
+    files = _files_in_cache(cache, dataset_hash) if dataset_hash else {}
+    names = {f"{name}.parquet": name for name in (*SPLITS, QUARANTINE)}
+    return {names[file]: path for file, path in files.items() if file in names}
 
 
 def _rows_in_cache(cache: Path, dataset_hash: str) -> RowsBySplit | None:

@@ -17,6 +17,7 @@ from playbook.data.annotations import label_file
 from playbook.data.formats.places import is_url
 from playbook.data.labelling import RESTS_ON
 from playbook.data.read import sources_of
+from playbook.data.sides import ledger_of
 from playbook.data.snapshot import snapshot_sources
 from playbook.errors import DataError
 from playbook.taskfile import Task
@@ -67,12 +68,18 @@ def project_stage(root: Path, task: Task) -> Stage | None:
             for stage in stages:
                 if stage.name == name and str(task.path) in {str(dep.fs_path) for dep in stage.params}:
                     _require_dependencies(root / "dvc.yaml", name, task, [Path(dep.fs_path) for dep in stage.deps])
-                    return Stage(root, root, name, Path(stage.outs[0].fs_path))
+                    return Stage(root, root, name, _prepared(stage, task))
     except DvcException as error:
         raise DataError(
             f"{root / 'dvc.yaml'}: {error}; mend the file (`dvc stage list` shows what DVC reads)"
         ) from None
     return None
+
+
+def _prepared(stage: Any, task: Task) -> Path:
+    """The output that is the prepared folder; the ledger of its sides may be another one."""
+    outs = [Path(out.fs_path) for out in stage.outs]
+    return next(path for path in outs if not any(path == ledger_of(other, task.spec.task) for other in outs))
 
 
 def _require_dependencies(file: Path, name: str, task: Task, deps: list[Path]) -> None:
@@ -117,11 +124,13 @@ def own_stage(home: Path, task: Task) -> Stage:
     spec = canonical_hash({"task": task.spec.task, "data": task.spec.data.model_dump(mode="json")})
     _write_if_different(folder / PARAMS, f"spec: {spec}\n")
     code = sorted(Path(playbook.data.__path__[0]).rglob("*.py"))
+    ledger = ledger_of(folder / "prepared", task.spec.task)
     stage = {
         "cmd": _literal(shlex.join(command)),
         "deps": [_literal(str(path)) for path in (*code, *raw)],
         "params": ["spec"],
-        "outs": ["prepared"],
+        # Both are kept while the stage runs: it reads the ledger, or founds one on the version that was there before.
+        "outs": [{"prepared": {"persist": True}}, {ledger.name: {"persist": True, "cache": False}}],
     }
     _write_if_different(folder / "dvc.yaml", yaml.safe_dump({"stages": {STAGE: stage}}, sort_keys=False, width=1000))
     return Stage(repository, folder, STAGE, folder / "prepared")

@@ -61,6 +61,7 @@ def task_document(source: dict[str, Any], **data: Any) -> dict[str, Any]:
         "source": source,
         "columns": columns,
         "classes": {"billing": "Money", "delivery": "Parcels"},
+        "splits": {"by": "class"},
         "gate": {"min_rows": 50, "min_rows_per_class": 10, "warn_rows_per_class": 20, "split_tolerance": 0.2},
     }
     return {

@@ -76,7 +76,8 @@ class DatasetVersion(Artifact):
     """A dataset version with its gate verdict (Play 3).
 
     Files: `train`, `validation` (Parquet, columns of `playbook.data.tables`), `quarantine`, `profile` (JSON), `page`
-    (Markdown). The test split is sealed: it is in `files` under `test` only for `playbook.evaluate.test_split`.
+    (Markdown), `sides` (text, see `playbook.data.sides`). The test split is sealed: it is in `files` under `test` only
+    for `playbook.evaluate.test_split`.
     """
 
     kind: ClassVar[str] = "dataset_version"

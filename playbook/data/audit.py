@@ -15,16 +15,19 @@ import pandas as pd
 
 from playbook.artifacts import Resemblance
 from playbook.data.agreement import rows_to_settle
+from playbook.data.fractions import fractions
+from playbook.data.keys import RepeatedKey, repeated_keys
 from playbook.data.labelling import agreement_of, guideline_of
 from playbook.data.prepare import PROFILE, QUARANTINE
 from playbook.data.resemblance import resemblance
-from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, PROTECTED, copies_elsewhere, how_cut, text_group
-from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT
+from playbook.data.sides import PROTECTED, Sides, ledger_of, read_sides, text_group
+from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, Compared, copies_elsewhere, how_cut, we_divide
+from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT, TIME
 from playbook.data.text import clean_text, shown
 from playbook.errors import DataError
 from playbook.spec import SPLITS, TaskSpec
 from playbook.spec.constant_answers import constant_answer
-from playbook.statistics.sample_size import missing
+from playbook.statistics.sample_size import missing, short_of_class
 from playbook.taskfile import Task
 
 EXACT_COPY_IN = "exact_copy_in"  # more protected split with an exact copy of the row, or ''
@@ -34,8 +37,14 @@ GROUP_IN_OTHER_SPLIT = "group_in_other_split"  # another split with rows of the 
 DEFINED, EDGE_CASES = "defined", "edge_cases"  # whether the guideline has them for a class: yes or no
 KAPPA, KAPPA_LOW, KAPPA_HIGH = "kappa", "kappa_low", "kappa_high"
 LABELLED_TWICE, TO_SETTLE = "labelled_twice", "rows_to_settle"
+MOVED = "known_in"  # the side that a known row was on before, where it is on another one now, or ''
+RENUMBERED = "renumbered"  # rows whose id is known, and whose text is known of another row on another side
+TIME_IGNORED, UNTIMED = "time_ignored", "rows_without_time"
+KEYS = "keys_on_two_sides"  # values of repeated keys inside of texts
+SHORT_OF_CLASS = "test_rows_lacking_of_class"
 UNLIKE, LACKING, CONSTANT = "test_unlike", "test_rows_lacking", "constant_answer_meets_target"
 NO_KAPPA = -2.0  # stands for a kappa that nobody can know, below every floor
+FEW_TEXTS, FEW_TEXTS_SHARE = 5, 0.01  # rows whose edited text is that of a row on another side, by chance
 NAMED = 5  # offenders that a message names
 
 
@@ -48,10 +57,11 @@ class Audit:
         rows: one row per prepared row, with its split and where it leaks to.
         classes: one row per class with its count in each split, and whether the guideline defines it and names edge
             cases.
-        splits: one row per split with rows, fraction, the fraction asked for and the distance (0 where none was asked).
+        splits: one row per split with rows, fraction and the fraction asked for, and more of `playbook.data.fractions`.
         overall: one row: prepared, quarantined and raw rows, the quarantined fraction, rows unaccounted for, rows that
             a second person labelled too, kappa there with its interval, and the rows that would settle it.
         quarantined: reason -> rows.
+        keys: kinds of keys inside of texts whose values are on two sides; none where rows have a group.
         resemblance: the test split's inputs against the others; None where a split is empty.
     """
 
@@ -61,6 +71,7 @@ class Audit:
     splits: pd.DataFrame
     overall: pd.DataFrame
     quarantined: dict[str, int]
+    keys: tuple[RepeatedKey, ...] = ()
     resemblance: Resemblance | None = None
 
 
@@ -73,18 +84,21 @@ def audit(task: Task, prepared: Path) -> Audit:
     """
     tables = {split: _table(prepared / f"{split}.parquet") for split in SPLITS}
     quarantine = _table(prepared / f"{QUARANTINE}.parquet")
-    rows = _leaks(_joined(tables), task)
+    sides = read_sides(ledger_of(prepared, task.spec.task)) or Sides()
+    rows = _with_sides(_leaks(_joined(tables), task), sides, task)
     alike = resemblance(task.spec, {split: rows[rows[SPLIT] == split] for split in SPLITS})
     overall = _with_agreement(_overall(rows, quarantine, _raw_rows(prepared / PROFILE)), rows, task)
+    keys = () if task.spec.data.columns.group else tuple(repeated_keys(rows[TEXT].tolist(), rows[SPLIT].tolist()))
     return Audit(
         tables=tables,
         rows=rows,
         classes=_with_guideline(_classes(rows, task.spec.labels), task),
-        splits=_fractions(rows, task),
-        overall=_with_test_split(overall, rows, alike, task),
+        splits=fractions(rows, quarantine, sides, task),
+        overall=_with_split(_with_test_split(overall, rows, alike, task), rows, keys, task),
         quarantined={
             str(reason): int(n) for reason, n in quarantine.get(REASON, pd.Series(dtype=str)).value_counts().items()
         },
+        keys=keys,
         resemblance=alike,
     )
 
@@ -124,9 +138,10 @@ def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _leaks(rows: pd.DataFrame, task: Task) -> pd.DataFrame:
     found = {EXACT_ACROSS: {}, NEAR_ACROSS: {}}  # type: dict[str, dict[int, tuple[str, float, str]]]
-    compared = rows.assign(**{TEXT: pd.Series(map(clean_text, rows[TEXT]), index=rows.index, dtype="str")})
+    clean = rows.assign(**{TEXT: pd.Series(map(clean_text, rows[TEXT]), index=rows.index, dtype="str")})
+    compared = Compared(clean, task.spec.data.splits.near_duplicate_similarity)
     for side in PROTECTED[1:]:
-        for reason, hits in copies_elsewhere(compared, side, task.spec.data.splits.near_duplicate_similarity).items():
+        for reason, hits in copies_elsewhere(clean, side, compared).items():
             found[reason] |= hits
     closest = found[NEAR_ACROSS] | found[EXACT_ACROSS]
     out = rows.copy()
@@ -156,27 +171,31 @@ def _classes(rows: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
 def we_cut(task: Task) -> bool:
     """Whether any side of the division is ours: all of them, or validation out of the team's own training file."""
     data = task.spec.data
-    return how_cut(data) == "hash" or (how_cut(data) == "files" and data.source.validation is None)
+    return we_divide(data) or (how_cut(data) == "files" and data.source.validation is None)
 
 
-def _fractions(rows: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Fractions of all rows; what the task file asks for is known only of what we cut."""
+def _with_sides(rows: pd.DataFrame, sides: Sides, task: Task) -> pd.DataFrame:
+    """Where the ledger knows a row, or the text of a row with an id, on another side than the one it lies on."""
     data = task.spec.data
-    cut, total = how_cut(data), max(len(rows), 1)
-    counts = {split: int((rows[SPLIT] == split).sum()) for split in SPLITS}
-    asked: dict[str, float] = {}
-    if cut == "hash":
-        asked = {"validation": data.splits.validation, "test": data.splits.test}
-        asked["train"] = 1.0 - asked["validation"] - asked["test"]
-    elif we_cut(task):
-        ours = (total - counts["test"]) / total
-        asked = {"validation": data.splits.validation * ours, "train": (1.0 - data.splits.validation) * ours}
-    out = []
-    for split in SPLITS:
-        fraction = counts[split] / total
-        wanted = asked.get(split, fraction)
-        out.append((split, counts[split], fraction, wanted, abs(fraction - wanted)))
-    return pd.DataFrame(out, columns=[SPLIT, "rows", "fraction", "asked", "distance"])
+    moved = sides.moved(rows, data)
+    elsewhere = [""] * len(rows) if data.columns.id is None else sides.of_texts_elsewhere(rows)
+    columns = {MOVED: moved, RENUMBERED: ["" if row else text for row, text in zip(moved, elsewhere, strict=True)]}
+    return rows.assign(**{name: pd.Series(found, index=rows.index, dtype="str") for name, found in columns.items()})
+
+
+def _with_split(overall: pd.DataFrame, rows: pd.DataFrame, keys: tuple[RepeatedKey, ...], task: Task) -> pd.DataFrame:
+    """What may be wrong with the split as a whole: ids that name other rows now, a time that it ignores, keys."""
+    renumbered = int((rows[RENUMBERED] != "").sum())
+    few = max(FEW_TEXTS, round(FEW_TEXTS_SHARE * len(rows)))
+    timed, by = int((rows[TIME] != "").sum()), task.spec.data.splits.by
+    return overall.assign(
+        **{
+            RENUMBERED: [renumbered if renumbered > few else 0],
+            TIME_IGNORED: [timed if by is None and we_cut(task) else 0],
+            UNTIMED: [len(rows) - timed if by == "time" and we_cut(task) else 0],
+            KEYS: [sum(key.across for key in keys)],
+        }
+    )
 
 
 def _overall(rows: pd.DataFrame, quarantine: pd.DataFrame, raw: int) -> pd.DataFrame:
@@ -214,11 +233,14 @@ def _with_agreement(overall: pd.DataFrame, rows: pd.DataFrame, task: Task) -> pd
 def _with_test_split(overall: pd.DataFrame, rows: pd.DataFrame, alike: Resemblance | None, task: Task) -> pd.DataFrame:
     """Whether the test split is like the others, and how many rows it lacks to answer what the task file asks."""
     counts = rows.loc[rows[SPLIT] == "test", LABEL].value_counts()
-    short = missing(task.spec, {label: int(counts.get(label, 0)) for label in task.spec.labels})
+    by_class = {label: int(counts.get(label, 0)) for label in task.spec.labels}
+    short = missing(task.spec, by_class)
     lacking = 0 if short is None else short.needed - short.available
+    short_of = sum(one.needed - one.available for one in short_of_class(task.spec, by_class))
     constant = int(constant_on_test(task.spec, {str(label): int(n) for label, n in counts.items()}) is not None)
     unlike = int(alike is not None and not alike.alike)
-    return overall.assign(**{UNLIKE: [unlike], LACKING: [lacking], CONSTANT: [constant]})
+    found = {UNLIKE: [unlike], LACKING: [lacking], CONSTANT: [constant], SHORT_OF_CLASS: [short_of]}
+    return overall.assign(**found)
 
 
 def constant_on_test(spec: TaskSpec, counts: Mapping[str, int]) -> str | None:

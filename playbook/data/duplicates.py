@@ -1,8 +1,16 @@
 """Near duplicates: Jaccard similarity of the sets of character 4-grams, exact, without comparing all pairs.
 
+Texts are folded first (`playbook.data.folding`). Two are near duplicates from a similarity on that a task file names.
+By default that is 0.9, or less where typos explain it: a typo changes up to five of the 4-grams, which is much of a
+short text and little of a long one. So the threshold follows length: what two typos leave of the 4-grams, at least 0.5;
+and below 0.9 no more than two edits (one in texts of up to 24 characters) may part the texts, none of them of a digit.
+An edit is a character put in, left out or replaced, or two neighbours swapped (optimal string alignment, after Damerau,
+CACM 7 (1964) 171-176). docs/near_duplicates.md has what that finds, and how many innocent rows it sets aside.
+
 Prefix filtering (Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007): with 4-grams ordered from rare to
-frequent, two sets of similarity t or more share one of the first `size - ceil(t * size) + 1` 4-grams of each. Pairs
-that do come out of a sparse matrix product and are then measured exactly.
+frequent, two sets of similarity t or more share one of the first `size - ceil(t * size) + 1` 4-grams of each, and as
+many of them as their overlap needs beyond the rest (Xiao and others, Efficient similarity joins, WWW 2008). Pairs that
+do come out of a sparse matrix product and are then measured exactly.
 """
 
 from __future__ import annotations
@@ -11,7 +19,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from playbook.data.folding import folded
 from playbook.data.text import comparison_words
 
 GRAM = 4
@@ -19,6 +29,9 @@ ALPHABET = 2**16 - 1  # distinct characters that are told apart; rarer ones coun
 CHUNK_ROWS = 1024
 CHUNK_PAIRS = 50_000
 ROUNDING = 1e-9
+ALIKE, LEAST_ALIKE = 0.9, 0.5  # default: near duplicates whatever parts them; and the least where it is typos
+TYPOS, GRAMS_OF_A_TYPO = 2, 5
+SHORT = 24  # characters of a text in which only one typo is forgiven
 
 
 class Pair(NamedTuple):
@@ -29,20 +42,88 @@ class Pair(NamedTuple):
     similarity: float
 
 
-def near_duplicates(left: Sequence[str], right: Sequence[str], similarity: float) -> list[Pair]:
-    """All pairs of a text of `left` and one of `right` whose 4-gram sets have at least this Jaccard similarity."""
+class Comparison:
+    """Texts read once, to be compared in any two parts.
+
+    Args:
+        texts: as they are; they are folded here.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._words = [comparison_words(folded(text)) for text in texts]
+        self._grams: Any = _gram_matrix(self._words) if self._words else None
+
+    def near(self, left: Sequence[int], right: Sequence[int], similarity: float | None = None) -> list[Pair]:
+        """All near duplicates with one text among `left` and one among `right`, by position, in order.
+
+        Args:
+            left: positions of texts.
+            right: positions of texts.
+            similarity: from which two texts are near duplicates; None for the threshold that follows length.
+        """
+        if not len(left) or not len(right):
+            return []
+        ours, theirs = np.asarray(left, dtype=np.int64), np.asarray(right, dtype=np.int64)
+        grams = self._grams[np.concatenate([ours, theirs])]
+        sizes = np.diff(grams.indptr)
+        least = _thresholds(sizes, similarity)
+        prefix, lengths = _prefixes(grams, sizes, least)
+        split, found = len(ours), list[Pair]()
+        their_prefix = prefix[split:].T.tocsr()
+        for start in range(0, split, CHUNK_ROWS):
+            shared = (prefix[start : min(start + CHUNK_ROWS, split)] @ their_prefix).tocoo()
+            rows, columns = shared.row + start, shared.col + split
+            likely = _likely(sizes, lengths, least, rows, columns, shared.data)
+            found += _measured(grams, sizes, least, rows[likely], columns[likely])
+        pairs = sorted(Pair(int(ours[one]), int(theirs[two - split]), alike) for one, two, alike in found)
+        return [pair for pair in pairs if similarity is not None or pair.similarity >= ALIKE or self._typos(pair)]
+
+    def _typos(self, pair: Pair) -> bool:
+        one, two = self._words[pair.left], self._words[pair.right]
+        most = 1 if max(len(one), len(two)) <= SHORT else TYPOS
+        return _digits(one) == _digits(two) and edits(one, two, most) <= most
+
+
+def near_duplicates(left: Sequence[str], right: Sequence[str], similarity: float | None = None) -> list[Pair]:
+    """All near duplicates with one text of `left` and one of `right`, by their positions there (see `Comparison`)."""
     if not left or not right:
         return []
-    grams = _gram_matrix([comparison_words(text) for text in (*left, *right)])
-    sizes = np.diff(grams.indptr)
-    prefix = _prefixes(grams, sizes, similarity)
     split = len(left)
-    right_prefix = prefix[split:].T.tocsr()
-    found: list[Pair] = []
-    for start in range(0, split, CHUNK_ROWS):
-        rows, columns = (prefix[start : min(start + CHUNK_ROWS, split)] @ right_prefix).nonzero()
-        found += _measured(grams, sizes, rows + start, columns + split, similarity)
-    return [Pair(pair.left, pair.right - split, pair.similarity) for pair in sorted(found)]
+    pairs = Comparison([*left, *right]).near(range(split), range(split, split + len(right)), similarity)
+    return [Pair(pair.left, pair.right - split, pair.similarity) for pair in pairs]
+
+
+def edits(one: str, two: str, most: int) -> int:
+    """Edits between two texts (optimal string alignment); `most + 1` where there are more than `most`."""
+    if abs(len(one) - len(two)) > most:
+        return most + 1
+    start = next((at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+    one, two = one[start:], two[start:]
+    while one and two and one[-1] == two[-1]:
+        one, two = one[:-1], two[:-1]
+    before, last = [0] * (len(two) + 1), list(range(len(two) + 1))
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(two, 1):
+            row.append(min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a != b)))
+            if i > 1 and j > 1 and a == two[j - 2] and one[i - 2] == b:
+                row[j] = min(row[j], before[j - 2] + 1)
+        if min(row) > most:
+            return most + 1
+        before, last = last, row
+    return min(last[-1], most + 1)
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))
+
+
+def _thresholds(sizes: Any, similarity: float | None) -> Any:
+    """The least similarity of each text with another; of two texts the larger one counts, that of the longer text."""
+    if similarity is not None:
+        return np.full(len(sizes), similarity)
+    changed = TYPOS * GRAMS_OF_A_TYPO
+    return np.clip((sizes - changed) / (sizes + changed), LEAST_ALIKE, ALIKE)
 
 
 def _codes(texts: list[str]) -> tuple[Any, Any]:
@@ -69,9 +150,10 @@ def _gram_matrix(texts: list[str]) -> Any:
     row = np.repeat(np.arange(len(texts)), lengths)
     position = np.arange(len(grams))
     inside = position + GRAM <= ends[row[: len(grams)]]
-    _, columns = np.unique(grams[inside], return_inverse=True)
-    keys = np.unique(row[: len(grams)][inside] * np.int64(columns.max() + 1) + columns)
-    rows, columns = np.divmod(keys, columns.max() + 1)
+    columns, different = pd.factorize(grams[inside])
+    keys = np.sort(row[: len(grams)][inside] * np.int64(len(different)) + columns)
+    keys = keys[np.concatenate([[True], np.diff(keys) > 0])]
+    rows, columns = np.divmod(keys, len(different))
     frequency = np.bincount(columns)
     order = np.empty(len(frequency), dtype=np.int64)
     order[np.argsort(frequency, kind="stable")] = np.arange(len(frequency))
@@ -82,26 +164,36 @@ def _gram_matrix(texts: list[str]) -> Any:
     return matrix
 
 
-def _prefixes(grams: Any, sizes: Any, similarity: float) -> Any:
-    """The rarest 4-grams of each row, as many as two similar rows cannot all differ in."""
+def _prefixes(grams: Any, sizes: Any, least: Any) -> tuple[Any, Any]:
+    """The rarest 4-grams of each row, as many as two similar rows cannot all differ in; and how many that is."""
     from scipy.sparse import csr_matrix
 
-    length = sizes - np.ceil(similarity * sizes - ROUNDING).astype(np.int64) + 1
+    length = np.minimum(sizes - np.ceil(least * sizes - ROUNDING).astype(np.int64) + 1, sizes)
     place = np.arange(grams.nnz) - np.repeat(grams.indptr[:-1], sizes)
     kept = place < np.repeat(length, sizes)
-    starts = np.concatenate([[0], np.cumsum(np.minimum(length, sizes))])
-    return csr_matrix((grams.data[kept], grams.indices[kept], starts), shape=grams.shape)
+    starts = np.concatenate([[0], np.cumsum(length)])
+    return csr_matrix((grams.data[kept], grams.indices[kept], starts), shape=grams.shape), length
 
 
-def _measured(grams: Any, sizes: Any, rows: Any, columns: Any, similarity: float) -> list[Pair]:
-    small, large = np.minimum(sizes[rows], sizes[columns]), np.maximum(sizes[rows], sizes[columns])
-    possible = small >= similarity * large - ROUNDING
-    rows, columns = rows[possible], columns[possible]
+def _overlap(sizes: Any, least: Any, rows: Any, columns: Any) -> Any:
+    """4-grams that two rows must share to be near duplicates."""
+    wanted = np.maximum(least[rows], least[columns])
+    return wanted / (1 + wanted) * (sizes[rows] + sizes[columns]) - ROUNDING
+
+
+def _likely(sizes: Any, lengths: Any, least: Any, rows: Any, columns: Any, shared: Any) -> Any:
+    """Which pairs can still be near duplicates, by the 4-grams that their prefixes share."""
+    rest = np.maximum(sizes[rows] - lengths[rows], sizes[columns] - lengths[columns])
+    reach = np.minimum(shared + rest, np.minimum(sizes[rows], sizes[columns]))
+    return reach >= _overlap(sizes, least, rows, columns)
+
+
+def _measured(grams: Any, sizes: Any, least: Any, rows: Any, columns: Any) -> list[Pair]:
     found: list[Pair] = []
     for start in range(0, len(rows), CHUNK_PAIRS):
         left, right = rows[start : start + CHUNK_PAIRS], columns[start : start + CHUNK_PAIRS]
         common = np.asarray(grams[left].multiply(grams[right]).sum(axis=1)).ravel()
+        near = common >= _overlap(sizes, least, left, right)
         jaccard = common / (sizes[left] + sizes[right] - common)
-        near = jaccard >= similarity - ROUNDING
         found += map(Pair, left[near].tolist(), right[near].tolist(), jaccard[near].tolist())
     return found

@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from playbook.data.duplicates import ALIKE
 from playbook.data.profile import unusual
-from playbook.spec import SPLITS
+from playbook.spec import SPLITS, Splits
 from playbook.taskfile import Task
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~-])")
 _CUT = {
-    "hash": "by hash of group and seed {seed}; a row never changes side",
+    "class": "by class as far as groups allow (seed {seed}); a row never changes side",
+    "time": "by time, the newest rows for test; a row never changes side",
     "column": "by the team's own column {column}",
     "files": "by the team's own files",
 }
@@ -155,9 +157,16 @@ def _splits(task: Task, figures: dict[str, Any]) -> list[str]:
         *_table(["Split", "Rows", "Share", "Groups", "Characters, median (range)"], rows),
         "",
         f"Divided {how}. Near duplicates are texts whose character 4-grams have a Jaccard similarity of "
-        f"{splits.near_duplicate_similarity:g} or more; across splits: {splits.across_splits}.",
+        f"{alike_in_words(splits)}; across splits: {splits.across_splits}.",
         *([f"Rows date from {escaped(span['first'])} to {escaped(span['last'])}."] if span else []),
     ]
+
+
+def alike_in_words(splits: Splits) -> str:
+    """From which similarity on two texts are near duplicates."""
+    if splits.near_duplicate_similarity is not None:
+        return f"{splits.near_duplicate_similarity:g} or more"
+    return f"{ALIKE:g} or more, or that one or two typos part"
 
 
 def _quarantine(figures: dict[str, Any]) -> list[str]:

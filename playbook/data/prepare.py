@@ -1,8 +1,9 @@
 """Preparing a task's data: read, clean, divide, describe. `python -m playbook.data.prepare TASKFILE --out DIR`
 
 Writes train, validation, test and quarantine as Parquet, profile.json and page.md; production.parquet where the task
-file names a file of production-like rows. The same input gives the same
-bytes, whenever and wherever; the folder appears complete or not at all.
+file names a file of production-like rows. Beside the folder lies the ledger of sides (`playbook.data.sides`), which is
+read first and added to. The same input and the same ledger give the same bytes, whenever and wherever; the folder
+appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from playbook.data.page import dataset_page
 from playbook.data.production import ProductionRows, production_rows
 from playbook.data.profile import profile, unusual
 from playbook.data.read import PRODUCTION, RawRows, read_source
+from playbook.data.sides import Sides, founded_on, ledger_of, read_sides, tables_of, write_sides
 from playbook.data.split import divide
 from playbook.data.tables import DETAIL, KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
 from playbook.errors import DataError, PlaybookError
@@ -48,10 +50,13 @@ def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = Non
             fit for use.
     """
     corrections = read_corrections(task)
+    ledger = ledger_of(out, task.spec.task)
+    sides = sides_before(ledger, out, task)
     raw = read_source(task, raw_override)
-    rows, unfit = divided(task, raw.rows, corrections)
+    rows, unfit = divided(task, raw.rows, corrections, sides)
     quarantine = _with_unreadable(unfit, raw)
     figures = profile(task, rows, quarantine, raw)
+    figures["splits"]["sides"] = sides.digest(pd.concat([rows, unfit], ignore_index=True), task.spec.data)
     if rows.empty:
         reasons = ", ".join(f"{n} with {reason}" for reason, n in figures["quarantined"].items())
         unknown = ", ".join(map(repr, figures["unknown_labels"]))
@@ -62,18 +67,33 @@ def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = Non
         )
     production = production_rows(task, rows[rows[SPLIT] == "train"], raw_override)
     figures |= labelling(task, rows, corrections) | {"production": production.figures if production else None}
+    write_sides(ledger, sides)  # first: whoever is killed in between finds rows where they will be put again
     _write(out, rows, quarantine, production, figures, dataset_page(task, figures))
     return figures
 
 
-def divided(task: Task, raw: pd.DataFrame, corrections: Sequence[Correction]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def sides_before(ledger: Path, prepared: Path, task: Task) -> Sides:
+    """What is known of sides before preparing: the ledger, or a prepared folder from before there was one.
+
+    Raises:
+        DataError: the ledger was altered so that it is none.
+    """
+    known = read_sides(ledger)
+    return founded_on([tables_of(prepared)], task.spec.data) if known is None else known
+
+
+def divided(
+    task: Task, raw: pd.DataFrame, corrections: Sequence[Correction], sides: Sides | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Raw rows corrected, cleaned and divided: the prepared rows with their `split`, and the quarantined ones.
+
+    `sides` is what is known of sides; it is added to.
 
     Raises:
         DataError: a correction speaks of a row that the source does not have, or of another label than it has.
     """
     fit, unfit = clean_rows(corrected(raw, corrections, label_file(task, "corrections")), task.spec.data)
-    rows, copies = divide(fit, task.spec.data)
+    rows, copies = divide(fit, task.spec.data, sides)
     quarantine = pd.concat([unfit, copies], ignore_index=True)
     quarantine[SPLIT] = quarantine[SPLIT].fillna("") if SPLIT in quarantine else ""
     return rows, quarantine

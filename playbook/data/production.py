@@ -14,7 +14,7 @@ import pandas as pd
 from playbook.data.clean import clean_rows
 from playbook.data.duplicates import near_duplicates
 from playbook.data.read import read_production
-from playbook.data.split import text_group
+from playbook.data.sides import text_group
 from playbook.data.tables import GROUP, LABEL, REASON, TEXT
 from playbook.data.text import comparison_key
 from playbook.errors import DataError
@@ -68,7 +68,7 @@ def production_rows(
     )
 
 
-def _copies(rows: pd.DataFrame, train: pd.DataFrame, similarity: float) -> pd.Series:
+def _copies(rows: pd.DataFrame, train: pd.DataFrame, similarity: float | None) -> pd.Series:
     """Which rows are exact or near duplicates of a training row."""
     known = set(map(comparison_key, train[TEXT]))
     found = pd.Series([comparison_key(text) in known for text in rows[TEXT]], index=rows.index, dtype=bool)

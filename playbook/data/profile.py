@@ -8,7 +8,8 @@ import pandas as pd
 
 from playbook.data.clean import UNKNOWN_LABEL
 from playbook.data.read import RawRows
-from playbook.data.split import TEXT_GROUP, how_cut
+from playbook.data.sides import TEXT_GROUP
+from playbook.data.split import how_cut
 from playbook.data.tables import GROUP, LABEL, REASON, SPLIT, TEXT, TIME
 from playbook.spec import SPLITS
 from playbook.taskfile import Task

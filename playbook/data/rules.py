@@ -16,6 +16,7 @@ from playbook.data.audit import Audit, counted, listed
 from playbook.data.label_rules import label_rules
 from playbook.data.rule import Condition, Rule
 from playbook.data.sealed_rules import sealed_rules
+from playbook.data.split_rules import split_rules
 from playbook.data.tables import GROUP, LABEL, ROW_ID, SPLIT, TEXT
 from playbook.data.text import shown
 from playbook.spec import SPLITS
@@ -31,7 +32,7 @@ def rules(task: Task) -> tuple[Rule, ...]:
         *_contents(task),
         *_volume(task),
         *_classes(task),
-        *_leaks(task),
+        *split_rules(task),
         *_shares(task),
         *label_rules(task),
         *sealed_rules(task),
@@ -182,43 +183,8 @@ def _scarce(split: str, least: int) -> Callable[[Audit], str]:
     return found
 
 
-def _leaks(task: Task) -> tuple[Rule, ...]:
-    similarity = task.spec.data.splits.near_duplicate_similarity
-    apart = "set data.splits.across_splits to quarantine, or take one of the two rows out of its split"
-    demands = (
-        ("no exact copies across splits", a.EXACT_COPY_IN, "no text in two splits", apart),
-        (
-            "no near copies across splits",
-            a.NEAR_COPY_IN,
-            f"no two texts in two splits with a similarity of {similarity:g} or more",
-            apart,
-        ),
-        (
-            "groups stay together",
-            a.GROUP_IN_OTHER_SPLIT,
-            "all rows of a group in one split",
-            "divide by group (leave out the split column), or move the rows to one side",
-        ),
-    )
-    return tuple(
-        Rule(
-            name,
-            "error",
-            expected,
-            lambda seen, column=column: a.leaking(seen.rows, column),  # type: ignore[misc]
-            remedy,
-            (Condition("rows", "ExpectColumnValuesToBeInSet", {"column": column, "value_set": [""]}),),
-        )
-        for name, column, expected, remedy in demands
-    )
-
-
 def _shares(task: Task) -> tuple[Rule, ...]:
     gate = task.spec.data.gate
-
-    def far(seen: Audit) -> str:
-        rows = seen.splits.to_dict("records")
-        return ", ".join(f"{r[SPLIT]} {r['fraction']:.1%} (asked {r['asked']:.1%})" for r in rows)
 
     def aside(seen: Audit) -> str:
         row, reasons = seen.overall.iloc[0], (f"{shown(why)} ({n})" for why, n in seen.quarantined.items())
@@ -226,7 +192,7 @@ def _shares(task: Task) -> tuple[Rule, ...]:
 
     limit = {"column": "quarantined_fraction", "max_value": gate.max_quarantined}
     bounds = {"column": "unaccounted", "min_value": 0, "max_value": 0}
-    out = [
+    return (
         Rule(
             "quarantine",
             "error",
@@ -245,17 +211,4 @@ def _shares(task: Task) -> tuple[Rule, ...]:
             "the prepared files were altered: prepare the data again",
             (Condition("overall", "ExpectColumnValuesToBeBetween", bounds),),
         ),
-    ]
-    if a.we_cut(task):
-        near = {"column": "distance", "max_value": gate.split_tolerance}
-        out.append(
-            Rule(
-                "split fractions",
-                "error",
-                f"fractions within {gate.split_tolerance:.1%} of what the task file asks for",
-                far,
-                "large groups weigh on one side: choose another data.splits.seed, or a wider data.gate.split_tolerance",
-                (Condition("splits", "ExpectColumnValuesToBeBetween", near),),
-            )
-        )
-    return tuple(out)
+    )

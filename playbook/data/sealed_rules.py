@@ -7,16 +7,17 @@ from playbook.data.audit import Audit
 from playbook.data.rule import Condition, Rule
 from playbook.data.tables import LABEL
 from playbook.spec.constant_answers import remedy
-from playbook.statistics.sample_size import missing, rows_to_label
+from playbook.statistics.sample_size import Demand, missing, rows_to_label, short_of_class
 from playbook.taskfile import Task
 
 _BETWEEN = "ExpectColumnValuesToBeBetween"
 
 
 def sealed_rules(task: Task) -> tuple[Rule, ...]:
-    """All are warnings: a split that is too small ends the task with a refusal, one that is unlike is in headlines, and
-    a constant answer that meets the target ends and ships nothing."""
-    return (_size(task), _constant(task), _alike())
+    """A class with a limit of its own that cannot be judged is an error. The others are warnings: a split that is too
+    small ends the task with a refusal, one that is unlike is in headlines, and a constant answer that meets the target
+    ends and ships nothing."""
+    return (*_limited(task), _size(task), _constant(task), _alike())
 
 
 def _counts(seen: Audit) -> dict[str, int]:
@@ -40,6 +41,40 @@ def _constant(task: Task) -> Rule:
         "such a model neither ends the task nor ships; add a limit that it fails",
         (Condition("overall", _BETWEEN, {"column": a.CONSTANT, "min_value": 0, "max_value": 0}),),
     )
+
+
+def _limited(task: Task) -> tuple[Rule, ...]:
+    """A limit of one class asks for rows of that class (or of the others), however many rows the split has."""
+    if all(limit.of_class is None for limit in task.spec.target.all_limits):
+        return ()
+
+    def found(seen: Audit) -> str:
+        short = short_of_class(task.spec, _counts(seen))
+        if not short:
+            return "enough for every limit"
+        total = sum(_counts(seen).values())
+        named = [
+            f"{one.available:,} {one.counted} in test, {one.needed:,} are the least on which {one.why}: "
+            f"label {one.needed - one.available:,} more that land there ({_where(task, one, total)})"
+            for one in short
+        ]
+        return "; ".join(named)
+
+    return (
+        Rule(
+            "rows of classes with a limit",
+            "error",
+            "enough test rows of every class that has a limit of its own for the interval of that limit",
+            found,
+            "label more rows of the class, take the limit out, or ask for less of it",
+            (Condition("overall", _BETWEEN, {"column": a.SHORT_OF_CLASS, "min_value": 0, "max_value": 0}),),
+        ),
+    )
+
+
+def _where(task: Task, short: Demand, total: int) -> str:
+    rows, where = rows_to_label(task.spec, short.needed - short.available)
+    return f"some {rows:,} of them in all, {where}" if total else where
 
 
 def _size(task: Task) -> Rule:

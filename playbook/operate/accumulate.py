@@ -18,7 +18,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from playbook.data.accumulated import read_accumulated
-from playbook.data.split import side_of, text_group
+from playbook.data.placing import by_class
+from playbook.data.sides import Sides, text_group
+from playbook.data.split import shares_of
+from playbook.data.tables import GROUP, LABEL, ROW_ID, SPLIT, TEXT
 from playbook.data.text import comparison_key
 from playbook.errors import DataError
 from playbook.names import normal_form
@@ -87,8 +90,13 @@ def require_place(task: Task) -> Path:
     return Path(task.resolve(named.rows))
 
 
-def usable_rows(task: Task, labelled: Sequence[Labelled]) -> Usable:
+def usable_rows(task: Task, labelled: Sequence[Labelled], sides: Sides | None = None) -> Usable:
     """What a round would add, oldest first.
+
+    Args:
+        task: as its file says now.
+        labelled: labelled rows of the prediction log.
+        sides: what is known of sides, so that groups of a new class are counted where they are.
 
     Raises:
         DataError: the source or the file of accumulated rows cannot be read.
@@ -104,26 +112,27 @@ def usable_rows(task: Task, labelled: Sequence[Labelled]) -> Usable:
             continue
         texts.add(_key(row.text))
         fit.append(row)
-    classes = _new_classes(task, fit, known)
+    classes = _new_classes(task, fit, known, sides)
     allowed = {*task.spec.labels, *classes}
     unknown = Counter(row.label for row in fit if row.label not in allowed)
     rows = tuple(row for row in fit if row.label in allowed)
     return Usable(rows, classes, dict(sorted(unknown.items())), dict(left_out))
 
 
-def accumulate(task: Task, labelled: Sequence[Labelled]) -> Grown:
+def accumulate(task: Task, labelled: Sequence[Labelled], sides: Sides | None = None) -> Grown:
     """Add labelled rows to the task's file, and new classes to its label set.
 
     Args:
         task: as its file says now.
         labelled: all labelled rows of the prediction log, old ones included.
+        sides: as for `usable_rows`.
 
     Raises:
         DataError: the task names no file for them, or the file lacks a column of the source.
     """
     place, columns = require_place(task), _with_id(task)
     rows = _rows_by_id(task)
-    found = usable_rows(task, labelled)
+    found = usable_rows(task, labelled, sides)
     relabelled = 0
     for row in labelled:
         before = normal_form(rows[row.id][columns.label]) if row.id in rows else row.label
@@ -155,7 +164,7 @@ def _unfit(row: Labelled, columns: Columns, texts: set[str]) -> str:
     return "a copy of a known text" if _key(row.text) in texts else ""
 
 
-def _new_classes(task: Task, fit: Sequence[Labelled], known: KnownRows) -> dict[str, int]:
+def _new_classes(task: Task, fit: Sequence[Labelled], known: KnownRows, sides: Sides | None) -> dict[str, int]:
     named, gate = task.spec.data.accumulated, task.spec.data.gate
     if named is None or named.classes is None:
         return {}
@@ -166,15 +175,23 @@ def _new_classes(task: Task, fit: Sequence[Labelled], known: KnownRows) -> dict[
     for label, n in sorted(counts.items()):
         if n < task.spec.retraining.new_class_rows or label in known.labels or not label:
             continue
-        sides = Counter(_side(task, row) for row in fit if row.label == label)
-        if all(sides[side] >= rows for side, rows in least.items()):
+        there = _sides(task, [row for row in fit if row.label == label], sides or Sides())
+        if all(there[side] >= rows for side, rows in least.items()):
             found[label] = n
     return found
 
 
-def _side(task: Task, row: Labelled) -> str:
-    group = _group(row, task.spec.data.columns)
-    return side_of(group or text_group(row.text), task.spec.data.splits)
+def _sides(task: Task, rows: Sequence[Labelled], sides: Sides) -> Counter[str]:
+    """How many rows of a new class the data play would put on each side."""
+    import pandas as pd
+
+    data = task.spec.data
+    groups = [_group(row, data.columns) or text_group(row.text) for row in rows]
+    frame = pd.DataFrame({ROW_ID: [row.id for row in rows], TEXT: [row.text for row in rows], GROUP: groups, LABEL: ""})
+    frame[SPLIT] = sides.known(frame, data)
+    new = frame[SPLIT] == ""
+    placed = by_class(frame[new], frame[~new], shares_of(data), data.splits.seed)
+    return Counter(side or placed[group] for side, group in zip(frame[SPLIT], groups, strict=True))
 
 
 def _group(row: Labelled, columns: Columns) -> str:

@@ -180,14 +180,24 @@ class LearningCurveRules(Section):
 
 
 class Splits(Section):
-    """How rows are divided. A row's split follows from its group and the seed alone, so it survives new data (3.3)."""
+    """How rows are divided when they are first seen. Their side is kept from then on, whatever changes here (3.3)."""
 
     column: Name | None = Field(None, description="The team's own split column (train, validation or val, test).")
     validation: float = Field(0.15, gt=0, lt=0.5)
     test: float = Field(0.15, gt=0, lt=0.5, description="Not used where the source brings its own test file.")
     seed: int = Field(7, ge=0, lt=2**31)
-    near_duplicate_similarity: float = Field(
-        0.9, gt=0, le=1, description="Jaccard similarity of character 4-grams from which two texts are near duplicates."
+    by: Literal["class", "time"] | None = Field(
+        None,
+        description="How new rows are placed. class: every side gets its share of each class, as far as groups allow. "
+        "time: the newest rows are test, those before them validation, by cuts that are fixed once. Not given: by "
+        "class, with a warning where rows have a time.",
+    )
+    near_duplicate_similarity: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Jaccard similarity of character 4-grams from which two texts are near duplicates. Not given: 0.9, "
+        "or what two typos leave of a text of this length.",
     )
     across_splits: Literal["auto", "quarantine", "refuse"] = Field(
         "auto",
@@ -205,7 +215,12 @@ class Gate(Section):
     warn_rows_per_class: int = Field(200, ge=1, description="Fewer training rows than this is a warning.")
     min_evaluation_rows_per_class: int = Field(5, ge=1, description="In validation and in test, each.")
     max_quarantined: Fraction = Field(0.1, description="Fraction of raw rows that may be quarantined.")
-    split_tolerance: float = Field(0.05, gt=0, le=0.5, description="Allowed distance from the asked split fractions.")
+    split_tolerance: float | None = Field(
+        None,
+        gt=0,
+        le=0.5,
+        description="Allowed distance from the asked split fractions. Not given: what number and size of groups allow.",
+    )
 
 
 class Accumulated(Section):
@@ -243,6 +258,12 @@ class Data(Section):
     def _newest_needs_a_time(self) -> Data:
         if self.production is not None and self.production.latest is not None and self.columns.time is None:
             raise ValueError("production.latest takes the newest rows: name the column of their time in columns.time")
+        return self
+
+    @model_validator(mode="after")
+    def _division_by_time_needs_a_time(self) -> Data:
+        if self.splits.by == "time" and self.columns.time is None:
+            raise ValueError("splits.by: time divides by the time of rows: name its column in columns.time")
         return self
 
     @model_validator(mode="after")

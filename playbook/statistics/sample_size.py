@@ -247,6 +247,16 @@ def missing(spec: TaskSpec, test_rows: Mapping[str, int]) -> Demand | None:
     return max(short, key=lambda demand: demand.of_split, default=None)
 
 
+def short_of_class(spec: TaskSpec, test_rows: Mapping[str, int]) -> list[Demand]:
+    """Demands that the split misses of limits of one class alone; the largest of each limit, in their order."""
+    own = {limit.label for limit in spec.target.all_limits if limit.of_class is not None}
+    short: dict[str, Demand] = {}
+    for one in demands(spec, test_rows):
+        if one.limit in own and not one.met and one.needed > getattr(short.get(one.limit), "needed", 0):
+            short[one.limit] = one
+    return list(short.values())
+
+
 def rows_to_label(spec: TaskSpec, more: int) -> tuple[int, str]:
     """How many rows to label so that `more` of them land in the test split, and where they have to go.
 

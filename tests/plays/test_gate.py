@@ -49,7 +49,7 @@ def test_good_data_is_green_in_every_check(verdict: tuple[GateVerdict, DataGate]
     warned = [check.name for check in found.checks if not check.passed]
     assert warned == ["rows labelled twice", "guideline"]  # nobody and none is named
     assert found.passed and found.dataset_hash == HASH
-    assert len(found.checks) == 21
+    assert len(found.checks) == 25
     assert all(check.expected and check.found for check in found.checks)
 
 

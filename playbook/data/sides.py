@@ -1,0 +1,276 @@
+"""The ledger of sides (3.3): on which side of the split every row lies, from the day it was first seen.
+
+A row is known by its id where the task file names a column of ids, else by its text; a new row belongs to its group,
+where that is known. What is known stays where it is, whatever becomes of the row: an edited text, another label, seed
+or share moves nothing, and a row that comes back after it was away comes back to its side. Docs: docs/splits.md.
+
+The ledger lies beside the prepared folder (`data/NAME/NAME.sides.txt`), is committed, and is only ever added to. It
+holds hashes: ids can be personal. An empty one is the owner's word that all rows may be divided again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from playbook.artifacts import DatasetVersion
+from playbook.data.tables import GROUP, ROW_ID, SPLIT, TEXT
+from playbook.data.text import clean_text, comparison_key
+from playbook.durable import sync_folder
+from playbook.errors import DataError
+from playbook.plays import DATASET
+from playbook.spec import SPLITS, Data
+from playbook.store import Store
+
+PROTECTED = ("test", "validation", "train")  # of two copies, the one further left stays
+TEXT_GROUP = "text:"  # begins the group of a row that has no group of its own
+DIGITS = 12  # hex digits of a mark: among a million rows the chance that two agree is 0.002
+HEAD = (
+    "# Written by playbook: the side of every row that was ever divided, by hashes of ids, groups, texts. Commit it.\n"
+    "# Known rows stay where they are. To let all rows be divided again on purpose, empty this file.\n"
+)
+_KINDS = ("id", "group", "text")
+
+
+def ledger_of(prepared: Path, task: str) -> Path:
+    """Where the ledger of a task's prepared folder lies."""
+    return prepared.with_name(f"{task}.sides.txt")
+
+
+@dataclass
+class Sides:
+    """What is known of sides.
+
+    Attributes:
+        ids: mark of a row's id -> side.
+        groups: mark of a group -> side.
+        texts: mark of a text -> sides that rows of this text were seen on, the most protected first.
+        shares: share of each side that was asked for when rows were divided, every one that there was.
+        cuts: first moment of validation and of test, where the split is by time; fixed when it was first made.
+    """
+
+    ids: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    shares: list[dict[str, float]] = field(default_factory=list)
+    cuts: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.groups or self.texts)
+
+    def known(self, rows: pd.DataFrame, data: Data) -> list[str]:
+        """The side of each row; empty where nothing is known of it.
+
+        Args:
+            rows: cleaned rows, columns of `playbook.data.tables`.
+            data: of the task; whether rows have ids of their own.
+        """
+        groups = [self.groups.get(mark, "") for mark in _group_marks(rows)]
+        texts = [self.texts.get(mark, ("",))[0] for mark in _text_marks(rows)]
+        if data.columns.id is None:
+            return [text or group for text, group in zip(texts, groups, strict=True)]
+        ids = [self.ids.get(mark, "") for mark in _id_marks(rows)]
+        return [name or group or text for name, group, text in zip(ids, groups, texts, strict=True)]
+
+    def moved(self, rows: pd.DataFrame, data: Data) -> list[str]:
+        """For each divided row the side it was known on, where that is another one than its `split`; else empty."""
+        if data.columns.id is None:
+            return self.of_texts_elsewhere(rows)
+        known = [self.ids.get(mark, "") for mark in _id_marks(rows)]
+        return [side if side != now else "" for side, now in zip(known, rows[SPLIT], strict=True)]
+
+    def of_texts_elsewhere(self, rows: pd.DataFrame) -> list[str]:
+        """For each divided row another side that its text was seen on, where it was never seen on this one."""
+        seen = [self.texts.get(mark, ()) for mark in _text_marks(rows)]
+        return [sides[0] if sides and now not in sides else "" for sides, now in zip(seen, rows[SPLIT], strict=True)]
+
+    def add(self, rows: pd.DataFrame, data: Data) -> None:
+        """Note the sides of divided rows; what was known before stays as it was.
+
+        Args:
+            rows: columns of `playbook.data.tables` and `split`; rows without a side are left out.
+            data: of the task.
+        """
+        rows = rows[rows[SPLIT].isin(SPLITS)]
+        self._add_texts(rows)
+        for side in PROTECTED:  # a group that is new on two sides belongs to the more protected one
+            part = rows[rows[SPLIT] == side]
+            for mark in _group_marks(part):
+                if mark:
+                    self.groups.setdefault(mark, side)
+            if data.columns.id is not None:
+                for mark in _id_marks(part):
+                    self.ids.setdefault(mark, side)
+
+    def _add_texts(self, rows: pd.DataFrame) -> None:
+        """A known text that now lies on its side and on another has a copy there; one that left its side has moved."""
+        now: dict[str, set[str]] = {}
+        for mark, side in zip(_text_marks(rows), rows[SPLIT].tolist(), strict=True):
+            now.setdefault(mark, set()).add(side)
+        for mark, sides in now.items():
+            known = set(self.texts.get(mark, ()))
+            if not known or known & sides:
+                self.texts[mark] = tuple(side for side in PROTECTED if side in known | sides)
+
+    def ask(self, shares: Mapping[str, float]) -> None:
+        """Note the shares that rows are divided by."""
+        rounded = {side: round(share, 6) for side, share in sorted(shares.items())}
+        if rounded not in self.shares:
+            self.shares.append(rounded)
+
+    def digest(self, rows: pd.DataFrame, data: Data) -> str:
+        """SHA-256 of the sides of these rows, whatever else is known: it belongs to a dataset version."""
+        marks = _text_marks(rows) if data.columns.id is None else _id_marks(rows)
+        lines = sorted({f"{mark} {side}" for mark, side in zip(marks, rows[SPLIT], strict=True) if side})
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def read_sides(ledger: Path) -> Sides | None:
+    """The ledger as it lies there; None where there is none.
+
+    Of a row that two branches put on two sides, the more protected side counts.
+
+    Raises:
+        DataError: the file was altered so that it is no ledger.
+    """
+    try:
+        text = ledger.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{ledger}: not readable ({type(error).__name__}); restore it from version control") from None
+    found, kind, side = Sides(), "", ""
+    marks: dict[tuple[str, str], list[str]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            kind, _, side = line.strip("[] ").partition(" ")
+        elif kind == "shares":
+            found.shares.append(_shares(ledger, number, line))
+        elif kind == "cut" and side in SPLITS:
+            found.cuts[side] = line
+        elif kind in _KINDS and side in SPLITS and len(line) == DIGITS:
+            marks.setdefault((kind, side), []).append(line)
+        else:
+            raise DataError(f"{ledger}: line {number} is no line of a ledger; restore the file from version control")
+    for side in reversed(PROTECTED):
+        found.ids |= dict.fromkeys(marks.get(("id", side), ()), side)
+        found.groups |= dict.fromkeys(marks.get(("group", side), ()), side)
+        found.texts |= {mark: (side, *found.texts.get(mark, ())) for mark in marks.get(("text", side), ())}
+    return found
+
+
+def _shares(ledger: Path, number: int, line: str) -> dict[str, float]:
+    try:
+        pairs = [part.split("=") for part in line.split()]
+        return {name: float(share) for name, share in pairs}
+    except ValueError:
+        raise DataError(
+            f"{ledger}: line {number}: expected shares such as test=0.15; restore it from version control"
+        ) from None
+
+
+def sides_of(store: Store, task: str) -> Sides:
+    """What is known of sides since the task's last dataset version; nothing where there is none.
+
+    Raises:
+        ArtifactError: the store has other bytes than it kept.
+    """
+    found = store.current(task, DATASET, DatasetVersion)
+    ledger = store.path(found, DATASET, "sides") if found is not None and "sides" in found.files else None
+    return (read_sides(ledger) if ledger else None) or Sides()
+
+
+def write_sides(ledger: Path, sides: Sides) -> None:
+    """Write the whole ledger, sorted, so that a change reads well in version control; nothing where it is the same.
+
+    A reader sees the old one or the new one, also after a power cut.
+    """
+    lines = ["[shares]"] if sides.shares else []
+    lines += [" ".join(f"{side}={share:g}" for side, share in asked.items()) for asked in sides.shares]
+    for side, moment in sorted(sides.cuts.items()):
+        lines += [f"[cut {side}]", moment]
+    for kind, marks in (("id", sides.ids), ("group", sides.groups), ("text", sides.texts)):
+        for side in PROTECTED:
+            own = sorted(mark for mark, where in marks.items() if (side in where if kind == "text" else side == where))
+            lines += [f"[{kind} {side}]", *own] if own else []
+    text = HEAD + "\n".join(lines) + "\n"
+    if ledger.is_file() and ledger.read_bytes() == text.encode():
+        return
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    part = ledger.with_name(f".{ledger.name}.{uuid.uuid4().hex}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(ledger)
+        sync_folder(ledger.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def founded_on(tables: Iterable[Mapping[str, Path]], data: Data) -> Sides:
+    """A ledger founded on dataset versions that were prepared before there was one.
+
+    Args:
+        tables: of each version, the newest first, its Parquet files by `train`, `validation`, `test`, `quarantine`;
+            only ids, groups and the hashes of texts are looked at. A file that is not there is left out.
+        data: of the task.
+    """
+    sides = Sides()
+    for files in tables:
+        parts = [_side_table(path, name) for name, path in files.items() if path.is_file()]
+        if parts:
+            sides.add(pd.concat(parts, ignore_index=True), data)
+    return sides
+
+
+def _side_table(path: Path, name: str) -> pd.DataFrame:
+    columns = [ROW_ID, TEXT, GROUP]
+    try:
+        table = pd.read_parquet(path, columns=columns if name in SPLITS else [*columns, SPLIT]).fillna("")
+    except (OSError, ValueError, KeyError):
+        return pd.DataFrame({column: [] for column in (*columns, SPLIT)}, dtype="str")
+    table = table.astype("str")
+    return table.assign(**{SPLIT: name}) if name in SPLITS else table
+
+
+def tables_of(prepared: Path) -> dict[str, Path]:
+    """The tables of a prepared folder that sides can be read from."""
+    return {name: prepared / f"{name}.parquet" for name in (*SPLITS, "quarantine")}
+
+
+def text_group(text: str) -> str:
+    """Group of a row without a group: rows of the same text stay together."""
+    return TEXT_GROUP + hashlib.sha256(comparison_key(text).encode()).hexdigest()[:16]
+
+
+def _mark(kind: str, value: str) -> str:
+    return hashlib.sha256(f"{kind}\0{value}".encode()).hexdigest()[:DIGITS]
+
+
+@lru_cache(maxsize=1 << 16)
+def _text_mark(text: str) -> str:
+    return _mark("text", comparison_key(text) or clean_text(text))  # "?!" has no letter to compare
+
+
+def _text_marks(rows: pd.DataFrame) -> Sequence[str]:
+    return [_text_mark(text) for text in rows[TEXT].tolist()]
+
+
+def _id_marks(rows: pd.DataFrame) -> Sequence[str]:
+    return [_mark("id", name) for name in rows[ROW_ID].tolist()]
+
+
+def _group_marks(rows: pd.DataFrame) -> Sequence[str]:
+    """Marks of the team's own groups; empty for a row without one."""
+    return ["" if not name or name.startswith(TEXT_GROUP) else _mark("group", name) for name in rows[GROUP].tolist()]
