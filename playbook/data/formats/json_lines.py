@@ -158,6 +158,8 @@ def _checked(number: int, value: Any) -> _Found:
 def _remedy(text: str, found: Sequence[_Found]) -> str:
     if found and found[0].fault and text.lstrip().startswith("{") and len(found) > 1:
         return "write each object on one line (`jq -c`; pandas: orient='records', lines=True)"
+    if found and found[0].fault and found[0].reason == NO_JSON and len(found) > 1:
+        return "mend the lines; if the file is no JSON Lines, name it for what it is (.csv)"
     return "mend the lines, or export the data again"
 
 

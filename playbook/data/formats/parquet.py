@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection
 from typing import Any
 
 from playbook.data.formats.cells import as_text, column_names, frame_of, is_nested
 from playbook.data.formats.records import BROKEN_CHARACTER, NESTED, Records, Rejected, require_most
 from playbook.data.text import shown
+
+_FRACTION = re.compile(r"(\.\d+)")
 
 
 def read_parquet(data: bytes, used: Collection[str] = ()) -> Records:
@@ -98,11 +101,7 @@ def _shortened(cell: str | None) -> str:
     """A date or time without a fraction that is nothing."""
     if not cell:
         return ""
-    whole, point, fraction = cell.partition(".")
-    digits = fraction.rstrip("Zz")
-    zone = fraction[len(digits) :]
-    kept = digits.rstrip("0")
-    return f"{whole}.{kept}{zone}" if point and kept else whole + zone
+    return _FRACTION.sub(lambda found: found[1].rstrip("0").rstrip("."), cell)
 
 
 def _is_text(kind: Any, pa: Any) -> bool:

@@ -6,7 +6,9 @@ are records of their own. A line counts as one if it has as many fields as the h
 that have a pattern: those whose values come again and again (labels, channels), and those whose values are all built
 alike (ids, dates). Lines of prose that happen to have as many delimiters do not fit.
 
-What this cannot see: lines in a file of one column, and in one without any column of a pattern.
+Where no column has a pattern, a run of lines that are all as wide as the header counts.
+
+What this cannot see: lines in a file of one column, and one or two in a file without any column of a pattern.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from playbook.data.formats.dialect import Dialect
 COMMON = 0.6  # share of rows whose value another row has, from which a column's values come again and again
 ALIKE = 0.95  # share of values of a column that the few most frequent forms cover
 FORMS = 3
+RUN = 3  # lines as wide as the header that are no prose; twice as many where one delimiter is enough
 LEAST = 5  # rows from which a column's pattern is known
 
 _DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
@@ -52,8 +55,9 @@ def swallowed(
     if wide < 2 or not broad:
         return ""
     columns = _patterns([one.cells for one in rows], wide)
-    for one in broad if columns else ():
-        if _holds_records(dialect, lines[one.first - 1 : one.last], one.cells, wide, columns):
+    for one in broad:
+        within = lines[one.first - 1 : one.last]
+        if _holds_records(dialect, within, one.cells, wide, columns) if columns else _all_wide(dialect, within, wide):
             return (
                 f"line {one.first}: a quotation mark opens a field here that closes on line {one.last} only, and lines "
                 f"between them are records of their own; close it on its line, or double it ({dialect.quote * 2}) "
@@ -75,12 +79,19 @@ def _holds_records(
     bare = replace(dialect, quoting="none")
     for number, line in enumerate(lines):
         found = _split(bare if number == 0 else dialect, line)
-        if len(found) != wide or not all(fits(found[position]) for position, fits in columns):
+        # A mark that opened or closes the field belongs to none of the values.
+        if len(found) != wide or not all(fits(found[place].strip(dialect.quote)) for place, fits in columns):
             continue
         after, before = number > 0 or columns[-1][0] > broken[0], number < len(lines) - 1 or columns[0][0] <= broken[-1]
         if after and before:
             return True
     return False
+
+
+def _all_wide(dialect: Dialect, lines: Sequence[str], wide: int) -> bool:
+    """Whether a record has a run of lines inside that are all as wide as the header; for files without a pattern."""
+    inner = [_split(dialect, line) for line in lines[1:-1]]
+    return len(inner) >= (RUN if wide > 2 else 2 * RUN) and all(len(cells) == wide for cells in inner)
 
 
 def _split(dialect: Dialect, line: str) -> list[str]:
