@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from playbook.task_names import open_task
 
 LOOPBACK = ("127.0.0.1", "localhost")
 FILE = click.Path(path_type=Path, dir_okay=False)
+TABLE = click.Path(path_type=Path)  # a file, or a folder of part files
 MOST_SHOWN = 20
 
 
@@ -41,7 +43,7 @@ def serve(task: str, port: int, host: str) -> None:
 
 @click.command()
 @click.argument("task")
-@click.argument("file", type=FILE)
+@click.argument("file", type=TABLE)
 @click.option("--out", type=FILE, help="Answers: .csv, .parquet or .jsonl (default: FILE-predictions.csv beside it).")
 @click.option("--id-column", metavar="NAME", help="Column of unique ids (default: data.columns.id of the task file).")
 def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> None:
@@ -54,6 +56,9 @@ def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> N
     click.echo(f"{done.rows} rows answered by version {done.version}: {_counted(done.labels)}")
     if done.asked:
         click.echo(f"{done.asked} of them are left to a person (column ask_a_person, with the reason)")
+    _say_unreadable(done.unreadable, "answered")
+    if done.content_ids:
+        click.echo(f"no column {done.content_ids}: ids follow from the content (--id-column NAME takes another one)")
     click.echo(f"answers in {done.output}")
     click.echo(
         f"log: {count.logged} new, {count.repeated} there before, {count.not_chosen} outside of serving.log_share, "
@@ -65,7 +70,7 @@ def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> N
 
 @click.command()
 @click.argument("task")
-@click.argument("file", type=FILE)
+@click.argument("file", type=TABLE)
 @click.option("--recorded-at", metavar="TIME", help="When the labels became known, where FILE has no column time.")
 def outcomes(task: str, file: Path, recorded_at: str | None) -> None:
     """Join the true labels of FILE (columns id, label and perhaps time) to the logged predictions of TASK."""
@@ -79,8 +84,16 @@ def outcomes(task: str, file: Path, recorded_at: str | None) -> None:
         click.echo(f"{count.unmatched} of them have no logged prediction (yet); they are kept until it comes")
     if done.blank:
         click.echo(f"{done.blank} rows without an id or a label were passed over")
+    _say_unreadable(done.unreadable, "taken up")
     if done.unknown:
         click.echo(f"kept, but no class of the task: {_counted(done.unknown)}")
+
+
+def _say_unreadable(records: Sequence[str], done: str) -> None:
+    """Records that could not be read, the first few with their lines."""
+    if records:
+        more = f"; and {len(records) - MOST_SHOWN} more" if len(records) > MOST_SHOWN else ""
+        click.echo(f"not {done}, as they could not be read: {'; '.join(records[:MOST_SHOWN])}{more}", err=True)
 
 
 def _counted(labels: Any) -> str:

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playbook.data.formats import Rejected
+from playbook.data.read import form_of
 from playbook.data.text import is_blank
 from playbook.data.times import moments
 from playbook.errors import DataError, StorageError
@@ -81,7 +83,8 @@ class BatchScorer:
     def __init__(self, task: Task, places: Settings, id_column: str | None = None) -> None:
         spec = task.spec
         self._columns, self._serving = spec.data.columns, spec.serving
-        self._id_column = normal_form(id_column) if id_column else spec.data.columns.id
+        self._own_ids = normal_form(id_column) if id_column else None
+        self._id_column = self._own_ids or spec.data.columns.id
         self._champion = Champion(World(places).registry, spec.task, spec.package.alias)
         self._redactor = Redactor(spec.serving.redact, spec.data.columns.text)
         self._log = open_prediction_log(places, spec.task)
@@ -170,7 +173,7 @@ class BatchScorer:
             logger.warning("the count of lost predictions is not kept: %s", error)
 
     def _require(self, frame: pd.DataFrame, called: str) -> None:
-        needed = {"text": self._columns.text, "id": self._id_column}
+        needed = {"text": self._columns.text, "id": self._own_ids}
         missing = [f"{name} ({part})" for part, name in needed.items() if name and name not in frame.columns]
         if missing:
             raise DataError(
@@ -193,13 +196,14 @@ class BatchScorer:
 
     def _ids(self, frame: pd.DataFrame) -> list[str]:
         """The table's own ids; rows without one are named by their content, those of equal content are numbered."""
-        given = frame[self._id_column].astype("str") if self._id_column else [""] * len(frame)
+        named = self._id_column
+        given = frame[named].astype("str") if named and named in frame.columns else [""] * len(frame)
         own = [normal_form(name) for name in given]
         if all(own):
             return own
         seen: dict[str, int] = {}
-        named = zip(own, frame.astype("str").to_dict("records"), strict=True)
-        return [name or _content_id(row, seen) for name, row in named]
+        rows = zip(own, frame.astype("str").to_dict("records"), strict=True)
+        return [name or _content_id(row, seen) for name, row in rows]
 
 
 def no_answers(labels: Sequence[str]) -> pd.DataFrame:
@@ -221,6 +225,21 @@ def with_blank(answers: pd.DataFrame, known: Sequence[int], rows: int) -> pd.Dat
     return table
 
 
+def with_unreadable(answers: pd.DataFrame, rejected: Sequence[Rejected]) -> pd.DataFrame:
+    """Answers with a row for each record that could not be read, in the order of the file: a person is asked there."""
+    import pandas as pd
+
+    if not rejected:
+        return answers
+    texts = dict.fromkeys(("id", "label", "answer"), "")
+    reasons = [f"The record cannot be read. {one.place.capitalize()}: {one.detail}" for one in rejected]
+    added = pd.DataFrame([{**texts, "ask_a_person": True, "reason": reason} for reason in reasons])
+    added = added.assign(model_version=answers["model_version"].iloc[0] if len(answers) else "")
+    places = [*((row, 1) for row in range(len(answers))), *((one.before, 0) for one in rejected)]
+    order = sorted(range(len(places)), key=lambda number: places[number])
+    return pd.concat([answers, added.reindex(columns=answers.columns)]).iloc[order].reset_index(drop=True)
+
+
 def _content_id(row: object, seen: dict[str, int]) -> str:
     digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:CONTENT_ID]
     seen[digest] = seen.get(digest, 0) + 1
@@ -237,6 +256,8 @@ class Scored:
     count: ScoreCount
     labels: dict[str, int]  # likeliest classes, most frequent first
     asked: int = 0  # rows that a person is asked about
+    unreadable: tuple[str, ...] = ()  # records among them that could not be read, each with its line
+    content_ids: str = ""  # the column of ids that the file lacks, so that ids follow from the content
 
 
 def score_file(task: Task, places: Settings, file: Path, output: Path, id_column: str | None = None) -> Scored:
@@ -254,19 +275,23 @@ def score_file(task: Task, places: Settings, file: Path, output: Path, id_column
         raise DataError(f"{output}: expected a file that ends in {', '.join(SUFFIXES)}; name another one (--out)")
     if output.resolve() == file.resolve():
         raise DataError(f"{output}: expected another file than the one that is scored; name one (--out)")
-    frame = read_file(file)
+    columns = task.spec.data.columns
+    used = [columns.text, id_column or columns.id, columns.group, columns.time, *columns.keep]
+    found = read_file(file, form_of(task.spec.data), [name for name in used if name])
     scorer = BatchScorer(task, places, id_column)
     try:
-        answers = scorer.score(frame, called=str(file))
+        answers = with_unreadable(scorer.score(found.rows, called=str(file)), found.rejected)
     finally:
         scorer.close()
+    named = columns.id if id_column is None and columns.id not in found.rows else None
     part = output.with_name(f".{output.name}.part")
     _write(answers, part, output.suffix)
     part.replace(output)
     counts = answers.loc[answers["label"] != "", "label"].value_counts()
     labels = {str(name): int(count) for name, count in counts.items()}
     asked = int(answers["ask_a_person"].sum())
-    return Scored(len(answers), output, scorer.version, scorer.count, labels, asked)
+    lost = tuple(map(str, found.rejected))
+    return Scored(len(answers), output, scorer.version, scorer.count, labels, asked, lost, named or "")
 
 
 def _write(answers: pd.DataFrame, path: Path, suffix: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,7 @@ def _table(data: Any) -> pd.DataFrame:
         if isinstance(data, pd.DataFrame):
             frame = data
         elif isinstance(data, dict):
-            frame = pd.DataFrame({name: list(values) for name, values in data.items()})
+            frame = pd.DataFrame({name: _values(values) for name, values in data.items()})
         else:
             frame = pd.DataFrame({TEXT: data}, dtype="object")  # a list or array of texts
     except (TypeError, ValueError):
@@ -110,6 +110,11 @@ def _table(data: Any) -> pd.DataFrame:
         found = ", ".join(map(str, frame.columns)) or "none"
         raise _refused(f"expected rows with one column text, and id and others if you like, found columns: {found}")
     return frame
+
+
+def _values(values: Any) -> list[Any]:
+    """The values of a column; a single one, as MLflow writes an example of one row, is no column of letters."""
+    return [values] if isinstance(values, str | bytes) or not isinstance(values, Iterable) else list(values)
 
 
 def _texts(frame: pd.DataFrame) -> list[str]:

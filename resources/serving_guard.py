@@ -1,17 +1,20 @@
 """What stands between the network and MLflow's scoring application (which is an ASGI application).
 
 Requests must mean this machine: a page of another origin, or a name that was pointed at loopback (DNS rebinding), is
-refused. Bodies have a limit. Errors leave as one JSON object that says what was expected; stack traces and the echo of
-the input, which MLflow puts into its answers, do not.
+refused. Bodies have a limit, and their rows are put into one plain form. Errors leave as one JSON object that says what
+was expected; stack traces and the echo of the input, which MLflow puts into its answers, do not.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
+
+from resources.serving_request import RefusedRequest, plain_request
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -61,9 +64,16 @@ class Guard:
         if body is None:
             await _error(send, 413, "TOO_LARGE", f"expected a body of at most {self._most} bytes, found a larger one")
             return
+        content = body
+        if scope["path"] == "/invocations":
+            try:
+                scope, content = await asyncio.to_thread(_plain, scope, body)
+            except RefusedRequest as error:
+                await _error(send, 400, "INVALID_PARAMETER_VALUE", " ".join(str(error).split())[:MOST_MESSAGE])
+                return
         cleaner = _Cleaner(send)
         try:
-            await self._application(scope, _replay(body, receive), cleaner.send)
+            await self._application(scope, _replay(content, receive), cleaner.send)
         except Exception as error:
             logger.exception("a request failed")
             if cleaner.begun:
@@ -88,6 +98,22 @@ class Guard:
                 parts.append(part)
             more = message["type"] == "http.request" and message.get("more_body", False)
         return b"".join(parts) if size <= self._most else None
+
+
+def _plain(scope: Scope, body: bytes) -> tuple[Scope, bytes]:
+    """The request with its rows in the form that MLflow cannot misread.
+
+    Raises:
+        RefusedRequest: its rows are none.
+    """
+    media, _, parameters = _headers(scope).get("content-type", "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=")
+    plain = plain_request(body, media.strip().lower()) if charset in ("", "utf-8") else None
+    if plain is None:
+        return scope, body
+    kept = [pair for pair in scope["headers"] if pair[0].lower() not in (b"content-type", b"content-length")]
+    written = [(b"content-type", b"application/json"), (b"content-length", str(len(plain)).encode())]
+    return {**scope, "headers": [*kept, *written]}, plain
 
 
 class _Cleaner:

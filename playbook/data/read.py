@@ -64,7 +64,7 @@ def read_table(location: str, form: Form = PLAIN, used: Collection[str] = ()) ->
 def form_of(data: Data) -> Form:
     """How the task file says that the source is written."""
     source = data.source
-    return Form(source.encoding, source.delimiter, source.quoting, source.quote)
+    return Form(source.encoding, source.delimiter, source.quoting, source.quote, settable=True)
 
 
 def sources_of(data: Data) -> dict[str, str]:

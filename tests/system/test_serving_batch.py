@@ -89,8 +89,8 @@ def test_other_formats_and_rows_without_ids(place: ServedPlace, suffix: str) -> 
 
 def test_another_column_may_hold_the_ids(place: ServedPlace) -> None:
     write_csv(place.folder / "own.csv", [{"text": "a", "number": "N1"}, {"text": "b", "number": "N2"}])
-    refused = command(place, "predict", str(place.folder / "own.csv"))
-    assert refused.exit_code == 1 and "id (id)" in refused.stderr and "--id-column" in refused.stderr
+    refused = command(place, "predict", str(place.folder / "own.csv"), "--id-column", "nummer")
+    assert refused.exit_code == 1 and "nummer (id)" in refused.stderr and "--id-column" in refused.stderr
     done = command(place, "predict", str(place.folder / "own.csv"), "--id-column", "number")
     assert done.exit_code == 0
     assert set(place.log.window(*ALWAYS)["id"]) == {"N1", "N2"}

@@ -34,7 +34,7 @@ def read_delimited(text: str, form: Form, usual: str = ",") -> Records:
     if parsed.broken:
         raise ValueError(f"not readable as CSV: {parsed.broken}")
     names = column_names(parsed.header)
-    _require_widths(parsed, lines)
+    _require_widths(parsed, lines, form)
     try:
         return _records(parsed, names, usual)
     except UnicodeEncodeError:
@@ -42,6 +42,7 @@ def read_delimited(text: str, form: Form, usual: str = ",") -> Records:
 
 
 def _records(parsed: Parsed, names: list[str], usual: str) -> Records:
+    require_most(len(parsed.rows), parsed.rejected, "mend these records, or export the data again")
     columns = list(zip(*(one.cells for one in parsed.rows), strict=True)) or [()] * len(names)
     frame = frame_of(names, columns, len(parsed.rows))
     said = parsed.dialect.said(usual)
@@ -52,7 +53,7 @@ def _records(parsed: Parsed, names: list[str], usual: str) -> Records:
 
 def _best(lines: Sequence[str], dialect: Dialect, skipped: int, form: Form) -> Parsed:
     """The parse by the dialect that was found, or by another way of quoting where only that one fits every record."""
-    first = parse(lines, dialect, skipped)
+    first = parse(lines, dialect, skipped, form)
     if first.sound or (form.quoting and form.certain):
         return first
     others = []
@@ -61,7 +62,7 @@ def _best(lines: Sequence[str], dialect: Dialect, skipped: int, form: Form) -> P
     if dialect.delimiter == "\t":  # IANA's text/tab-separated-values knows no quotation marks
         others.append(replace(dialect, quoting="none"))
     for other in others:
-        parsed = parse(lines, other, skipped)
+        parsed = parse(lines, other, skipped, form)
         if parsed.sound and not (other.quoting == "none" and _has_quoted_field(parsed)):
             return parsed
     return first
@@ -81,15 +82,13 @@ def _name(dialect: Dialect) -> str:
     return DELIMITERS.get(dialect.delimiter, f"{dialect.delimiter}s")[:-1]
 
 
-def _require_widths(parsed: Parsed, lines: Sequence[str]) -> None:
+def _require_widths(parsed: Parsed, lines: Sequence[str], form: Form) -> None:
     """Refuse a file whose header does not describe its records, and one that was cut off."""
     wrong = [one for one in parsed.rejected if one.reason in (TOO_MANY, TOO_FEW)]
     if not wrong:
         return
-    begins = min([one.first for one in parsed.rows[:1]] + [one.first for one in parsed.rejected])
-    mark = _name(parsed.dialect)
-    remedy = f"put a text that has a {mark} in quotation marks, or set data.source.delimiter in the task file"
-    if wrong[0].first == begins:
+    remedy = f"put a text that has a {_name(parsed.dialect)} in quotation marks{form.or_set('delimiter')}"
+    if wrong[0] is parsed.rejected[0] and wrong[0].before == 0:
         alike = len(wrong) - 1
         more = f" ({alike} more record{'' if alike == 1 else 's'} of another width)" if alike else ""
         raise ValueError(f"{wrong[0]}{more}; {remedy}")

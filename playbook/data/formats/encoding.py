@@ -36,8 +36,8 @@ def decoded(data: bytes, form: Form) -> tuple[str, list[str]]:
         return _decode(data, mark[1], mark[2] or "UTF-8", "export it again"), [mark[2]] if mark[2] else []
     if data[:4096].count(0) > MANY_NULS * len(data[:4096]):
         raise ValueError(
-            "expected text in UTF-8, found many NUL bytes: UTF-16 without a byte order mark, or no text at all; save "
-            "it as UTF-8, or set data.source.encoding (utf-16-le, utf-16-be)"
+            "expected UTF-8 text, found many NUL bytes: UTF-16 without a byte order mark, or no text at all; save it "
+            f"as UTF-8{form.or_set('encoding')}"
         )
     try:
         return data.decode("utf-8"), []
@@ -45,12 +45,9 @@ def decoded(data: bytes, form: Form) -> tuple[str, list[str]]:
         if form.encoding:
             said = f"{form.encoding} (it is not UTF-8; data.source.encoding)"
             return _decode(data, form.encoding, form.encoding, "save the file as UTF-8"), [said]
-        return _decode(
-            data,
-            "utf-8",
-            "UTF-8",
-            "save the file as UTF-8, or set data.source.encoding in the task file (cp1252: Windows, Western Europe)",
-        ), []
+        advice = form.or_set("encoding")
+        example = " (cp1252 is Windows in Western Europe)" if advice else ""
+        return _decode(data, "utf-8", "UTF-8", f"save the file as UTF-8{advice}{example}"), []
 
 
 def _digits(encoding: str) -> str:

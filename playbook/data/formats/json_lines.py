@@ -76,15 +76,16 @@ def value_text(value: Any) -> str:
     """Any value of `decoder` as text."""
     if isinstance(value, Number):
         return value.text
-    return as_text(_plain(value)) if is_nested(value) else as_text(value)
+    return as_text(plain_value(value)) if is_nested(value) else as_text(value)
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value of `decoder` in which numbers are Python's own."""
     if isinstance(value, Number):
         return float(value.text)
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list) else value
+        return {name: plain_value(one) for name, one in value.items()}
+    return [plain_value(one) for one in value] if isinstance(value, list) else value
 
 
 def read_json_lines(text: str, used: Collection[str] = ()) -> Records:

@@ -28,7 +28,7 @@ SUFFIXES: dict[str, Kind] = {
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _EXPORT = "export the rows as CSV, JSON Lines or Parquet"
-_SAVE = "save the sheet as CSV UTF-8 (or as CSV, and set data.source.encoding)"
+_SAVE = "save the sheet as CSV UTF-8"
 # What is taken for a table now and then, by its first bytes: name, remedy.
 _OTHERS: dict[bytes, tuple[str, str]] = {
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an Excel workbook (.xls)", _SAVE),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from playbook.data.formats.dialect import Dialect
-from playbook.data.formats.records import QUOTES, TOO_FEW, TOO_MANY, Rejected
+from playbook.data.formats.records import PLAIN, QUOTES, TOO_FEW, TOO_MANY, Form, Rejected
 from playbook.data.formats.swallowed import Record, swallowed
 from playbook.data.text import shown
 
@@ -34,13 +34,14 @@ class Parsed:
         return bool(self.header) and not self.rejected and not self.broken
 
 
-def parse(lines: Sequence[str], dialect: Dialect, skipped: int = 0) -> Parsed:
+def parse(lines: Sequence[str], dialect: Dialect, skipped: int = 0, form: Form = PLAIN) -> Parsed:
     """Every record by one dialect; one of another width than the header is set aside.
 
     Args:
         lines: of the file, with their ends.
         dialect: to read it by.
         skipped: lines before the header.
+        form: what can be advised.
     """
     csv.field_size_limit(LONGEST_FIELD)
     out = Parsed(dialect)
@@ -57,7 +58,7 @@ def parse(lines: Sequence[str], dialect: Dialect, skipped: int = 0) -> Parsed:
             reason = str(error)
         last = skipped + reader.line_num
         if reason:
-            _fault(out, lines, first, last, reason)
+            _fault(out, lines, first, last, reason, form.or_set("quoting"))
         elif len(cells) < 2 and not "".join(lines[first - 1 : last]).strip():
             continue  # a blank line is no record
         elif out.header:
@@ -75,13 +76,13 @@ def _long_header(first: int, last: int) -> str:
     return f"line {first}: a quotation mark in the header opens a field that closes on line {last} only; mend that line"
 
 
-def _fault(out: Parsed, lines: Sequence[str], first: int, last: int, reason: str) -> None:
+def _fault(out: Parsed, lines: Sequence[str], first: int, last: int, reason: str, advice: str) -> None:
     """What the parser refused: one record where it is one line with its marks in pairs, else the file is broken."""
     quote = out.dialect.quote
     if "unexpected end" in reason:
         out.broken = (
             f"line {first}: a quotation mark opens a field here and is never closed, up to the end of the file (line "
-            f"{last}); close it, or double it ({quote * 2}) where it belongs to the text"
+            f"{last}); close it, or double it ({quote * 2}) where it belongs to the text{advice}"
         )
     elif not out.header:
         out.broken = f"line {first}: the header is not readable as CSV ({reason}); mend that line"
@@ -91,13 +92,12 @@ def _fault(out: Parsed, lines: Sequence[str], first: int, last: int, reason: str
     elif first == last:
         out.broken = (
             f"line {first}: {_out_of_place(reason, quote)}, and the quotation marks of the line are no pairs; double "
-            f"those that belong to the text ({quote * 2}), or set data.source.quoting"
+            f"those that belong to the text ({quote * 2}){advice}"
         )
     else:
         out.broken = (
             f"line {first}: a quotation mark opens a field here that runs on to line {last}, where more text follows "
-            f"the closing mark; close it on its line, or double it ({quote * 2}) where it belongs to the text, or set "
-            "data.source.quoting"
+            f"the closing mark; close it on its line, or double it ({quote * 2}) where it belongs to the text{advice}"
         )
 
 

@@ -32,6 +32,7 @@ class Form:
         quote: the quotation mark.
         certain: whether this holds for the file; otherwise the encoding is tried where the file is not UTF-8, and the
             rest is found.
+        settable: whether the task file can say how this very file is written, so that messages may advise it.
     """
 
     encoding: str | None = None
@@ -39,10 +40,15 @@ class Form:
     quoting: Quoting | None = None
     quote: str | None = None
     certain: bool = True
+    settable: bool = False
 
     def hint(self) -> Form:
         """The same for files of other makers than the source."""
-        return replace(self, certain=False)
+        return replace(self, certain=False, settable=False)
+
+    def or_set(self, field: str) -> str:
+        """Advice to say it in the task file, where that helps."""
+        return f", or set data.source.{field} in the task file" if self.settable else ""
 
 
 PLAIN = Form()
