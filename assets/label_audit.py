@@ -22,7 +22,8 @@ from playbook.store import file_sha256
 if TYPE_CHECKING:
     from playbook.adapt.frozen import FrozenFeatures
     from playbook.data.label_errors import AuditRows
-    from playbook.data.learning_curve import MeasuredCurve
+    from playbook.data.learning_curve import MeasuredCurve, Numbers
+    from playbook.statistics.answers import Answers
 
 QUEUE, PLOT = "queue.csv", "learning_curve.png"
 
@@ -58,7 +59,7 @@ def _inputs(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fr
     data = play.task.spec.data
     files = {part: label_file(play.task, part) for part in (*RESTS_ON, "known_errors")}
     return {
-        "training": training_inputs(play, dataset, base) | {"threshold": None},  # heads are read by probability
+        "training": training_inputs(play, dataset, base),
         "frozen": [frozen.files["weights"].sha256, frozen.l2],
         "labels": data.labels.model_dump(mode="json", exclude={"min_rows_twice", "labelled_by"}),
         "fold_draws": _draws(play, dataset),
@@ -158,22 +159,33 @@ def _rows(play: Play, dataset: DatasetVersion, base: BaseSelection) -> "tuple[Au
 
 
 def _curve(play: Play, features: "FrozenFeatures", frozen: FrozenBaseline) -> "MeasuredCurve | None":
-    from playbook.adapt.rows import class_weights
-    from playbook.data.learning_curve import CurveRows, CurveRules, learning_curve
+    """The curve of heads that answer as the frozen baseline does, to its very answers at all rows."""
+    import pandas as pd
+
+    from playbook.adapt.fewer_rows import heads_with_fewer_rows
+    from playbook.adapt.staircase import served_answers
+    from playbook.data.learning_curve import CurveHeads, CurveRows, CurveRules, learning_curve
+    from playbook.evaluate.as_served import as_served
 
     spec, data = play.task.spec, features.data
-    asked, weighting = spec.data.learning_curve, spec.adaptation.class_weighting
+    asked = spec.data.learning_curve
     rules = CurveRules(
         metric=spec.target.all_limits[0],
         labels=spec.labels,
-        l2=frozen.l2,
-        class_weights=lambda labels: class_weights(labels, len(spec.labels), weighting),
         sizes=asked.sizes,
         repeats=asked.repeats,
         worth=asked.worth,
         seed=spec.adaptation.seed,
     )
-    return learning_curve(CurveRows(features.features, data.labels, data.train, data.validation), rules)
+    predictions = pd.read_parquet(play.world.store.path(frozen, FROZEN, "predictions"))
+    truth, whole = served_answers(predictions, spec)
+    fitted = heads_with_fewer_rows(features, rules.bound, spec.adaptation.class_weighting, frozen.l2)
+
+    def fewer(rows: "Numbers") -> "Answers":
+        probabilities = fitted(rows)
+        return as_served(spec, truth, probabilities).answers(probabilities)
+
+    return learning_curve(CurveRows(data.labels, data.train, data.validation), rules, CurveHeads(whole, fewer))
 
 
 def _publish(play: Play, done: LabelAudit) -> Path:

@@ -24,7 +24,7 @@ from playbook.artifacts import BasePin, canonical_hash
 from playbook.settings import settings
 from playbook.spec import Adaptation, Limit
 from playbook.statistics.answers import Answers, answers_of
-from playbook.statistics.metric import bind
+from playbook.statistics.metric import Metric, bind
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,26 @@ def frozen_features(job: FrozenJob, report: Callable[[str], None]) -> FrozenFeat
     return FrozenFeatures(features, data, table, describe_hardware(device, dtype))
 
 
+def validated_by(found: FrozenFeatures, metric: Metric) -> Callable[[Head], tuple[float, float]]:
+    """What `fit_head` chooses by: a head's metric and log loss on the validation rows."""
+    inputs, truth = found.features[found.data.validation], found.data.labels[found.data.validation]
+
+    def validate(head: Head) -> tuple[float, float]:
+        probabilities = head.probabilities(inputs)
+        loss = float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)).mean())
+        return metric.value(truth, probabilities), loss
+
+    return validate
+
+
 def train_frozen(job: FrozenJob, report: Callable[[str], None]) -> FrozenResult:
     """Compute features (and the activations that rungs will start from), fit the head, write its files to `job.out`."""
     found = frozen_features(job, report)
     features, data, table = found.features, found.data, found.validation_table
     truth, metric = data.labels[data.validation], bind(job.metric, job.labels)
-
-    def validate(head: Head) -> tuple[float, float]:
-        probabilities = head.probabilities(features[data.validation])
-        loss = float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)).mean())
-        return metric.value(truth, probabilities), loss
-
     labels = data.labels[data.train]
     weights = class_weights(labels, len(job.labels), job.adaptation.class_weighting)
+    validate = validated_by(found, metric)
     fitted = fit_head(features[data.train], labels, len(job.labels), weights, validate, report, metric.sign)
     probabilities = fitted.head.probabilities(features[data.validation])
     files = _write(job, fitted.head, table, probabilities)

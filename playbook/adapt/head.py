@@ -6,7 +6,7 @@ batch, the L2 strength chosen on validation, each strength started from the last
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +49,14 @@ def fit_head(
     validate: Callable[[Head], tuple[float, float]],
     report: Callable[[str], None],
     sign: int = 1,
+    strengths: Sequence[float] | None = None,
 ) -> FittedHead:
-    """Fit every strength of L2_GRID and keep the one that validates best; a tie goes to the stronger one.
+    """Fit every strength and keep the one that validates best; a tie goes to the stronger one.
 
     `features` is float32 (rows, width); `validate` maps a head to its (metric, log loss) on
     validation. The features are centred and scaled by one number for conditioning; the
-    returned head takes them as they are. `sign` is -1 where a lower metric is better.
+    returned head takes them as they are. `sign` is -1 where a lower metric is better. `strengths` come strongest first
+    and are those of L2_GRID if none are given.
     """
     centre, scale = features.mean(0), float(features.std()) or 1.0
     inputs = torch.from_numpy((features - centre) / scale)
@@ -64,7 +66,7 @@ def fit_head(
     bias = torch.zeros(classes, requires_grad=True)
     best: tuple[tuple[float, float], float, Head] | None = None
     grid, iterations = {}, 0
-    for l2 in L2_GRID:
+    for l2 in strengths or L2_GRID:
         iterations += _settle(weight, bias, inputs, targets, weights, l2)
         plain = weight.detach() / scale
         head = Head(plain.clone(), bias.detach() - plain @ torch.from_numpy(centre))
@@ -76,6 +78,12 @@ def fit_head(
             best = (merit, l2, head)
     assert best is not None
     return FittedHead(best[2], best[1], grid, iterations)
+
+
+def strengths_near(l2: float) -> tuple[float, ...]:
+    """The strength of L2_GRID that is nearest in ratio, and its neighbours, strongest first."""
+    nearest = int(np.abs(np.log(np.array(L2_GRID) / l2)).argmin())
+    return L2_GRID[max(nearest - 1, 0) : nearest + 2]
 
 
 def _settle(

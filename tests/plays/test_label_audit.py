@@ -14,8 +14,8 @@ from adapt_samples import pairs
 from data_samples import write_csv
 from play_runs import make_place
 
-from playbook.artifacts import DatasetVersion, LabelAudit
-from playbook.plays import AUDIT, DATASET
+from playbook.artifacts import DatasetVersion, FrozenBaseline, LabelAudit
+from playbook.plays import AUDIT, DATASET, FROZEN
 from playbook.relabel import apply_queue, queue_place
 from playbook.spec.data import Labels
 from playbook.taskfile import Task, load_task
@@ -37,6 +37,8 @@ def test_from_the_audit_to_the_next_dataset_version(tmp_path: Path, database: Pa
     assert audit.status == "done" and audit.rows > 600 and audit.curve is not None
     dataset = place.current()[DATASET]
     here = {row for split in ("train", "validation") for row in ids(place.store.path(dataset, DATASET, split))}
+    frozen = cast(FrozenBaseline, place.current()[FROZEN])
+    assert frozen.validation is not None and audit.curve.points[-1].score == frozen.validation.value
     assert audit.review.planted == len(here & set(wrong)) > 10
     assert set(audit.files) == {"queue", "plot"} and audit.queued == 2 * audit.suspects
     queue = queue_place(task, place.places)

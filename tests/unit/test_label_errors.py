@@ -1,4 +1,4 @@
-"""Likely label errors, the relabel queue, and the learning curve, on made-up features."""
+"""Likely label errors and the relabel queue, on made-up features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from data_samples import rows as sample_rows
 
-from playbook.artifacts import Figure
 from playbook.data.corrections import Correction
 from playbook.data.label_errors import (
     AuditRows,
@@ -20,20 +19,8 @@ from playbook.data.label_errors import (
     likeliest_other,
     out_of_fold,
 )
-from playbook.data.learning_curve import (
-    CurveRows,
-    CurveRules,
-    MeasuredCurve,
-    fit_law,
-    judge_gain,
-    learning_curve,
-    nested_order,
-    subsample_sizes,
-)
-from playbook.data.learning_curve_plot import learning_curve_plot
 from playbook.data.relabel_queue import COLUMNS, Queue, build_queue, edits, in_words, publish_queue, review, write_queue
 from playbook.errors import DataError
-from playbook.spec import Limit
 
 LABELS = ("billing", "delivery")
 WRONG = tuple(range(0, 240, 16))  # 15 rows, all of one class
@@ -221,119 +208,3 @@ def test_edits_that_are_not_applied_are_never_overwritten(audited: tuple[AuditRo
     assert not publish_queue(written, place, []) and place.read_text("utf-8") == "something else\n"
     with pytest.raises(DataError, match="expected the columns"):
         edits(place)
-
-
-# The learning curve
-
-
-def rules(repeats: int = 6, worth: float = 0.01, classes: int = 2) -> CurveRules:
-    names = tuple("abcdef"[:classes])
-    metric = Limit(metric="accuracy", at_least=0.5)
-    ones = np.ones(classes, np.float32)
-    return CurveRules(metric, names, 0.02, lambda labels: ones, 6, repeats, worth, 13)
-
-
-def world(train: int, distance: float, validation: int = 300) -> CurveRows:
-    labels = np.array([at % 2 for at in range(train + validation)], dtype=np.int64)
-    numbers = np.arange(train + validation)
-    return CurveRows(features(labels, distance, seed=2, width=40), labels, numbers[:train], numbers[train:])
-
-
-def test_the_fit_finds_a_known_law() -> None:
-    sizes = np.array([50, 100, 200, 400, 800, 1600])
-    laws = [(0.95, 1.2, 0.5), (0.8, 0.4, 0.25), (1.0, 0.9, 0.3)]
-    scores = np.array([a - b * sizes**-c for a, b, c in laws])
-    found = fit_law(sizes, scores, np.ones(6))
-    for at, (a, b, c) in enumerate(laws):
-        assert found([3200])[at, 0] == pytest.approx(a - b * 3200**-c, abs=2e-3)
-        assert found.c[at] == pytest.approx(c, rel=0.1)
-
-
-def test_the_law_is_bounded() -> None:
-    sizes = np.array([50, 100, 200, 400])
-    rising, falling = np.array([[0.2, 0.4, 0.6, 0.8]]), np.array([[0.8, 0.7, 0.6, 0.5]])
-    steep = fit_law(sizes, rising, np.ones(4))
-    assert steep.a[0] <= 1 and (steep([10**9]) <= 1).all()
-    flat = fit_law(sizes, falling, np.ones(4))
-    assert flat.b[0] == 0 and flat([400, 800])[0] == pytest.approx(np.full(2, 0.65))
-
-
-def test_sizes_grow_to_all_rows_and_tiny_data_has_none() -> None:
-    assert subsample_sizes(1883, 5, 6) == [59, 118, 236, 471, 942, 1883]
-    assert subsample_sizes(3000, 77, 6)[0] == 231
-    assert subsample_sizes(40, 2, 6) == []
-    assert learning_curve(world(40, 0.3), rules()) is None
-
-
-def test_every_beginning_of_the_order_has_the_classes_in_proportion() -> None:
-    labels = np.array([0] * 300 + [1] * 90 + [2] * 10)
-    order = nested_order(labels, np.random.default_rng(4))
-    assert sorted(order.tolist()) == list(range(400))
-    for size in (40, 120, 200):
-        counts = np.bincount(labels[order[:size]], minlength=3)
-        assert np.abs(counts - size * np.array([300, 90, 10]) / 400).max() <= 1
-
-
-def test_a_curve_that_still_rises_predicts_a_gain_and_a_flat_one_none() -> None:
-    rising = learning_curve(world(300, 0.12), rules())
-    flat = learning_curve(world(300, 1.0), rules())
-    assert rising is not None and flat is not None
-    assert rising.curve.gain_of_twice.value > 0.008 > flat.curve.gain_of_twice.high
-    assert flat.curve.verdict == "plateau" and "does not pay" in flat.curve.text
-    scores = [point.score for point in rising.curve.points]
-    assert scores[-1] > scores[0] and rising.curve.points[-1].rows == rising.curve.rows_now == 300
-    assert [point.repeats for point in rising.curve.points] == [6, 6, 6, 6, 6, 1]
-    again = learning_curve(world(300, 0.12), rules())
-    assert again is not None and again.curve.model_copy(update={"seconds": 0}) == rising.curve.model_copy(
-        update={"seconds": 0}
-    )
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"), [(0.02, 0.05, "data-limited"), (0.0, 0.009, "plateau"), (0.0, 0.02, "unclear")]
-)
-def test_the_verdict_follows_its_rule(low: float, high: float, verdict: str) -> None:
-    assert judge_gain(Figure(value=(low + high) / 2, low=low, high=high), 0.01) == verdict
-
-
-def test_the_interval_covers_the_expected_gain() -> None:
-    pool = world(20, 0.25, validation=6000)
-    held, truth = pool.features[20:], pool.labels[20:]
-
-    def fresh(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        labels = np.array([at % 2 for at in range(rows)], dtype=np.int64)
-        return features(labels, 0.25, seed=seed, width=40), labels
-
-    def accuracy(rows: int, seed: int) -> float:
-        from playbook.data.learning_curve import _predicted
-
-        inputs, labels = fresh(rows, seed)
-        given = CurveRows(inputs, labels, np.arange(rows), np.arange(0))
-        return float((_predicted(given, replace(rules(), l2=6 / rows), given.train, held).classes == truth).mean())
-
-    expected = np.mean([accuracy(600, 50 + at) - accuracy(300, 150 + at) for at in range(10)])
-    hits = 0
-    for seed in range(8):
-        inputs, labels = fresh(600, 300 + seed)
-        given = CurveRows(inputs, labels, np.arange(300), np.arange(300, 600))
-        found = learning_curve(given, rules())
-        assert found is not None
-        hits += found.curve.gain_of_twice.low <= expected <= found.curve.gain_of_twice.high
-    assert hits >= 7
-
-
-@pytest.fixture(scope="module")
-def unclear() -> MeasuredCurve:
-    found = learning_curve(world(300, 0.2), rules())
-    assert found is not None
-    return found
-
-
-@pytest.mark.parametrize(("kind", "head"), [("png", b"\x89PNG"), ("svg", b"<svg")])
-def test_the_plot_is_labelled(unclear: MeasuredCurve, kind: str, head: bytes) -> None:
-    image = learning_curve_plot(unclear, kind)  # type: ignore[arg-type]
-    assert image.startswith(head)
-    if kind == "svg":
-        text = image.decode()
-        for said in ("training rows", "accuracy on validation", "extrapolated", "95% interval", "twice the rows"):
-            assert said in text
