@@ -1,25 +1,21 @@
-"""Reading task files: all faults together, each with file, line, field, what was found and what is allowed."""
+"""Task files: reading them, and finding them by name or path."""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
+from playbook.document import load_document
 from playbook.errors import DataError, TaskFileError
 from playbook.folder_names import control_characters
 from playbook.settings import Settings, settings
 from playbook.spec import TaskSpec
-
-D = TypeVar("D", bound=BaseModel)
-FOUND_WIDTH = 60
 
 
 @dataclass(frozen=True)
@@ -85,78 +81,6 @@ def grown(task: Task) -> Task:
     except DataError as error:
         raise TaskFileError(str(task.path), [f"data.accumulated.classes: {error}"]) from None
     return Task(task.spec.model_copy(update={"data": data}), task.path)
-
-
-def load_document(path: Path, kind: type[D], remedy: str) -> D:
-    """Read and validate a YAML file of a team; all of its faults come together, each with its line.
-
-    Args:
-        path: the file.
-        kind: what it must hold.
-        remedy: what to do where the file is missing.
-
-    Raises:
-        TaskFileError: the file is missing, is no YAML mapping, or has faults.
-    """
-    if not path.is_file():
-        raise TaskFileError(str(path), [f"no such file; {remedy}"])
-    try:
-        text = path.read_text(encoding="utf-8")
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        document = None if node is None else loader.construct_document(node)
-        # Constructing writes merged keys into the nodes; only then are they read again.
-        lines = _field_lines(yaml.compose(text, Loader=yaml.SafeLoader) if "<<" in text else node)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise TaskFileError(str(path), [f"not readable as YAML: {' '.join(str(error).split())}"]) from None
-    if not isinstance(document, dict):
-        fields = ", ".join([name for name, field in kind.model_fields.items() if field.is_required()][:3])
-        raise TaskFileError(str(path), [f"expected a mapping of fields ({fields}, ...); this is none"])
-    try:
-        return kind.model_validate(document)
-    except ValidationError as error:
-        raise TaskFileError(str(path), [_fault(item, lines) for item in error.errors(include_url=False)]) from None
-
-
-def _field_lines(node: yaml.Node | None, prefix: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
-    """Line number (from 1) of every field of a YAML document."""
-    lines: dict[tuple[str | int, ...], int] = {}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if (*prefix, str(key.value)) in lines:
-                place = ".".join(str(part) for part in (*prefix, key.value))
-                raise ValueError(f"line {key.start_mark.line + 1}, {place}: written twice; keep one of the two")
-            lines[(*prefix, str(key.value))] = key.start_mark.line + 1
-            lines |= _field_lines(value, (*prefix, str(key.value)))
-    elif isinstance(node, yaml.SequenceNode):
-        for position, value in enumerate(node.value):
-            lines[(*prefix, position)] = value.start_mark.line + 1
-            lines |= _field_lines(value, (*prefix, position))
-    return lines
-
-
-def _fault(item: Any, lines: dict[tuple[str | int, ...], int]) -> str:
-    place: tuple[str | int, ...] = ()
-    for at, part in enumerate(item["loc"], 1):  # a kind that pydantic chose among several is no field of the file
-        if at == len(item["loc"]) or (*place, part) in lines or isinstance(part, int):
-            place = (*place, part)
-    known = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 1)
-    field = ".".join(str(part) for part in place) or "(whole file)"
-    return f"line {known}, {field}: {_allowed(item)}"
-
-
-def _allowed(item: Any) -> str:
-    try:
-        found = json.dumps(item["input"], default=str, ensure_ascii=False)
-    except (TypeError, ValueError):  # keys that are no text
-        found = repr(item["input"])
-    found = found if len(found) <= FOUND_WIDTH else found[:FOUND_WIDTH] + "…"
-    if item["type"] == "missing":
-        return "missing; the task cannot start without it"
-    if item["type"] == "extra_forbidden":
-        return f"found {found}, but there is no such field"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return f"found {found}; allowed: {message.removeprefix('Input should be ')}"
 
 
 def find_tasks(places: Settings) -> dict[str, Path]:

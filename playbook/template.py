@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from playbook.errors import TaskFileError
+from playbook.spec import untouched
 
 TEMPLATE = """\
 # yaml-language-server: $schema={schema}
@@ -13,7 +14,7 @@ TEMPLATE = """\
 # Every field, its meaning and its default: playbook schema, or playbook/spec/.
 
 task: {name}
-question: TODO one sentence that says what is decided about what   # 1.1
+question: {question}   # 1.1
 target:                     # written before anything is trained
   metric: accuracy          # accuracy, macro_f1, balanced_accuracy; recall, precision, f1 need of_class
   at_least: 0.90
@@ -32,8 +33,8 @@ data:
     path: ../../data/{name}/raw/{name}.csv   # CSV, Parquet or JSON Lines; relative to this file, or any fsspec URL
     # train: train.csv         # or your own split: train and test, validation optional
     # test: test.csv
-    provenance: TODO where the rows come from
-    licence: TODO
+    provenance: {provenance}
+    licence: {licence}
   columns:
     text: text
     label: label
@@ -42,8 +43,8 @@ data:
     # time: date
     # keep: [channel]          # carried along, for slices
   classes:                     # every class with its description
-    first: TODO what belongs here, and what does not
-    second: TODO
+    first: {first}
+    second: {second}
   splits: {{validation: 0.15, test: 0.15, seed: 7}}
 
   # labels:                    # can they be believed? all of them local files
@@ -113,5 +114,7 @@ def write_template(name: str, folder: Path) -> Path:
         raise TaskFileError(str(path), ["exists already; nothing was overwritten"])
     folder.mkdir(parents=True, exist_ok=True)
     schema = Path(__file__).with_name("task.schema.json").resolve()
-    path.write_text(TEMPLATE.format(name=name, path=path.name, schema=schema.as_uri()), encoding="utf-8")
+    left = {"question": untouched.QUESTION, "provenance": untouched.PROVENANCE, "licence": untouched.LICENCE}
+    text = TEMPLATE.format(name=name, schema=schema.as_uri(), **left, **untouched.CLASSES)
+    path.write_text(text, encoding="utf-8")
     return path

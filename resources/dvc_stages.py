@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 import playbook.data
+import playbook.names
 from playbook.artifacts import canonical_hash
 from playbook.data.accumulated import accumulated_files
 from playbook.data.annotations import label_file
@@ -123,7 +124,7 @@ def own_stage(home: Path, task: Task) -> Stage:
     # A hash, because DVC cannot read back a dvc.lock in which a key (a path, a class) is long and has blanks.
     spec = canonical_hash({"task": task.spec.task, "data": task.spec.data.model_dump(mode="json")})
     _write_if_different(folder / PARAMS, f"spec: {spec}\n")
-    code = sorted(Path(playbook.data.__path__[0]).rglob("*.py"))
+    code = [*sorted(Path(playbook.data.__path__[0]).rglob("*.py")), Path(playbook.names.__file__)]
     ledger = ledger_of(folder / "prepared", task.spec.task)
     stage = {
         "cmd": _literal(shlex.join(command)),

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from playbook.document import QUOTE, parsed
 from playbook.errors import DataError
 from playbook.names import normal_form
 from playbook.spec import Data
@@ -57,17 +58,18 @@ def read_classes(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        found = _CLASSES.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        read = parsed(path.read_text(encoding="utf-8"))
+        found = _CLASSES.validate_python(read.content or {})
     except (yaml.YAMLError, ValidationError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}: expected a mapping of class names to descriptions, found something else ({reason}); mend the "
             "file, retraining adds to it"
         ) from None
-    classes: dict[str, str] = {}
-    for name, text in found.items():
-        classes.setdefault(normal_form(name), text)
-    return classes
+    unquoted = [fault for fault in read.faults if QUOTE in fault]  # of two spellings the parser keeps the first
+    if unquoted:
+        raise DataError(f"{path}: {'; '.join(unquoted)}")
+    return {normal_form(name): text for name, text in found.items()}
 
 
 def with_classes(data: Data, found: dict[str, str]) -> Data:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from playbook.artifacts import Resemblance
 from playbook.data.agreement import rows_to_settle
+from playbook.data.definitions import vague_classes
 from playbook.data.fractions import fractions
 from playbook.data.keys import RepeatedKey, repeated_keys
 from playbook.data.labelling import agreement_of, guideline_of
 from playbook.data.prepare import PROFILE, QUARANTINE
 from playbook.data.resemblance import resemblance
 from playbook.data.sides import PROTECTED, Sides, ledger_of, read_sides, text_group
+from playbook.data.source_findings import SourceFindings, source_findings
 from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, Compared, copies_elsewhere, how_cut, we_divide
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT, TIME
 from playbook.data.text import clean_text, shown
@@ -35,6 +37,7 @@ NEAR_COPY_IN = "near_copy_in"  # the same for near duplicates
 COPY_OF = "copy_of"  # row id of the closest copy, or ''
 GROUP_IN_OTHER_SPLIT = "group_in_other_split"  # another split with rows of the row's group, or ''
 DEFINED, EDGE_CASES = "defined", "edge_cases"  # whether the guideline has them for a class: yes or no
+DESCRIBED = "described"  # whether the task file defines a class: yes or no
 KAPPA, KAPPA_LOW, KAPPA_HIGH = "kappa", "kappa_low", "kappa_high"
 LABELLED_TWICE, TO_SETTLE = "labelled_twice", "rows_to_settle"
 MOVED = "known_in"  # the side that a known row was on before, where it is on another one now, or ''
@@ -63,6 +66,7 @@ class Audit:
         quarantined: reason -> rows.
         keys: kinds of keys inside of texts whose values are on two sides; none where rows have a group.
         resemblance: the test split's inputs against the others; None where a split is empty.
+        source: what is wrong with ids, labels and times of the source; `overall` has a 1 for each.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -73,6 +77,7 @@ class Audit:
     quarantined: dict[str, int]
     keys: tuple[RepeatedKey, ...] = ()
     resemblance: Resemblance | None = None
+    source: SourceFindings = field(default_factory=SourceFindings)
 
 
 def audit(task: Task, prepared: Path) -> Audit:
@@ -89,6 +94,8 @@ def audit(task: Task, prepared: Path) -> Audit:
     alike = resemblance(task.spec, {split: rows[rows[SPLIT] == split] for split in SPLITS})
     overall = _with_agreement(_overall(rows, quarantine, _raw_rows(prepared / PROFILE)), rows, task)
     keys = () if task.spec.data.columns.group else tuple(repeated_keys(rows[TEXT].tolist(), rows[SPLIT].tolist()))
+    source = source_findings(quarantine, rows[ROW_ID].tolist(), task.spec.labels)
+    overall = overall.assign(**source.counts)
     return Audit(
         tables=tables,
         rows=rows,
@@ -100,6 +107,7 @@ def audit(task: Task, prepared: Path) -> Audit:
         },
         keys=keys,
         resemblance=alike,
+        source=source,
     )
 
 
@@ -217,7 +225,10 @@ def _with_guideline(classes: pd.DataFrame, task: Task) -> pd.DataFrame:
     def whether(of: tuple[str, ...]) -> pd.Series:
         return pd.Series(["yes" if label in of else "no" for label in classes[LABEL]], index=classes.index, dtype="str")
 
-    return classes.assign(**{DEFINED: whether(found.defined), EDGE_CASES: whether(found.with_edge_cases)})
+    vague = vague_classes(task.spec.data.classes)
+    described = tuple(label for label in task.spec.labels if label not in vague)
+    columns = {DEFINED: found.defined, EDGE_CASES: found.with_edge_cases, DESCRIBED: described}
+    return classes.assign(**{name: whether(of) for name, of in columns.items()})
 
 
 def _with_agreement(overall: pd.DataFrame, rows: pd.DataFrame, task: Task) -> pd.DataFrame:

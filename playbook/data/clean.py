@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pandas as pd
 
 from playbook.data.accumulated import ACCUMULATED
+from playbook.data.identity import require_ids
 from playbook.data.read import ASKED
 from playbook.data.tables import DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
-from playbook.data.text import clean_text, comparison_key, shown
+from playbook.data.text import clean_text, comparison_key, says_something, shown
 from playbook.data.times import read_times, unreadable
 from playbook.errors import DataError
 from playbook.names import normal_form
@@ -27,6 +28,7 @@ MISSING_LABEL = "missing label"
 UNKNOWN_LABEL = "unknown label"
 UNPARSABLE_TIME = "unparsable time"
 REPEATED_ID = "repeated row id"
+ID_ON_TWO_TEXTS = "row id of another text"
 CONFLICT = "same text, different labels"
 
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S+", re.IGNORECASE)
@@ -41,17 +43,23 @@ def clean_rows(rows: pd.DataFrame, data: Data, labelled: bool = True) -> tuple[p
     """Normalise all rows and part the fit ones from those that are quarantined with a reason and a detail.
 
     Fit rows keep the order of the source. Copies of a text are for `playbook.data.split` to find, except that a text
-    with two different labels is unfit in all its rows: nobody knows which label is right. Where rows need not be
-    `labelled`, an absent label is no fault.
+    with two different labels is unfit in all its rows: nobody knows which label is right. Of rows with one id the first
+    stays. Where rows need not be `labelled`, an absent label is no fault.
+
+    Raises:
+        DataError: the column of times cannot be read, or the one of ids names something else than rows.
     """
     rows = _normalised(rows, data)
+    if data.columns.id is not None:
+        source = rows[rows[ASKED] != ACCUMULATED]
+        require_ids(source[ROW_ID].tolist(), source[TEXT].tolist(), data.columns.id)
     if not labelled:
         rows["_label"] = rows["_label"].replace(MISSING_LABEL, "")
     faults = [_row_fault(*row) for row in zip(rows[TEXT], rows["_label"], rows["_time"], strict=True)]
     rows[REASON] = pd.Series([reason for reason, _ in faults], index=rows.index, dtype="str")
     rows[DETAIL] = pd.Series([detail for _, detail in faults], index=rows.index, dtype="str")
-    rows = _repeated_ids(rows)
     rows = _conflicts(rows)
+    rows = _repeated_ids(rows)
     rows = rows.drop(columns=["_label", "_time"])
     fit = rows[REASON] == ""
     return rows[fit].drop(columns=[REASON, DETAIL]).reset_index(drop=True), rows[~fit].reset_index(drop=True)
@@ -110,12 +118,14 @@ def _row_fault(text: str, label_fault: str, time_fault: str) -> tuple[str, str]:
 def garbage(text: str) -> str:
     """Why a normalised text cannot be anybody's message, or an empty string.
 
-    Deliberately mild: every word must be garbage, and words with letters beyond a-z never are.
+    Deliberately mild: every word must be garbage, and words with letters beyond a-z never are. Emoji and emoticons
+    alone are a message (a thumb, ":-)"): people answer with them, and they say what is felt. Digits and
+    punctuation alone are none: a number or "???" says nothing about its class that would hold for another one.
     """
     tests: tuple[tuple[str, Callable[[str], bool]], ...] = (
         (MISSING_TEXT, lambda t: not t),
         (LONE_URL, lambda t: _URL.fullmatch(t) is not None),
-        (NO_LETTERS, lambda t: not any(c.isalpha() for c in t)),
+        (NO_LETTERS, lambda t: not says_something(t)),
         (KEYBOARD_MASH, lambda t: _is_mash(_words(t))),
         (TEST_MESSAGE, lambda t: _is_test(_words(t))),
     )
@@ -132,7 +142,7 @@ def _is_test(words: list[str]) -> bool:
 
 def _is_mash(words: list[str]) -> bool:
     speakable = 6 if len(words) == 1 else 5  # Czech writes a whole word of five consonants
-    return all(_is_mashed(word, speakable) for word in words)
+    return bool(words) and all(_is_mashed(word, speakable) for word in words)
 
 
 def _is_mashed(word: str, speakable: int) -> bool:
@@ -152,9 +162,19 @@ def _mark(rows: pd.DataFrame, found: dict[int, tuple[str, str]]) -> pd.DataFrame
 
 
 def _repeated_ids(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of rows with one id the first stays: the others are copies of it, or other texts under the same id."""
     fit = rows[rows[REASON] == ""]
-    again = fit[ROW_ID].duplicated(keep="first")
-    return _mark(rows, {i: (REPEATED_ID, f"an earlier row has the id {fit[ROW_ID][i]}") for i in fit.index[again]})
+    again = fit[fit[ROW_ID].duplicated(keep=False)]
+    first: dict[str, str] = {}
+    found = {}
+    for i, name, text in zip(again.index, again[ROW_ID], map(comparison_key, again[TEXT]), strict=True):
+        if name not in first:
+            first[name] = text
+        elif first[name] == text:
+            found[i] = (REPEATED_ID, f"an earlier row has the id {name} and the same text")
+        else:
+            found[i] = (ID_ON_TWO_TEXTS, f"an earlier row has the id {name} and another text")
+    return _mark(rows, found)
 
 
 def _source_agrees(group: pd.DataFrame) -> bool:

@@ -1,6 +1,7 @@
 """Which classes the labelling guideline defines, and for which it names edge cases (3.2).
 
-The guideline is Markdown. Names are compared without case, and `_`, `-` and blanks are alike.
+The guideline is Markdown. Names are compared without case, and `_`, `-` and blanks are alike. What holds a place for a
+text (TODO, TBD, a single character) or only repeats the class's name defines nothing.
 
 A class is defined where the guideline has, outside its edge cases, one of
 - a heading that is the class's name, with text below it or below its subheadings; of two such headings above a text
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playbook.artifacts import Guideline
+from playbook.data.definitions import vague
 from playbook.errors import DataError
 from playbook.names import normal_form
 
@@ -102,13 +104,14 @@ def _defines(line: _Line, known: Set[str]) -> Iterator[str]:
     if _about_edges(line) or not line.text:
         return
     above = (_key(heading) for heading in reversed(line.headings))
-    yield from itertools.islice((name for name in above if name in known), 1)
+    nearest = itertools.islice((name for name in above if name in known), 1)
+    yield from (name for name in nearest if not vague(name, _LIST_MARK.sub("", line.text)))
     cells = _cells(line.text)
-    if len(cells) > 1 and any(cells[1:]):
+    if len(cells) > 1 and any(cell and not vague(cells[0], cell) for cell in cells[1:]):
         yield _key(cells[0])
     item = _LIST_MARK.sub("", line.text)
     term = _MARKED.match(item)
-    if term and re.search(r"\w", item[term.end() :]):
+    if term and re.search(r"\w", item[term.end() :]) and not vague(_key(term[0]), item[term.end() :]):
         yield _key(term[0])
 
 

@@ -29,6 +29,7 @@ from playbook.data.production import ProductionRows, production_rows
 from playbook.data.profile import profile, unusual
 from playbook.data.read import PRODUCTION, RawRows, read_source
 from playbook.data.sides import Sides, founded_on, ledger_of, read_sides, tables_of, write_sides
+from playbook.data.source_findings import unknown_in_words
 from playbook.data.split import divide
 from playbook.data.tables import DETAIL, KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
 from playbook.errors import DataError, PlaybookError
@@ -59,7 +60,7 @@ def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = Non
     figures["splits"]["sides"] = sides.digest(pd.concat([rows, unfit], ignore_index=True), task.spec.data)
     if rows.empty:
         reasons = ", ".join(f"{n} with {reason}" for reason, n in figures["quarantined"].items())
-        unknown = ", ".join(map(repr, figures["unknown_labels"]))
+        unknown = unknown_in_words(figures["unknown_labels"], task.spec.labels)
         found = f" (labels found that are no class: {unknown})" if unknown else ""
         raise DataError(
             f"{task.spec.task}: expected rows that are fit for use, found none of {figures['raw_rows']}: "

@@ -13,9 +13,11 @@ import pandas as pd
 
 from playbook.data import audit as a
 from playbook.data.audit import Audit, counted, listed
+from playbook.data.clean import UNKNOWN_LABEL, UNPARSABLE_TIME
 from playbook.data.label_rules import label_rules
 from playbook.data.rule import Condition, Rule
 from playbook.data.sealed_rules import sealed_rules
+from playbook.data.source_rules import source_rules
 from playbook.data.split_rules import split_rules
 from playbook.data.tables import GROUP, LABEL, ROW_ID, SPLIT, TEXT
 from playbook.data.text import shown
@@ -30,6 +32,7 @@ def rules(task: Task) -> tuple[Rule, ...]:
     return (
         *_shape(task),
         *_contents(task),
+        *source_rules(task),
         *_volume(task),
         *_classes(task),
         *split_rules(task),
@@ -187,7 +190,12 @@ def _shares(task: Task) -> tuple[Rule, ...]:
     gate = task.spec.data.gate
 
     def aside(seen: Audit) -> str:
-        row, reasons = seen.overall.iloc[0], (f"{shown(why)} ({n})" for why, n in seen.quarantined.items())
+        said = {UNKNOWN_LABEL: seen.source.unknown_labels, UNPARSABLE_TIME: seen.source.unread_times}
+        more = {why: f": {text}" for why, text in said.items() if text}
+        row, reasons = (
+            seen.overall.iloc[0],
+            (f"{shown(why)} ({n}{more.get(why, '')})" for why, n in seen.quarantined.items()),
+        )
         return f"{row['quarantined_fraction']:.1%}" + (f": {', '.join(reasons)}" if seen.quarantined else "")
 
     limit = {"column": "quarantined_fraction", "max_value": gate.max_quarantined}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 SHOWN = 60  # characters of a value from the data in a message
@@ -44,9 +45,28 @@ def is_blank(text: str) -> bool:
     return not any(unicodedata.category(one)[0] in "LMNPS" and one not in _UNSEEN for one in text)
 
 
+# Blocks of pictures; the symbols between them (frames, arrows, currency, copyright) are no message by themselves.
+_EMOJI = re.compile(
+    "[\u203c\u2049\u20e3\u231a\u231b\u23e9-\u23fa\u25b6\u25c0\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001faff]"
+)
+_EYES, _MOUTH = "[:;=]", r"[()\[\]{}|/\\*<]+"
+_EMOTICON = re.compile(rf"{_EYES}[-^o'*]*{_MOUTH}|{_MOUTH}[-^o'*]*{_EYES}|<3+|</3|\^[_.-]*\^|-[_.]+-|\(\^.{{0,2}}\^\)")
+
+
+def says_something(text: str) -> bool:
+    """Whether a text has a letter of any script, an emoji or an emoticon."""
+    if any(one.isalpha() for one in text):
+        return True
+    return _EMOJI.search(text) is not None or any(_EMOTICON.fullmatch(word) for word in text.split())
+
+
 def comparison_key(text: str) -> str:
-    """What two exact duplicates have in common: casefolded, without punctuation and blanks."""
-    return unicodedata.normalize("NFC", text.casefold()).translate(_CLOSED)
+    """What two exact duplicates have in common: casefolded, without punctuation and blanks.
+
+    A text of punctuation alone (":-)") is its own key, without blanks.
+    """
+    folded = unicodedata.normalize("NFC", text.casefold())
+    return folded.translate(_CLOSED) or "".join(folded.split())
 
 
 def comparison_words(text: str) -> str:

@@ -136,14 +136,13 @@ def aware(value: Moment) -> datetime:
 
 def unreadable(values: Sequence[str], found: Times) -> str:
     """What was expected of a column, and what stands there instead: three values at most, with the first one's row."""
-    distinct = list(dict.fromkeys(shown(values[row]) for row in found.unread))
-    some = ", ".join(repr(value) for value in distinct[:NAMED])
-    more = f" and {len(distinct) - NAMED} more" if len(distinct) > NAMED else ""
-    rest = "" if found.fault else f" among {found.form}"
-    why = f": {found.fault}" if found.fault else ""
-    return (
-        f"expected times of one form, found {some}{more}{rest} (the first in row {found.unread[0] + 1}){why}. {FORMS}"
-    )
+    rows: dict[str, int] = {}
+    for row in found.unread:
+        rows.setdefault(shown(values[row]), row + 1)
+    some = ", ".join(f"{value!r} in row {row}" for value, row in list(rows.items())[:NAMED])
+    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    why = f": {found.fault}" if found.fault else f", among {found.form}"
+    return f"expected times of one form, found {some}{more}{why}. {FORMS}"
 
 
 def _decided(counts: Counter[str]) -> tuple[dict[str, Moment], str, str]:

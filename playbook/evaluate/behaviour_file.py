@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from playbook.document import load_document
 from playbook.errors import TaskFileError
 from playbook.spec import Fraction, Name, Section
-from playbook.taskfile import load_document
 
 SLOT = re.compile(r"\{(\w+)\}")
 Text = Annotated[str, Field(min_length=1, max_length=5000)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from playbook.data.accumulated import read_classes
+from playbook.data.definitions import UNWRITTEN
 from playbook.spec import Columns
 from playbook.taskfile import Task
 
@@ -26,7 +27,7 @@ def write_classes(task: Task, new: Mapping[str, int]) -> None:
     named = task.spec.data.accumulated
     assert named is not None and named.classes is not None
     path = Path(task.resolve(named.classes))
-    text = "Found in outcomes ({} rows when it was added); its meaning is not written down yet."
+    text = "Found in outcomes ({} rows when it was added); " + UNWRITTEN
     classes = {**read_classes(path), **{label: text.format(n) for label, n in new.items()}}
     _replace(path, CLASSES_HEAD + yaml.safe_dump(classes, sort_keys=True, allow_unicode=True, width=120))
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from playbook.names import spelled_twice
 from playbook.spec.section import EPOCHS, IN_NORMAL_FORM, Fraction, Name, Section
+from playbook.spec.untouched import require_classes
 
 
 class Columns(Section):
@@ -286,4 +287,5 @@ class Data(Section):
     def _named(cls, value: dict[str, str]) -> dict[str, str]:
         if "" in value:
             raise ValueError("class names that can be seen, not a blank one")
+        require_classes(value)
         return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from playbook.authority import no_reason, not_allowed
 from playbook.spec.adaptation import Adaptation
@@ -20,6 +20,7 @@ from playbook.spec.production import MOST_RATE, MOST_RESAMPLES, Monitoring, Retr
 from playbook.spec.section import BUDGETS, NEED_PROBABILITIES, PER_CLASS_METRICS, Section
 from playbook.spec.sign_off import SignOff
 from playbook.spec.target import Owners, Target
+from playbook.spec.untouched import require_question
 from playbook.statistics.daily_looks import rate_of_a_day, rate_of_all_days
 
 
@@ -45,6 +46,11 @@ class TaskSpec(Section):
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()
     retraining: Retraining = Retraining()
+
+    @field_validator("question")
+    @classmethod
+    def _asked(cls, value: str) -> str:
+        return require_question(value)
 
     @model_validator(mode="after")
     def _classes_known(self) -> TaskSpec:

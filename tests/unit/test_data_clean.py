@@ -24,11 +24,20 @@ GOOD = [
     "返金してください",
     "čtvrt vlk",
     "WWW is down",
+    "🙂🙂",
+    "👍",
+    "❤️",
+    "★★★★☆",
+    "1️⃣",
+    ":-)",
+    "^_^ <3",
 ]
 BAD = {
     "": "missing text",
     "?!... 123": "no letters",
-    "🙂🙂": "no letters",
+    "─────": "no letters",
+    "8/10": "no letters",
+    "--": "no letters",
     "https://example.com/a?id=1": "lone URL",
     "www.example.net/pic.jpg": "lone URL",
     "asdf": "keyboard mash",
@@ -57,6 +66,7 @@ def test_texts_are_normalised() -> None:
     assert comparison_key("Can't -- LOGIN!") == comparison_key("cant login")
     assert comparison_key("Straße") == comparison_key("STRASSE")
     assert comparison_key("C++ course") != comparison_key("C course")
+    assert comparison_key(":-)") != comparison_key(":-(")
 
 
 def test_values_from_the_data_are_harmless_in_messages() -> None:
@@ -91,7 +101,7 @@ def test_every_fault_has_its_reason_and_nothing_is_lost(tmp_path: Path) -> None:
         "R0002": "unknown label",
         "R0003": "unparsable time",
         "R0004": "unparsable time",
-        "R0039": "repeated row id",
+        "R0039": "row id of another text",
         "R0006": "unknown label",
         "R0007": "same text, different labels",
         "R0011": "same text, different labels",

@@ -16,7 +16,7 @@ import playbook
 from playbook.cli import main
 from playbook.errors import TaskFileError
 from playbook.settings import settings
-from playbook.spec import TaskSpec
+from playbook.spec import TaskSpec, untouched
 from playbook.taskfile import Task, find_tasks, json_schema, load_task, locate_task
 from playbook.template import write_template
 
@@ -155,7 +155,15 @@ def test_what_init_writes_only_lacks_what_is_marked(tmp_path: Path) -> None:
     text = (tmp_path / "new" / "letters.yaml").read_text("utf-8")
     document = yaml.safe_load(text)
     assert text.count("TODO") == 5 and document["task"] == "letters"
-    assert isinstance(load_task(tmp_path / "new" / "letters.yaml").spec, TaskSpec)
+    with pytest.raises(TaskFileError) as refused:
+        load_task(tmp_path / "new" / "letters.yaml")
+    assert [fault.split(":")[0] for fault in refused.value.faults] == ["line 6, question", "line 34, data.classes"]
+    assert command("run", str(tmp_path / "new" / "letters.yaml")).exit_code == 2
+    filled = text.replace(untouched.QUESTION, "Which team should answer this letter?")
+    filled = filled.replace(untouched.CLASSES["first"], "Letters about money.").replace(
+        "second: TODO", "second: The rest."
+    )
+    assert isinstance(load_task(write(tmp_path / "filled.yaml", filled)).spec, TaskSpec)
     schema = re.search(r"\$schema=file://(\S+)", text)
     assert schema is not None and Path(schema[1]).is_file()
     again = command("init", "letters", "--folder", str(tmp_path / "new"))

@@ -113,7 +113,7 @@ def test_of_a_file_every_value_has_to_be_a_time() -> None:
     assert moments(["12/31/2024", "", "1735682700"][:2], NOW, "f") == [datetime(2024, 12, 31, tzinfo=UTC), NOW]
     assert moments(["31.12.24"], NOW, "f", "%d.%m.%y") == [datetime(2024, 12, 31, tzinfo=UTC)]
     assert moments([DAY], NOW, "f", "%d.%m.%y") == [datetime(2024, 12, 31, tzinfo=UTC)]  # another file, another form
-    with pytest.raises(DataError, match=r"f: expected times of one form, found 'a', 'b', 'c' and 1 more .*2025-10-03"):
+    with pytest.raises(DataError, match=r"found 'a' in row 1, 'b' in row 2, 'c' in row 3 and 1 more.*2025-10-03"):
         moments(["a", "b", "c", "d"], NOW, "f")
     with pytest.raises(DataError, match="which is the day"):
         moments(["01/02/2025"], NOW, "f")
@@ -135,7 +135,7 @@ def test_a_source_is_read_by_the_form_of_its_column(tmp_path: Path) -> None:
 
 def test_a_source_whose_times_cannot_be_read_says_so_and_nothing_of_classes(tmp_path: Path) -> None:
     task = sample(tmp_path, whens(tmp_path, [f"{1 + at % 12:02d}/{1 + at % 11:02d}/2025" for at in range(40)]))
-    with pytest.raises(DataError, match=r"column 'when'.*'01/01/2025'.* and .* more .*time_format") as caught:
+    with pytest.raises(DataError, match=r"column 'when'.*'01/01/2025' in row 1, .* and .* more.*time_format") as caught:
         prepare(task, tmp_path / "out")
     assert "class" not in str(caught.value) and "3 Oct 2025" in str(caught.value)
     columns = {"text": "text", "label": "label", "id": "id", "time": "when", "time_format": "%d/%m/%Y"}
