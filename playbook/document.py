@@ -116,7 +116,7 @@ def _mended(node: yaml.MappingNode, place: Place, found: Document) -> Iterator[t
             key.tag = _TEXT
         name = normal_form(key.value)
         if name in seen:
-            alike = "" if (*place, key.value) in found.lines else " in a spelling that looks alike"
+            alike = "" if (*place, key.value) in found.lines else ", in a spelling that looks alike"
             found.faults.append(f"{where}: written twice (in line {seen[name]}, too{alike}); keep one of the two")
             continue
         seen[name] = line

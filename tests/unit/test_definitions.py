@@ -22,7 +22,8 @@ NOTHING = [
     "The class refund", "TODO what belongs here, and what does not",
 ]  # fmt: skip
 SOMETHING = [
-    "Money back", "Money", "The customer wants a refund", "Todos los pagos", "todo lo dem\u00e1s", "\u8fd4\u91d1\u306e\u4f9d\u983c",
+    "Money back", "Money", "The customer wants a refund", "Todos los pagos", "todo lo dem\u00e1s",
+    "\u8fd4\u91d1\u306e\u4f9d\u983c",
     "No refund is asked for", "Test messages of engineers", "Nothing of the other classes",
 ]  # fmt: skip
 
