@@ -204,6 +204,8 @@ def _say_red(play: Play, dataset: DatasetVersion) -> None:
 
     reason = f"the gate is red for dataset version {dataset.number}: {names}"
     play.report(reason)
+    failed = [check.model_dump(mode="json") for check in dataset.gate.failures] if dataset.gate else []
+    play.decide("gate", reason, {"data": dataset.dataset_hash}, {"red": failed})
     publish_early_end(play, ReportInputs(spec=play.task.spec, dataset=dataset))
     for asset, kind in modelling_assets(play.task.spec).items():
         skipped = skipped_result(play.world, play.task.spec.task, asset, kind, reason)

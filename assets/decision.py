@@ -26,6 +26,7 @@ from playbook.artifacts import (
 )
 from playbook.bases.table import points_of
 from playbook.plays import DATASET, DECISION, PROBLEM, REFERENCES
+from playbook.spec import TaskSpec
 
 # Parts of the task file that answers, costs and paths follow from; limits are met or not by the references.
 NOT_PRICED = "not priced"
@@ -63,12 +64,45 @@ def decision(maker: AssetMaker) -> dg.AssetsDefinition:
         base, claim = first_base(maker.task), reference_claim(play, dataset, references)
         inputs = _inputs(play, dataset, references, base, claim)
         done = remembered(play, Decision, inputs, lambda key: _decide(play, dataset, references, base, claim))
-        inputs = {"data": dataset.dataset_hash, "references": references.digest}
-        overridden = {"overridden": done.overridden} if done.overridden else {}
-        play.decide("decision", f"{done.path}: {done.why}", inputs, {"recommended": done.recommended, **overridden})
+        inputs, body = decision_entry(play.task.spec, dataset, references, done)
+        play.decide("decision", f"{done.path}: {done.why}", inputs, body, by=play.task.spec.owners.model)
         return result(play, done, decision_shown(done))
 
     return decided
+
+
+def decision_entry(
+    spec: TaskSpec, dataset: DatasetVersion, references: ReferenceBaselines, done: Decision
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the log keeps of a decision: what it stands on, and the answers, figures and baselines themselves (1.9)."""
+    given = spec.decision.model_dump(mode="json", exclude_none=True)
+    baselines = {
+        name: {"metric": score.metric, "value": score.value, "low": score.low, "high": score.high, "rows": score.n}
+        for name, score in references.validation.items()
+    }
+    body: dict[str, Any] = {
+        "recommended": done.recommended,
+        "confidence": done.confidence,
+        "answers": given,
+        "open questions": list(done.open_questions),
+        "could change the path": list(done.could_change),
+        "figures": {row.question: row.answer for row in done.evidence if row.source == "measured"},
+        "points": dict(done.scores),
+        "baselines": baselines,
+        "prices": spec.prices.model_dump(mode="json", exclude_none=True),
+        "costs": {cost.path: _cost_kept(cost) for cost in done.costs},
+        "findings": list(done.findings),
+    }
+    if done.overridden:
+        body["overridden"] = done.overridden
+    inputs = {"data": dataset.dataset_hash, "references": references.digest, "decision": done.digest}
+    return inputs, {name: value for name, value in body.items() if value not in (None, [], {})}
+
+
+def _cost_kept(cost: PathCost) -> dict[str, Any]:
+    money = NOT_PRICED if cost.money is None else round(cost.money, 2)
+    kept: dict[str, Any] = {"device hours": float(f"{cost.device_hours:.4g}"), "money": money}
+    return {**kept, **({"not priced": list(cost.unpriced)} if cost.unpriced else {})}
 
 
 def decision_shown(done: Decision) -> dict[str, Any]:

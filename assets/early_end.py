@@ -172,12 +172,9 @@ def confirm(
     spec, terms = play.task.spec, terms_now(play, dataset)
     if terms.lock is not None and terms.refused:
         claim = locked_claim(name, validation, terms.lock, locked_text(terms.lock, play.task))
-        play.report(" ".join((claim.text, *claim.next_steps)))
-        return claim
+        return _not_asked(play, dataset, model, claim)
     if too_few is not None:
-        claim = small_claim(spec, name, validation, too_few)
-        play.report(" ".join((claim.text, *claim.next_steps)))
-        return claim
+        return _not_asked(play, dataset, model, small_claim(spec, name, validation, too_few))
     play.report(f"{name} meets the target on validation; the test split is asked")
     answered = answer(play, dataset, model, purpose=PURPOSE)
     number = {label: at for at, label in enumerate(spec.labels)}
@@ -194,4 +191,13 @@ def confirm(
     figures = {"value": test[spec.target.label].value, "openings": claim.openings}
     inputs = {"model": model.digest, "data": dataset.dataset_hash}
     play.decide("early_end", f"{name} meets the target on validation, {outcome}", inputs, figures)
+    return claim
+
+
+def _not_asked(play: Play, dataset: DatasetVersion, model: AskedModel, claim: EarlyEndClaim) -> EarlyEndClaim:
+    """A claim that ends the task without an answer: said, and on record."""
+    play.report(" ".join((claim.text, *claim.next_steps)))
+    inputs = {"model": model.digest, "data": dataset.dataset_hash}
+    title = f"{claim.baseline} meets the target on validation; the test split may not be asked"
+    play.decide("early_end", title, inputs, {"why": claim.text, "next": list(claim.next_steps)})
     return claim

@@ -46,11 +46,20 @@ class Play:
         PROGRESS.warning("%s: %s", self.asset, message)
 
     def decide(
-        self, kind: Kind, title: str, inputs: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
+        self,
+        kind: Kind,
+        title: str,
+        inputs: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        *,
+        by: str = "playbook",
     ) -> None:
-        """Put a decision of this play on record; one that is on record already is not repeated."""
+        """Put a decision of this play on record; one that is on record already is not repeated.
+
+        `by` is the owner whose answers it follows from; what only a rule of this program decides is `playbook`.
+        """
         log = self.world.decision_log(self.task.spec.task)
-        log.append_once(self.asset, kind, title, by="playbook", inputs=dict(inputs or {}), body=dict(body or {}))
+        log.append_once(self.asset, kind, title, by=by, inputs=dict(inputs or {}), body=dict(body or {}))
 
     def work(self, key: str) -> Path:
         """Folder for the unfinished work of this play under its key; found again by a run that resumes it."""

@@ -58,7 +58,7 @@ def problem_statement(maker: AssetMaker) -> dg.AssetsDefinition:
         done = remembered(play, ProblemStatement, {"spec": content, "code": version_of("scope")}, make)
         asked = {"target": spec.target.model_dump(mode="json"), "question": spec.question}
         title = f"{spec.target.label} of {_asked(spec.target)}"
-        play.decide("scope", title, {"task": done.spec_hash}, asked)
+        play.decide("scope", title, {"task": done.spec_hash}, asked, by=spec.owners.model)
         limits = [
             f"{limit.label} {'>=' if limit.direction == 'at_least' else '<='} {limit.bound:g}"
             for limit in spec.target.all_limits
@@ -101,6 +101,7 @@ def reference_baselines(maker: AssetMaker) -> dg.AssetsDefinition:
         size = least_resolution(play.task.spec, dataset.class_rows.get("test", {}))
         if not size.enough:
             why = f"the test split is too small for what was asked: {size.how}"
+            play.decide("early_end", why, {"data": dataset.dataset_hash}, {"ends": True})
             return result(play, skip(play, ReferenceBaselines, why))
         require_bases(maker.task)
         base = first_base(maker.task)

@@ -31,10 +31,13 @@ def log_attempt(
     hardware: str = "",
 ) -> str:
     """Log one attempt with the dataset version it stood on; returns its run id."""
+    from resources.log_anchor import HEAD_TAG
     from resources.tracking import DatasetInput
 
     tracking = play.world.tracking
-    parent = parent_run(play)
+    parent, log = parent_run(play), play.world.decision_log(play.task.spec.task)
+    log.anchor()  # the experiment is there now
+    head = log.head
     used = DatasetInput(
         name=play.task.spec.task,
         digest=dataset.dataset_hash,
@@ -50,7 +53,11 @@ def log_attempt(
         config=json.loads(config.read_text(encoding="utf-8")) if config else None,
         tables=tables,
         files=files,
-        tags={"playbook/dataset_version": str(dataset.number), "playbook/dataset_hash": dataset.dataset_hash},
+        tags={
+            "playbook/dataset_version": str(dataset.number),
+            "playbook/dataset_hash": dataset.dataset_hash,
+            **({HEAD_TAG: f"{head.count} {head.sha256}"} if head.count else {}),
+        },
         dataset=used,
         hardware=hardware,
     )

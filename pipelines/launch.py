@@ -16,6 +16,7 @@ from playbook.errors import TaskBusy, TaskFileError
 from playbook.plays import asset_kinds
 from playbook.settings import Settings
 from playbook.taskfile import Task
+from resources.world import World
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -37,6 +38,7 @@ def run_task(task: Task, places: Settings, until: str | None = None) -> Outcome:
     Raises:
         TaskFileError: there is no asset `until`.
         TaskBusy: another `playbook run` of the task is under way.
+        LogTampered: the decision log is not what was written, or is gone.
     """
     known = asset_kinds(task.spec)
     if until is not None and until not in known:
@@ -52,6 +54,7 @@ def run_task(task: Task, places: Settings, until: str | None = None) -> Outcome:
             raise TaskBusy(
                 f"another run of {task.spec.task} is under way; wait for it, or watch it with `playbook show`"
             ) from None
+        World(places).decision_log(task.spec.task).entries()  # nothing is done beside a log that is lost
         return _materialise(task, places, until)
 
 

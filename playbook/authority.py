@@ -13,7 +13,8 @@ roll back         any of the three           The data owner watches production, 
 reinstate         sign-off owner             To put a version back that somebody rolled back from is to ship it again.
 retrain           any of the three           It ships nothing: what comes of it passes gate, evaluation and sign-off.
 override          model or sign-off owner    The decision gate is the model owner's play; the sign-off owner may want
-                                             another path. Neither can take one that a hard limit rules out.
+                                             another path. Neither can take one that a limit or floor rules out.
+accept loss       sign-off owner             A decision log that is gone holds approvals; to go on without is theirs.
 ================  =========================  ==========================================================================
 
 An owner is an e-mail address or `team:name`, compared without regard to case. Nothing here proves who is at the
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from playbook.spec.target import Owners
 
-Action = Literal["approve", "reject", "waive", "rollback", "reinstate", "retrain", "override"]
+Action = Literal["approve", "reject", "waive", "rollback", "reinstate", "retrain", "override", "accept_loss"]
 Role = Literal["model", "data", "sign_off"]
 WORDS = 3  # different ones, that an answer or a reason has at least: "ok", "yes yes" and "x" explain nothing
 
@@ -42,6 +43,7 @@ _MAY: dict[Action, tuple[Role, ...]] = {
     "reinstate": ("sign_off",),
     "retrain": _ANY,
     "override": ("model", "sign_off"),
+    "accept_loss": ("sign_off",),
 }
 SHORTEST = 2  # letters of a word
 _WORD = re.compile(r"[^\W_]+")

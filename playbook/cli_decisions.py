@@ -124,14 +124,24 @@ def relabel(task: str, queue: Path | None, by: str | None, signature: Path | Non
 @click.argument("task")
 @click.option("--json", "as_json", is_flag=True, help="Print the entries as one JSON list.")
 @click.option("--verify", is_flag=True, help="Only verify the chain of hashes, and print the last one.")
-def log(task: str, as_json: bool, verify: bool) -> None:
+@click.option("--accept-loss", is_flag=True, help="Go on without a lost log, on record; needs --as and --reason.")
+@click.option("--as", "by", metavar="NAME", help="Who accepts the loss: owners.sign_off of the task file.")
+@click.option("--reason", help="Why it may be accepted, in a few words.")
+def log(task: str, as_json: bool, verify: bool, accept_loss: bool, by: str | None, reason: str | None) -> None:
     """Print every decision about TASK, verified, and write them as a page."""
-    from playbook.decide.log import open_decision_log
+    from pipelines import records
     from playbook.decide.log_page import log_text, render_log_page
 
     places = settings()
-    name = open_task(task, places).spec.task
-    entries = open_decision_log(places, name).entries()
+    found = open_task(task, places)
+    name = found.spec.task
+    if accept_loss:
+        if by is None or reason is None:
+            raise click.UsageError("--accept-loss needs --as NAME and --reason TEXT: who goes on, and why?")
+        entry = records.accept_loss(found, places, by=by, reason=reason)
+        click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
+        return
+    entries = records.verified_entries(found, places)
     if verify:
         last = entries[-1].sha256 if entries else "no entry yet"
         click.echo(f"{len(entries)} entries, unbroken; the last one is {last}")

@@ -45,6 +45,7 @@ DRIFT = "drift"
 RETRAIN = "retrain_decision"
 REPORT = "report"  # the pages of an evaluation: kept in the store, no asset of its own
 BASE_TRIAL = "base_trial"
+DECISION_LOG = "decision_log"  # the head of the log, kept in the store; no asset
 
 
 def rung_name(index: int) -> str:

@@ -64,10 +64,11 @@ class World:
         return folder
 
     def decision_log(self, task: str) -> DecisionLog:
-        """Every decision about a task, append-only."""
+        """Every decision about a task, append-only, its head anchored in the store and in MLflow."""
         from playbook.decide.log import open_decision_log
+        from resources.log_anchor import TrackingAnchor
 
-        return open_decision_log(self.places, task)
+        return open_decision_log(self.places, task, lambda lies: TrackingAnchor(self.tracking, task, lies))
 
     def prediction_log(self, task: str) -> PredictionLog:
         """Logged inputs, predictions and outcomes of a task."""

@@ -68,6 +68,7 @@ from playbook.artifacts.evaluate import (
     TransferVerdict,
     Waiver,
 )
+from playbook.artifacts.log import LogHead
 from playbook.artifacts.operate import (
     Accumulation,
     Drift,
@@ -143,6 +144,7 @@ __all__ = [
     "LearningPoint",
     "LedgerRow",
     "LockedTerms",
+    "LogHead",
     "OpenedRows",
     "OperatingPoint",
     "PackagedModel",

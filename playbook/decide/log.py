@@ -4,14 +4,14 @@ An entry carries the hash of the entry before it and its own hash over its canon
 in Haber and Stornetta, How to Time-Stamp a Digital Document, Journal of Cryptology 3 (1991) 99-111. A head beside the
 log holds the count and the last hash, so that a tail that was cut off is seen too. The lines lie in files, or in tables
 of a PostgreSQL; the chain is verified here, the same for both. What it shows is a change by hand or by accident. It has
-no secret: whoever rewrites every line and the head, or deletes both, is found only by a hash that was kept elsewhere.
+no secret: whoever rewrites every line and the head, or deletes both, is found by the anchors, which are kept elsewhere
+(`playbook.decide.log_anchor`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -19,10 +19,13 @@ from pydantic import JsonValue, ValidationError
 
 from playbook.artifacts import canonical_hash
 from playbook.artifacts.artifact import Part
+from playbook.database import place_of
+from playbook.decide.log_anchor import Anchor, AnchorPlace, StoreAnchor, hold_against, name_of_place, now, write_down
 from playbook.decide.log_files import LogFiles
 from playbook.decide.log_storage import GENESIS, Head, LogStorage, Stored, canonical, remedy
 from playbook.errors import LogTampered
 from playbook.settings import Settings
+from playbook.store import Store
 
 Kind = Literal[
     "scope",
@@ -39,6 +42,8 @@ Kind = Literal[
     "waiver",
     "relabel",
     "cost",
+    "gate",  # the data gate is red
+    "lost_log",  # an earlier log is gone, and somebody goes on without it
     "trigger",  # the retraining policy fired, or somebody asked for a round
     "round",  # a retraining round took up triggers
     "promotion",
@@ -74,21 +79,66 @@ class Entry(Part):
 
 
 class DecisionLog:
-    """The log of one task: in a storage, or in files of which `storage` is the path of the `.jsonl` one."""
+    """The log of one task: in a storage, or in files of which `storage` is the path of the `.jsonl` one.
 
-    def __init__(self, storage: LogStorage | Path) -> None:
+    `anchors` are places that keep its head too; the log is held against them whenever it is read or written.
+    """
+
+    def __init__(self, storage: LogStorage | Path, anchors: Sequence[AnchorPlace] = ()) -> None:
         self.storage: LogStorage = LogFiles(storage) if isinstance(storage, Path) else storage
+        self.anchors = tuple(anchors)
 
     def entries(self) -> tuple[Entry, ...]:
         """Every entry, oldest first, after the whole chain was verified; none where there is no log yet.
 
         Raises:
-            LogTampered: a line was edited, taken out, moved, or the tail was cut off; the first bad line is named.
+            LogTampered: a line was edited, taken out, moved, or the tail was cut off, and the first bad line is named;
+                or the log is gone, shorter or another than an anchor says.
             ArtifactError: the log cannot be read.
         """
         if not self.storage.exists():
-            return ()
-        return self._locked(self._verified)
+            try:
+                hold_against(self.storage.name, (), self.anchors)
+                return ()
+            except LogTampered:
+                if not self.storage.exists():  # or somebody wrote its first line just now
+                    raise
+        return self._locked(self._held)
+
+    @property
+    def head(self) -> Head:
+        """Count and last hash of the verified log."""
+        entries = self.entries()
+        return Head(count=len(entries), sha256=entries[-1].sha256) if entries else Head()
+
+    def anchor(self) -> None:
+        """Bring the anchors up to the log as it is."""
+        entries = self.entries()
+        if entries:
+            self._write_down(entries[-1])
+
+    def accept_loss(self, *, by: str, reason: str) -> Entry:
+        """Put on record that an earlier log is lost, and go on with what is left of it, or with nothing.
+
+        Raises:
+            ValueError: the anchors are not ahead of the log: nothing is lost.
+            LogTampered: what is left is no unbroken chain.
+        """
+        lost = [(place.name, anchor) for place in self.anchors if (anchor := place.read()) is not None]
+
+        def add() -> Entry:
+            left = self._verified()
+            try:
+                hold_against(self.storage.name, left, self.anchors)
+            except LogTampered:
+                kept = {name: {"count": anchor.count, "sha256": anchor.sha256} for name, anchor in lost}
+                title = f"An earlier decision log is lost; {len(left)} decisions of this one are left"
+                return self._add(left, _draft("lost_log", "", title, by, {"kept": kept}, {"reason": reason}))
+            raise ValueError("the decision log is what its anchors say: nothing is lost")
+
+        entry = self._locked(add)
+        self._write_down(entry, whatever_was=True)
+        return entry
 
     def append(
         self,
@@ -116,7 +166,9 @@ class DecisionLog:
             ValueError: an unknown kind, an empty title or name, or a value that JSON cannot hold.
         """
         draft = _draft(kind, key, title, by, inputs, body)
-        return self._locked(lambda: self._add(self._verified(), draft))
+        entry = self._locked(lambda: self._add(self._held(), draft))
+        self._write_down(entry)
+        return entry
 
     def append_once(
         self,
@@ -131,15 +183,18 @@ class DecisionLog:
         """As `append`, unless the latest entry of this kind and key says the same already: that one is returned."""
         draft = _draft(kind, key, title, by, inputs, body)
 
-        def add() -> Entry:
-            earlier = self._verified()
+        def add() -> tuple[Entry, Entry]:
+            earlier = self._held()
             latest = next((e for e in reversed(earlier) if (e.kind, e.key) == (draft.kind, draft.key)), None)
             same = ("title", "inputs", "body")
             if latest is not None and all(getattr(latest, name) == getattr(draft, name) for name in same):
-                return latest
-            return self._add(earlier, draft)
+                return latest, earlier[-1]
+            entry = self._add(earlier, draft)
+            return entry, entry
 
-        return self._locked(add)
+        entry, last = self._locked(add)
+        self._write_down(last)
+        return entry
 
     def find(self, sha256: str) -> Entry | None:
         """The entry whose hash begins with `sha256`; None where there is none.
@@ -153,6 +208,16 @@ class DecisionLog:
         if len(found) > 1:
             raise ValueError(f"{len(found)} entries begin with {sha256}; give more digits")
         return found[0] if found else None
+
+    def _held(self) -> tuple[Entry, ...]:
+        entries = self._verified()
+        hold_against(self.storage.name, entries, self.anchors)
+        return entries
+
+    def _write_down(self, last: Entry, *, whatever_was: bool = False) -> None:
+        """After the log is written and its lock is gone: what is only in a transaction yet is no decision."""
+        if self.anchors:
+            write_down(Anchor(last.index, last.sha256, now()), self.anchors, whatever_was=whatever_was)
 
     def _locked(self, work: Callable[[], T]) -> T:
         with self.storage.locked():
@@ -205,22 +270,27 @@ class DecisionLog:
 
     def _add(self, earlier: tuple[Entry, ...], draft: Entry) -> Entry:
         last = earlier[-1].sha256 if earlier else GENESIS
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = draft.model_copy(update={"index": len(earlier) + 1, "time": now, "previous": last})
+        entry = draft.model_copy(update={"index": len(earlier) + 1, "time": now(), "previous": last})
         entry = entry.model_copy(update={"sha256": entry.content_hash})
         head = Head(count=entry.index, sha256=entry.sha256)
         self.storage.add(tuple(known.line for known in earlier), entry.line, head)
         return entry
 
 
-def open_decision_log(places: Settings, task: str) -> DecisionLog:
-    """The log of a task where the environment wants it: in PostgreSQL, or in files of the state folder."""
-    files = LogFiles(places.decision_log(task))
-    if places.decision_database is None:
-        return DecisionLog(files)
+def open_decision_log(places: Settings, task: str, further: Callable[[str], AnchorPlace] | None = None) -> DecisionLog:
+    """The log of a task where the environment wants it: in PostgreSQL, or in files of the state folder.
+
+    Its head is anchored in the store, and in the place that `further` makes, given the name of where the log lies.
+    """
+    files, database = LogFiles(places.decision_log(task)), places.decision_database
+    lies = name_of_place(place_of(database) if database else str(files.path.resolve()))
+    anchors: list[AnchorPlace] = [StoreAnchor(Store(places.store, places.home / "cache" / "store"), task, lies)]
+    anchors += [further(lies)] if further is not None else []
+    if database is None:
+        return DecisionLog(files, anchors)
     from playbook.decide.log_database import LogTables
 
-    return DecisionLog(LogTables(places.decision_database, task, files))
+    return DecisionLog(LogTables(database, task, files), anchors)
 
 
 def _draft(

@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 from play_runs import copy_database
 
-from playbook.errors import PlaybookError, TaskBusy
+from playbook.decide.log import DecisionLog
+from playbook.decide.log_anchor import Anchor
+from playbook.errors import LogTampered, PlaybookError, TaskBusy
+from resources.log_anchor import TrackingAnchor
 from resources.mlflow_server import server_command, server_environment
 from resources.tracking import DatasetInput, Tracking, flatten
 from resources.tracking_database import file_lock, sqlite_path, upgrade_database
@@ -252,3 +255,22 @@ def test_server_is_on_loopback_without_workers(tracking: Tracking) -> None:
     environment = server_environment()
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+
+
+def test_the_head_of_the_decision_log_is_a_tag_of_the_experiment(tracking: Tracking, tmp_path: Path) -> None:
+    place = TrackingAnchor(tracking, "anchored", "here")
+    place.write(Anchor(3, "a" * 64))
+    assert place.read() is None and tracking.client.get_experiment_by_name("anchored") is None, "it makes none"
+    tracking.experiment("anchored")
+    assert place.read() is None
+    place.write(Anchor(3, "a" * 64, "2026-01-01T00:00:00+00:00", {"test_openings": "b" * 64}))
+    assert place.read() == Anchor(3, "a" * 64, "2026-01-01T00:00:00+00:00", {"test_openings": "b" * 64})
+    assert TrackingAnchor(tracking, "anchored", "elsewhere").read() is None, "each place of a log has its own"
+    log = DecisionLog(tmp_path / "decisions.jsonl", (TrackingAnchor(tracking, "anchored", "log"),))
+    log.append("scope", "Tickets are sorted", by="anna@example.org")
+    log.storage.path.unlink()
+    log.storage.head.unlink()
+    with pytest.raises(LogTampered, match=r"as MLflow has kept it on .*found no log"):
+        log.entries()
+    missing = TrackingAnchor(Tracking(f"sqlite:///{tmp_path / 'none.db'}", tmp_path), "anchored", "here")
+    assert missing.read() is None

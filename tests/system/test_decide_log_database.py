@@ -15,10 +15,12 @@ from sqlalchemy import text
 
 from playbook.database import in_schema, make_engine, postgres_url
 from playbook.decide.log import DecisionLog, open_decision_log
+from playbook.decide.log_anchor import StoreAnchor
 from playbook.decide.log_database import LogTables
 from playbook.decide.log_files import LogFiles
 from playbook.errors import ArtifactError, LogTampered
 from playbook.settings import settings
+from playbook.store import Store
 
 SECRET = "s3cret"  # noqa: S105 - the test's own server lets everybody in
 
@@ -206,3 +208,21 @@ def test_a_writer_that_is_killed_within_leaves_no_half(log: DecisionLog, server:
         storage.add(stored.lines, entries[-1].line.replace(b'"index":3', b'"index":4'), stored.head)
         raise Killed
     assert log.entries() == entries
+
+
+def test_tables_that_were_emptied_are_noticed_by_the_store(
+    server: PostgresServer, url: str, log: DecisionLog, tmp_path: Path
+) -> None:
+    store = Store(str(tmp_path / "store"), tmp_path / "cache")
+    anchored = DecisionLog(log.storage, (StoreAnchor(store, "tickets", "here"),))
+    anchored.append("evaluation", "The candidate gains", by="playbook")
+    query(server, url, "DELETE FROM decision_entries; DELETE FROM decision_heads")
+    for use in (anchored.entries, lambda: anchored.append("ship", "Ship it", by="playbook")):
+        with pytest.raises(LogTampered, match=r"expected 4 decisions, .* as the store has kept it on .*found no log"):
+            use()
+    assert query(server, url, "SELECT count(*) FROM decision_entries").strip() == "0", "nothing is begun in its place"
+    entry = anchored.accept_loss(by="anna@example.org", reason="the database was lost with its backup")
+    assert (entry.index, entry.kind) == (1, "lost_log") and len(anchored.entries()) == 1
+    query(server, url, "DROP TABLE decision_entries; DROP TABLE decision_heads")
+    with pytest.raises(LogTampered, match="found no log"):
+        anchored.entries()

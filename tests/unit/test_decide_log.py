@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import threading
 from pathlib import Path
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from playbook.artifacts import canonical_hash
-from playbook.decide.log import GENESIS, DecisionLog, Entry
+from playbook.decide.log import GENESIS, DecisionLog, Entry, open_decision_log
+from playbook.decide.log_anchor import Anchor, StoreAnchor
 from playbook.decide.log_files import LogFiles
+from playbook.decide.log_storage import Head
 from playbook.errors import ArtifactError, LogTampered
+from playbook.settings import settings
+from playbook.store import Store
 
 
 @pytest.fixture
@@ -226,3 +231,129 @@ def test_writers_beside_each_other_make_one_chain(tmp_path: Path) -> None:
     entries = DecisionLog(path).entries()
     assert [entry.index for entry in entries] == list(range(1, 16))
     assert {entry.title for entry in entries} == {f"{name} {number}" for name in "abc" for number in range(5)}
+
+
+@pytest.fixture
+def anchored(tmp_path: Path, log: DecisionLog) -> DecisionLog:
+    """The same log with its head in a store."""
+    store = Store(str(tmp_path / "store"), tmp_path / "cache")
+    made = DecisionLog(log.storage, (StoreAnchor(store, "tickets", "here"),))
+    made.append("evaluation", "The candidate gains", by="playbook")
+    return made
+
+
+def remove(log: DecisionLog) -> None:
+    for path in (log.storage.path, log.storage.head):
+        path.unlink()
+
+
+def test_a_log_that_is_gone_is_noticed_and_nothing_is_begun_in_its_place(anchored: DecisionLog) -> None:
+    last = anchored.head
+    remove(anchored)
+    assert DecisionLog(anchored.storage).entries() == (), "without an anchor nobody could know"
+    refused(anchored, f"expected 5 decisions, the last of them with SHA-256 {last.sha256[:12]}, as the store has kept")
+    refused(anchored, "found no log: it was deleted, or is elsewhere. Restore it from a backup")
+    assert not anchored.storage.exists()
+
+
+def test_a_shorter_log_and_another_one_are_noticed_though_each_is_whole(anchored: DecisionLog) -> None:
+    kept = lines_of(anchored)
+    remove(anchored)
+    shorter = DecisionLog(anchored.storage)
+    for text in ("scope", "base"):
+        shorter.append("scope", text, by="anna@example.org")
+    assert len(shorter.entries()) == 2
+    refused(anchored, "found 2: the log is shorter than it was")
+    for number in range(4):
+        shorter.append("rung", f"rung {number}", by="playbook")
+    refused(anchored, "at that place: this is another log")
+    remove(anchored)
+    rewrite(anchored, kept)
+    anchored.storage.write_head(Head(count=len(kept), sha256=json.loads(kept[-1])["sha256"]))
+    assert len(anchored.entries()) == 5, "restored, it is the log again"
+
+
+def test_an_anchor_that_lags_behind_is_caught_up(anchored: DecisionLog) -> None:
+    (place,) = anchored.anchors
+    bare = DecisionLog(anchored.storage)
+    bare.append("ship", "written while the store was away", by="playbook")
+    found = place.read()
+    assert found is not None and found.count == 5
+    assert len(anchored.entries()) == 6
+    anchored.append_once("x", "ship", "one more", by="playbook")
+    again = place.read()
+    assert again is not None and (again.count, again.sha256) == (7, anchored.head.sha256)
+    place.write(Anchor(7, again.sha256, again.time, {"test_openings": "a" * 64}))
+    carried = place.read()
+    assert carried is not None and carried.further == {"test_openings": "a" * 64}, "heads of further records"
+
+
+def test_a_store_that_is_away_costs_no_decision(
+    anchored: DecisionLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (place,) = anchored.anchors
+
+    def away(anchor: Anchor) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(place, "write", away)
+    monkeypatch.setattr(logging.getLogger("playbook.progress"), "propagate", True)
+    assert anchored.append("ship", "Ship it", by="playbook").index == 6
+    assert "could not be written down in the store: no route to host" in caplog.text
+
+
+def test_an_altered_anchor_is_noticed(anchored: DecisionLog, tmp_path: Path) -> None:
+    for manifest in (tmp_path / "store" / "tickets" / "decision_log").rglob("manifest.json"):
+        manifest.write_text(manifest.read_text().replace('"count": 5', '"count": 2'))
+    with pytest.raises(LogTampered, match="anchor in the store"):
+        anchored.entries()
+
+
+def test_a_loss_is_accepted_on_record_and_by_name(anchored: DecisionLog) -> None:
+    with pytest.raises(ValueError, match="nothing is lost"):
+        anchored.accept_loss(by="anna@example.org", reason="just in case")
+    last = anchored.head
+    remove(anchored)
+    entry = anchored.accept_loss(by="anna@example.org", reason="the disk broke and there was no backup")
+    assert (entry.index, entry.kind, entry.by) == (1, "lost_log", "anna@example.org")
+    assert entry.inputs == {"kept": {"the store": {"count": 5, "sha256": last.sha256}}}
+    assert anchored.append("ship", "Ship it", by="playbook").index == 2
+    remove(anchored)
+    refused(anchored, "expected 2 decisions")  # from then on the new log is anchored
+
+
+def test_installations_that_share_a_store_each_have_their_anchor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYBOOK_STORE", str(tmp_path / "shared"))
+    logs = []
+    for name in ("one", "two"):
+        monkeypatch.setenv("PLAYBOOK_HOME", str(tmp_path / name))
+        logs.append(open_decision_log(settings(), "tickets"))
+        logs[-1].append("scope", f"The tickets of {name}", by="anna@example.org")
+    assert [len(one.entries()) for one in logs] == [1, 1]
+    remove(logs[0])
+    refused(logs[0], "found no log")
+    assert len(logs[1].entries()) == 1
+
+
+def test_many_writers_leave_an_anchor_that_holds(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"), tmp_path / "cache")
+
+    def write(name: str) -> None:
+        own = DecisionLog(tmp_path / "d" / "decisions.jsonl", (StoreAnchor(store, "tickets", "here"),))
+        for number in range(5):
+            own.append("rung", f"{name} {number}", by="playbook")
+
+    threads = [threading.Thread(target=write, args=(f"writer {at}",)) for at in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    place = StoreAnchor(store, "tickets", "here")
+    done = DecisionLog(tmp_path / "d" / "decisions.jsonl", (place,))
+    anchor = place.read()
+    assert len(done.entries()) == 20 and anchor is not None and anchor.count <= 20
+    done.anchor()
+    caught_up = place.read()
+    assert caught_up is not None and caught_up.count == 20

@@ -84,10 +84,13 @@ def test_a_claim_whose_terms_changed_after_an_opening_is_refused_as_an_evaluatio
     monkeypatch.setattr(early_end, "terms_now", lambda play, dataset: Terms(lock))
     monkeypatch.setattr(early_end, "answer", lambda *_, **__: pytest.fail("the test split was asked"))
     said: list[str] = []
+    kept: list[tuple[Any, ...]] = []
     task: Any = SimpleNamespace(spec=SPEC, called=lambda: "demo")
-    play: Any = SimpleNamespace(task=task, report=said.append)
-    model: Any = SimpleNamespace(name="f")
+    play: Any = SimpleNamespace(task=task, report=said.append, decide=lambda *entry: kept.append(entry))
+    model: Any = SimpleNamespace(name="f", digest="d")
     claim = early_end.confirm(play, dataset_for(SPEC), model, "frozen_baseline", score(0.93), AsServed(), {}, None)
+    ((kind, title, inputs, body),) = kept
+    assert (kind, inputs["model"], body["why"]) == ("early_end", "d", claim.text) and "may not be asked" in title
     assert claim.locked == lock and not claim.confirmed and claim.test == {}
     assert "meets the target on validation (93.0 %)" in claim.text
     assert "target.margin (locked: 0.02, now: 0.01)" in claim.text and claim.text in said[0]
@@ -106,11 +109,15 @@ def test_a_split_that_is_too_small_for_a_limit_is_asked_for_no_baseline(
 
     monkeypatch.setattr(early_end, "terms_now", lambda play, dataset: Terms())
     monkeypatch.setattr(early_end, "answer", lambda *_, **__: pytest.fail("the test split was asked"))
-    monkeypatch.setattr(early_end, "reference_model", lambda play, dataset, name, tfidf: SimpleNamespace(name=name))
+    monkeypatch.setattr(
+        early_end, "reference_model", lambda play, dataset, name, tfidf: SimpleNamespace(name=name, digest="d")
+    )
     said: list[str] = []
-    play: Any = SimpleNamespace(task=SimpleNamespace(spec=SPEC), report=said.append)
+    kept: list[str] = []
+    task = SimpleNamespace(spec=SPEC)
+    play: Any = SimpleNamespace(task=task, report=said.append, decide=lambda kind, *rest: kept.append(kind))
     if name == "frozen_baseline":
-        model: Any = SimpleNamespace(name=name)
+        model: Any = SimpleNamespace(name=name, digest="d")
         claim = early_end.confirm(play, dataset_for(SPEC), model, name, score(0.93), AsServed(), {}, FEW)
     else:
         references = ReferenceBaselines(
@@ -119,6 +126,7 @@ def test_a_split_that_is_too_small_for_a_limit_is_asked_for_no_baseline(
         found = early_end.reference_claim(play, dataset_for(SPEC), references)
         assert found is not None
         claim = found
+    assert kept == ["early_end"]
     assert claim.too_few == FEW and not claim.confirmed and claim.test == {} and claim.text in said[0]
     assert "300 rows in the test split cannot show whether log_loss is met; 812 rows would do (on fewer" in claim.text
     assert ("nothing is unfrozen" in claim.text) is ends and ("the task goes on" in claim.text) is not ends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -327,6 +328,9 @@ class TestSigned:
         place.log.storage.path.unlink()
         place.log.storage.head.unlink()
         place.log.append("sign_off", entry.title, by=ANNA, inputs=entry.inputs, body=forged)
+        (anchors,) = (tmp_path / "home").rglob("decision_log")
+        assert "decisions, the last of them" in current_state(place.case()).reason, "the store's anchor shows it first"
+        shutil.rmtree(anchors)
         state = current_state(place.case())
         assert state.state == "void" and "altered after it was signed" in state.reason
         forged["signature"] = ""
