@@ -16,14 +16,18 @@ from dataclasses import dataclass
 
 LEAST_VALUES = 10  # of a kind that occur in two rows or more
 LEAST_SHARE = 0.05  # of all rows that carry such a value
+FEWEST_DIGITS, LONG_NUMBER = 2, 5
+LETTERS, LONGEST = 12, 40  # characters of the letters around digits that name a kind; of a key at all
+DIGITS = "numbers of "  # begins the kind of numbers without a word or a letter
 SHARED = frozenset(
     ("error", "fault", "code", "errors", "version", "v", "model", "page", "line", "step", "room", "chapter", "article")
 )
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _MENTION = re.compile(r"(?<![\w@.])@\w+")
 _TOKEN = re.compile(
-    r"(?:(\w+)[\s:=#.(]{1,3}(?:(?:no|nr|number|id|is)[\s.:#]{1,2})?)?(?<![\w$€£¥.,:/-])([\w-]*\d[\w-]*)(?![\w%€£$]|[.,:/]\d)",
-    re.I,
+    r"(?:\b([^\W\d]+)[\s:=.(]{1,3}(?:(?:no|nr|number|id|is)\b[\s.:]{1,2})?)?"  # the word before it
+    r"(?<![\w$€£¥.,:/-])(\#?)([\w-]*\d[\w-]*)(?![\w%€£$]|[.,:/]\d)",
+    re.IGNORECASE,
 )
 _YEAR = re.compile(r"(?:19|20)\d\d(?:-\d\d){0,2}")
 
@@ -50,12 +54,15 @@ def repeated_keys(texts: Sequence[str], sides: Sequence[str]) -> list[RepeatedKe
     for at, text in enumerate(texts):
         for kind, value in keys_in(text):
             seen.setdefault(kind, {}).setdefault(value, []).append(at)
-    found = []
-    for kind, values in seen.items():
-        repeated = {value: rows for value, rows in values.items() if len(set(rows)) > 1}
+    found, covered = [], set[int]()
+    for kind in sorted(seen, key=lambda one: (one.startswith(DIGITS), one)):  # what has a name, before mere digits
+        repeated = {value: rows for value, rows in seen[kind].items() if len(set(rows)) > 1}
         rows = {at for own in repeated.values() for at in own}
+        if len(repeated) < LEAST_VALUES or len(rows - covered) < LEAST_SHARE * len(texts):
+            continue
+        covered |= rows
         across = [value for value, own in repeated.items() if len({sides[at] for at in own}) > 1]
-        if len(repeated) >= LEAST_VALUES and len(rows) >= LEAST_SHARE * len(texts) and across:
+        if across:
             found.append(RepeatedKey(kind, len(repeated), len(across), across[0], len(rows)))
     return sorted(found, key=lambda one: -one.rows)
 
@@ -67,18 +74,22 @@ def keys_in(text: str) -> list[tuple[str, str]]:
         found += [("mail address", value.casefold()) for value in _MAIL.findall(text)]
         text = _MAIL.sub(" ", text)
         found += [("mention", value.casefold()) for value in _MENTION.findall(text)]
-    if not any(map(str.isdigit, text)):
-        return found
-    for match in _TOKEN.finditer(text):
-        word, value = (match[1] or "").casefold(), match[2].strip("-_")
-        digits = sum(map(str.isdigit, value))
-        if digits < 2 or _YEAR.fullmatch(value) or word in SHARED or len(value) > 40:
-            continue
-        bare = digits == len(value.replace("-", ""))
-        if bare and (digits < 3 or not word):
-            continue
-        letters = re.sub(r"[\d-]*\d", "9", value)
-        if not bare and len(letters) > 12:  # a hash or a UUID: letters and digits mixed
-            letters = "long code"
-        found.append((f"{word} {letters}" if bare else letters, value))
+    if any(map(str.isdigit, text)):
+        for match in _TOKEN.finditer(text):
+            found += _kinds(match[1] or "", match[2] or "", match[3].strip("-_"))
     return found
+
+
+def _kinds(word: str, sign: str, value: str) -> list[tuple[str, str]]:
+    """What a run of letters and digits may be: by the word before it, its number sign, its letters or its length."""
+    digits = sum(map(str.isdigit, value))
+    word = word.casefold()
+    if digits < FEWEST_DIGITS or len(value) > LONGEST or word in SHARED or _YEAR.fullmatch(value):
+        return []
+    if digits < len(value.replace("-", "").replace("_", "")):
+        letters = re.sub(r"[\d_-]*\d", "9", value)
+        return [(letters if len(letters) <= LETTERS else "codes of letters and digits", value)]
+    if sign:
+        return [("#9", value)]
+    named = [(f"{word} 9", value)] if word and digits > FEWEST_DIGITS else []
+    return named + ([(f"{DIGITS}{digits} digits", value)] if digits >= LONG_NUMBER else [])
