@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import fsspec
+import pandas as pd
 import pytest
 import yaml
 from data_samples import rows, sample, task_document, write_csv, write_task
@@ -324,3 +325,99 @@ def test_the_sample_tasks_stage_depends_on_its_label_files() -> None:
     assert {"second_annotator", "guideline", "corrections"} <= set(item)
     assert all(f"${{item.{part}}}" in stages["prepare"]["do"]["deps"] for part in item if part != "file")
     assert (CHECKOUT / item["guideline"]).is_file() and (CHECKOUT / item["corrections"]).is_file()
+
+
+# Sides: a row never changes side, whatever becomes of versions, caches and checkouts
+
+
+def sides_in(folder: Path) -> dict[str, str]:
+    found = {}
+    for split in ("train", "validation", "test"):
+        found |= dict.fromkeys(pd.read_parquet(folder / f"{split}.parquet", columns=["row_id"])["row_id"], split)
+    return found
+
+
+def other_rows(prefix: str, seed: int) -> list[dict[str, str]]:
+    return [{**row, "id": f"{prefix}{row['id']}", "customer": f"{prefix}{row['customer']}"} for row in rows(90, seed)]
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["ledger is an output", "dvc.yaml of before"])
+def test_data_that_goes_and_comes_back_moves_nothing(places: Settings, declared: bool) -> None:
+    if declared:
+        stages = yaml.safe_load(yaml.safe_dump(DVC_YAML))
+        stages["stages"]["prepare"]["do"]["outs"] = WITH_LEDGER
+        (places.root / "dvc.yaml").write_text(yaml.safe_dump(stages), "utf-8")
+    task, raw = with_task(places), places.root / "data" / "sample" / "raw" / "rows.csv"
+    first, other, seen, numbers = rows(), other_rows("B", 5), dict[str, str](), []
+    for step, table in enumerate(
+        (first, other_rows("B", 5), first, [*first[:60], *other_rows("B", 5), *other_rows("C", 6)])
+    ):
+        write_csv(raw, table)
+        document = task_document({"path": "../../data/sample/raw/rows.csv"}, splits={"seed": 7 if step < 3 else 8})
+        task.path.write_text(yaml.safe_dump(document), "utf-8")
+        found = DatasetVersions().prepare(load_task(task.path))
+        now = sides_in(found.folder)
+        assert all(now[row] == seen.get(row, now[row]) for row in now), step
+        seen |= now
+        numbers.append(found.number)
+    assert numbers == [1, 2, 1, 3]
+    again: list[str] = []
+    DatasetVersions().prepare(load_task(task.path), again.append)
+    assert len(again) == 1  # nothing ran
+
+
+WITH_LEDGER = [
+    {"data/${key}/prepared": {"persist": True}},
+    {"data/${key}/${key}.sides.txt": {"persist": True, "cache": False}},
+]
+
+
+def test_a_clone_and_an_emptied_home_know_the_sides(
+    places: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = with_task(places)
+    before = sides_in(DatasetVersions().prepare(task).folder)
+    shutil.rmtree(places.home)
+    changed = [{**row, "text": f"{row['text']} as of today {row['id']}"} for row in rows()]
+    write_csv(places.root / "data" / "sample" / "raw" / "rows.csv", changed)
+    assert sides_in(DatasetVersions().prepare(task).folder) == before
+    clone = tmp_path / "clone"
+    for name in ("dvc.yaml", "dvc.lock", "data/sample/versions.yaml", "data/sample/sample.sides.txt"):  # what git has
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(places.root / name, clone / name)
+    for folder in (".dvc", "pipelines", "playbook"):
+        shutil.copytree(places.root / folder, clone / folder, ignore=shutil.ignore_patterns("cache", "tmp"))
+    write_csv(clone / "data" / "sample" / "raw" / "rows.csv", [*changed[1:], *other_rows("N", 4)])
+    monkeypatch.setenv("PLAYBOOK_ROOT", str(clone))
+    monkeypatch.setenv("PLAYBOOK_HOME", str(tmp_path / "elsewhere"))
+    there = sides_in(DatasetVersions().prepare(load_task(clone / "pipelines" / "tasks" / "sample.yaml")).folder)
+    assert {row: there[row] for row in before if row in there} == {row: before[row] for row in before if row in there}
+    assert len(there) > 300
+
+
+@pytest.mark.parametrize("left", ["prepared folder", "cache", "remote"])
+def test_a_version_of_before_the_ledger_founds_it(places: Settings, prepared: Task, left: str) -> None:
+    home = places.root / "data" / "sample"
+    before = sides_in(home / "prepared")
+    (home / "sample.sides.txt").unlink()
+    if left != "prepared folder":
+        shutil.rmtree(home / "prepared")
+    if left != "cache":
+        shutil.rmtree(places.root / ".dvc" / "cache")
+    document = task_document({"path": "../../data/sample/raw/rows.csv"}, splits={"seed": 5, "test": 0.3})
+    prepared.path.write_text(yaml.safe_dump(document), "utf-8")  # other shares and another seed: all would move
+    lines: list[str] = []
+    found = DatasetVersions().prepare(load_task(prepared.path), lines.append)
+    assert sides_in(found.folder) == before
+    assert any("founded on the sides of the versions on record" in line for line in lines)
+
+
+def test_sides_that_nobody_has_any_more_are_said(places: Settings, prepared: Task) -> None:
+    home = places.root / "data" / "sample"
+    (home / "sample.sides.txt").unlink()
+    for folder in (home / "prepared", places.root / ".dvc" / "cache", places.root / ".playbook"):
+        shutil.rmtree(folder)
+    lines: list[str] = []
+    DatasetVersions().prepare(prepared, lines.append)
+    assert any("all rows are divided as if they were seen for the first time" in line for line in lines)
+    assert (home / "sample.sides.txt").is_file()

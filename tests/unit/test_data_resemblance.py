@@ -11,11 +11,11 @@ import pytest
 from data_samples import SHARED, rows, task_document, write_csv
 from report_samples import ORDINARY, spec_for
 
-from playbook.data.audit import CONSTANT, audit
+from playbook.data.audit import CONSTANT, SHORT_OF_CLASS, audit
 from playbook.data.prepare import prepare
 from playbook.data.resemblance import features_of, resemblance
 from playbook.data.sealed_rules import sealed_rules
-from playbook.spec import Target
+from playbook.spec import Limit, Target
 from playbook.taskfile import Task, load_task
 
 SPEC = spec_for(ORDINARY)
@@ -128,6 +128,23 @@ def test_the_gate_says_how_many_rows_the_margin_needs(tmp_path: Path) -> None:
     assert "97 more labelled rows would do (in the test file)" in said
     enough = judged(tmp_path, task_with(tmp_path, 0.15, unseen))["size of the test split"]
     assert enough == (0, "60 test rows")
+
+
+def test_a_class_with_a_limit_needs_rows_for_its_interval_and_the_gate_is_red_without(tmp_path: Path) -> None:
+    task = task_with(tmp_path, 0.15, rows(60, 9))  # 30 rows of each class
+    assert "rows of classes with a limit" not in {rule.name for rule in sealed_rules(task)}
+    for bound, passed in ((0.85, True), (0.95, False)):
+        limit = Limit(metric="recall", of_class="billing", at_least=bound)
+        target = task.spec.target.model_copy(update={"limits": (limit,)})
+        asked = Task(task.spec.model_copy(update={"target": target}), task.path)
+        rule = next(rule for rule in sealed_rules(asked) if rule.name == "rows of classes with a limit")
+        prepare(asked, tmp_path / "out")
+        seen = audit(asked, tmp_path / "out")
+        assert rule.severity == "error" and (seen.overall[SHORT_OF_CLASS].iloc[0] == 0) == passed
+        assert (rule.found(seen) == "enough for every limit") == passed
+    # Wilson's lower end of n of n is n / (n + z^2): 0.95 is reached from 73 rows on
+    assert "30 rows of billing in test, 73 are the least on which a perfect model" in rule.found(seen)
+    assert "label 43 more that land there" in rule.found(seen)
 
 
 def test_the_gate_says_that_a_constant_answer_would_meet_the_target(tmp_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""What counts as a copy of a text: folding, thresholds that follow length, and keys that repeat inside of texts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from data_samples import rows, sample
+
+from playbook.data.audit import audit
+from playbook.data.duplicates import edits, near_duplicates
+from playbook.data.folding import folded
+from playbook.data.keys import keys_in, repeated_keys
+from playbook.data.prepare import prepare
+from playbook.data.rules import rules
+
+SHORT = "why was my card payment declined today"  # 38 characters
+LONG = "hello, the parcel you promised for monday is still not here, what became of it now"  # 83 characters
+
+
+FULL_WIDTH = "".join(chr(ord(c) + 0xFEE0) if c.isalpha() else c for c in "my card is lost, block it now")
+
+
+def typo(text: str, rng: random.Random) -> str:
+    at = rng.randrange(1, len(text) - 2)
+    letter = rng.choice("abcdefghijklmnopqrstuvwxyz")
+    swapped = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+    return rng.choice(
+        [text[:at] + text[at + 1 :], text[:at] + letter + text[at:], text[:at] + letter + text[at + 1 :], swapped]
+    )
+
+
+@pytest.mark.parametrize("text", [SHORT, LONG], ids=["short", "long"])
+@pytest.mark.parametrize(("typos", "least"), [(1, 0.95), (2, 0.85)])
+def test_typos_are_found_whatever_the_length(text: str, typos: int, least: float) -> None:
+    rng = random.Random(6)  # noqa: S311
+    variants = []
+    for _ in range(200):
+        variant = text
+        for _ in range(typos):
+            variant = typo(variant, rng)
+        variants.append(variant)
+    found = near_duplicates([text], variants)
+    assert len(found) >= least * 200
+    assert len(near_duplicates([text], variants, 0.9)) < len(found)  # what a fixed threshold sees of it
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("where is my order ORD-48213, it is late", "where is my order ORD-99107, it is late"),
+        ("call me at +49 170 1234567 about the invoice", "call me at 0171 / 98 76 543 about the invoice"),
+        ("look at https://shop.example/a?id=1 please, wrong price", "look at http://x.example/b please, wrong price"),
+        ("@support my app does not start anymore", "@HelpDesk7 my app does not start anymore"),
+        ("write to ann@example.org about the lost parcel", "write to bob.b@mail.example about the lost parcel"),
+        ("my paypal account is locked since monday", "my раyраl асcount is lосked since monday"),
+        ("my card is lost, block it now", FULL_WIDTH),
+        ("The oﬃce chair has arrived broken", "The office chair has arrived broken"),
+    ],
+)
+def test_what_a_template_leaves_open_and_look_alikes_are_folded(first: str, second: str) -> None:
+    assert len(near_duplicates([first], [second])) == len(near_duplicates([first], [second], 0.9)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I tried $100 but got €10,000 in 2018, that is 12.50 too much",
+        "Привет, где мой заказ и когда он придёт",
+        "Πού είναι η παραγγελία μου",
+        "iphone 12, room 4, 24/7, 20 % off at 12:30",
+    ],
+)
+def test_amounts_years_and_other_scripts_stay(text: str) -> None:
+    assert folded(text) == text
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("can I transfer money to a friend", "can I withdraw money at a station"),
+        ("error f72, what does it mean", "error f87, what does it mean"),  # another digit is another matter
+        ("I lost my card", "I lost my phone"),
+        ("yes", "no"),
+        ("where do i order a new card here", "where do i cancel a new card here"),
+    ],
+)
+def test_other_matters_are_no_copies(first: str, second: str) -> None:
+    assert near_duplicates([first], [second]) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "count"),
+    [
+        ("card", "card", 0),
+        ("card", "crad", 1),
+        ("card", "cart", 1),
+        ("a card", "card", 2),
+        ("ab", "", 2),
+        ("abc", "xyz", 3),
+    ],
+)
+def test_edits_are_counted(one: str, two: str, count: int) -> None:
+    assert edits(one, two, 5) == edits(two, one, 5) == count
+    assert edits(one, two, 0) == min(count, 1)
+
+
+# Keys inside of texts
+
+
+def with_keys(write: Callable[[int, str], str], customers: int = 60) -> list[dict[str, str]]:
+    return [{**row, "text": write(at % customers, row["text"])} for at, row in enumerate(rows(240))]
+
+
+@pytest.mark.parametrize(
+    ("write", "kind"),
+    [
+        (lambda at, text: f"customer {10382 + at}: {text}", "customer 9"),
+        (lambda at, text: f"{text} (K-{382 + at})", "K9"),
+        (lambda at, text: f"{text}, order number: {38200 + at}", "order 9"),
+        (lambda at, text: f"{text} {100000 + at}", "numbers of 6 digits"),
+        (lambda at, text: f"#{100 + at} {text}", "#9"),
+        (lambda at, text: f"{text} me{at}@mail.example", "mail address"),
+        (lambda at, text: f"@user{at} {text}", "mention"),
+    ],
+)
+def test_a_key_that_repeats_is_a_warning_that_names_it(
+    tmp_path: Path, write: Callable[[int, str], str], kind: str
+) -> None:
+    task = sample(tmp_path, with_keys(write), columns={"text": "text", "label": "label", "id": "id"})
+    prepare(task, tmp_path / "out")
+    seen = audit(task, tmp_path / "out")
+    assert [key.kind for key in seen.keys] == [kind] and seen.keys[0].across >= 40
+    rule = next(rule for rule in rules(task) if rule.name == "no keys in texts on two sides")
+    assert rule.severity == "warning" and "data.columns.group" in rule.remedy
+    assert kind in rule.found(seen) and seen.keys[0].example in rule.found(seen)
+    assert seen.overall["keys_on_two_sides"][0] >= 40
+    grouped = sample(tmp_path, with_keys(write))
+    assert "no keys in texts on two sides" not in [rule.name for rule in rules(grouped)]
+
+
+def test_numbers_that_are_no_keys_are_left_alone() -> None:
+    said = "error {} in version 2{}.1, paid ${} on 2024-01-{:02d}"
+    texts = [said.format(100 + at % 40, at % 30, 1000 + at % 50, 1 + at % 28) for at in range(400)]
+    assert repeated_keys(texts, ["train", "test"] * 200) == []
+    assert repeated_keys([row["text"] for row in rows(400)], ["train", "test"] * 200) == []
+    assert keys_in("I paid 35.99 for 2 of 12 at 12:30 in 2025") == []
+
+
+def test_production_rows_that_copy_training_rows_are_found_by_the_same_rule(tmp_path: Path) -> None:
+    task = sample(tmp_path, rows(240))
+    prepare(task, tmp_path / "out")
+    train = pd.read_parquet(tmp_path / "out" / "train.parquet")["text"].tolist()
+    rng = random.Random(1)  # noqa: S311
+    assert len(near_duplicates(train[:50], [typo(text, rng) for text in train[:50]])) >= 50
