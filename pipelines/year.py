@@ -210,7 +210,7 @@ class Replay:
             self.scorer.score(pd.DataFrame([ticket.row for ticket in tickets]).drop(columns=["category"]), times)
 
     def _learn(self, day: date, outcomes: Sequence[Ticket]) -> None:
-        from playbook.operate.outcomes import Outcome
+        from playbook.operate.prediction_log import Outcome
         from resources.world import World
 
         at = _moment(day, len(HOURS) - 1)

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from playbook.data.text import shown
+from playbook.names import near_name
 from playbook.settings import settings
 from playbook.task_names import open_task
 
@@ -17,6 +19,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 FILE = click.Path(path_type=Path, dir_okay=False)
 TABLE = click.Path(path_type=Path)  # a file, or a folder of part files
 MOST_SHOWN = 20
+MOST_NAMED = 5  # ids of a line
 
 
 @click.command()
@@ -64,6 +67,8 @@ def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> N
         f"log: {count.logged} new, {count.repeated} there before, {count.not_chosen} outside of serving.log_share, "
         f"{count.lost} lost"
     )
+    for said in done.odd_ids:
+        click.echo(said, err=True)
     if count.lost:
         click.echo("the prediction log did not answer: once it does, repeat this command to log the rest", err=True)
 
@@ -72,21 +77,42 @@ def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> N
 @click.argument("task")
 @click.argument("file", type=TABLE)
 @click.option("--recorded-at", metavar="TIME", help="When the labels became known, where FILE has no column time.")
-def outcomes(task: str, file: Path, recorded_at: str | None) -> None:
-    """Join the true labels of FILE (columns id, label and perhaps time) to the logged predictions of TASK."""
+@click.option("--id-column", metavar="NAME", help="Column of ids (default: data.columns.id, id or prediction_id).")
+def outcomes(task: str, file: Path, recorded_at: str | None, id_column: str | None) -> None:
+    """Join the true labels of FILE to the logged predictions of TASK.
+
+    FILE has a column of ids (that of data.columns.id, id or prediction_id), one of true labels (label, or that of
+    data.columns.label), and perhaps time.
+    """
     from playbook.operate.outcomes import record_file
 
     found = open_task(task, settings())
-    done = record_file(found, settings(), file, _moment(recorded_at))
+    done = record_file(found, settings(), file, _moment(recorded_at), id_column)
     count = done.count
     click.echo(f"{count.new} new, {count.repeated} repeated, {count.changed} changed outcomes")
+    click.echo(f"ids from column {done.id_column}, labels from column {done.label_column}")
     if count.unmatched:
-        click.echo(f"{count.unmatched} of them have no logged prediction (yet); they are kept until it comes")
+        click.echo(
+            f"{count.unmatched} of them have no logged prediction (yet); they are kept until it comes: "
+            f"{_some(done.unmatched)}"
+        )
+    if done.nearly:
+        pairs = [f"{own} (logged: {logged})" for own, logged in done.nearly.items()]
+        click.echo(f"ids that differ from logged ones in zeros or case alone, and are not joined: {_some(pairs)}")
+    if done.contradictory:
+        pairs = [f"{own} ({said})" for own, said in done.contradictory.items()]
+        click.echo(f"passed over, because the file gives two labels for one id: {_some(pairs)}")
+    if done.early:
+        click.echo(f"known on a day before the prediction was made, check the column time: {_some(done.early)}")
     if done.blank:
         click.echo(f"{done.blank} rows without an id or a label were passed over")
     _say_unreadable(done.unreadable, "taken up")
     if done.unknown:
         click.echo(f"kept, but no class of the task: {_counted(done.unknown)}")
+        near = {label: near_name(label, found.spec.labels) for label in done.unknown}
+        meant = [f"{label} for {name}" for label, name in near.items() if name]
+        if meant:
+            click.echo(f"perhaps another spelling of a class: {_some(meant)}")
 
 
 def _say_unreadable(records: Sequence[str], done: str) -> None:
@@ -94,6 +120,12 @@ def _say_unreadable(records: Sequence[str], done: str) -> None:
     if records:
         more = f"; and {len(records) - MOST_SHOWN} more" if len(records) > MOST_SHOWN else ""
         click.echo(f"not {done}, as they could not be read: {'; '.join(records[:MOST_SHOWN])}{more}", err=True)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few, in a line."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(shown(name) for name in names[:MOST_NAMED]) + more
 
 
 def _counted(labels: Any) -> str:

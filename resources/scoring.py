@@ -7,6 +7,7 @@ same.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -17,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.data.formats import Rejected
+from playbook.data.identity import require_ids, spoilt_ids
 from playbook.data.read import form_of
-from playbook.data.text import is_blank
+from playbook.data.text import is_blank, shown
 from playbook.data.times import moments
 from playbook.errors import DataError, StorageError
 from playbook.names import normal_form
@@ -43,6 +45,7 @@ CHUNK = 5000  # rows that are scored and logged at a time
 CONTENT_ID = 24  # hexadecimal digits of an id that follows from a row's content: 96 bits
 logger = logging.getLogger("playbook.predictions")
 BLANK = "The text is blank."
+MOST_NAMED = 3  # ids that a message names
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
@@ -90,6 +93,8 @@ class BatchScorer:
         self._log = open_prediction_log(places, spec.task)
         self._lost = LostRows()
         self._away = False  # the log, at the last attempt: it is not waited for again and again
+        self._other_texts: list[str] = []  # ids that the log has with another text
+        self.spoilt = ""  # what is odd about the ids of the last table, in words
         self.count = ScoreCount()  # of all calls so far
 
     @property
@@ -115,7 +120,7 @@ class BatchScorer:
 
         Raises:
             ArtifactError: there is no champion yet, or it cannot be loaded.
-            DataError: a column is missing, or a time is none.
+            DataError: a column is missing, a time is none, or most ids stand on several texts.
         """
         import pandas as pd
 
@@ -123,6 +128,9 @@ class BatchScorer:
         frame = frame.rename(columns=lambda name: normal_form(str(name)))
         self._require(frame, called)
         ids, moments = self._ids(frame), self._times(frame, times, called)
+        if self._id_column in frame.columns:
+            require_ids(ids, frame[self._columns.text].astype("str").tolist(), f"{called}: {self._id_column}")
+            self.spoilt = spoilt_ids(ids)
         parts = [self._part(frame, ids, moments, start) for start in range(0, len(frame), CHUNK)]
         return pd.concat(parts, ignore_index=True) if parts else self._part(frame, ids, moments, 0)
 
@@ -161,7 +169,23 @@ class BatchScorer:
             self._lose(chosen)
         else:
             self._away = False
+            if new < len(chosen):
+                self._note_other_texts(chosen)
             self.count += ScoreCount(logged=new, repeated=len(chosen) - new, not_chosen=missed)
+
+    def _note_other_texts(self, rows: list[Prediction]) -> None:
+        """An id that stands on another text in the log is not logged again: its outcomes will join that other text."""
+        with contextlib.suppress(StorageError):  # the log went away meanwhile
+            self._other_texts += self._log.other_texts(rows)
+
+    @property
+    def odd_ids(self) -> tuple[str, ...]:
+        """What is to be said about ids, in sentences: the same id on several texts, or digits that are lost."""
+        names = list(dict.fromkeys(self._other_texts))
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        some = f"{', '.join(map(shown, names[:MOST_NAMED]))}{more}"
+        same = f"{len(names)} ids stand on another text in the log, which keeps the first one: {some}" if names else ""
+        return tuple(filter(None, (same, self.spoilt)))
 
     def _lose(self, rows: list[Prediction]) -> None:
         """Count rows in the file of lost ones, by id: those that are logged after all count no more."""
@@ -257,6 +281,7 @@ class Scored:
     labels: dict[str, int]  # likeliest classes, most frequent first
     asked: int = 0  # rows that a person is asked about
     unreadable: tuple[str, ...] = ()  # records among them that could not be read, each with its line
+    odd_ids: tuple[str, ...] = ()  # what is to be said about ids, in sentences
     content_ids: str = ""  # the column of ids that the file lacks, so that ids follow from the content
 
 
@@ -291,7 +316,8 @@ def score_file(task: Task, places: Settings, file: Path, output: Path, id_column
     labels = {str(name): int(count) for name, count in counts.items()}
     asked = int(answers["ask_a_person"].sum())
     lost = tuple(map(str, found.rejected))
-    return Scored(len(answers), output, scorer.version, scorer.count, labels, asked, lost, named or "")
+    said = scorer.odd_ids
+    return Scored(len(answers), output, scorer.version, scorer.count, labels, asked, lost, said, named or "")
 
 
 def _write(answers: pd.DataFrame, path: Path, suffix: str) -> None:

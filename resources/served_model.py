@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TEXT, ID = "text", "id"
 MOST_ID = 200  # characters
+EXACT = 2.0**53  # up to here every whole number is a float of its own
 
 
 class ServedModel:
@@ -137,7 +138,10 @@ def _ids(frame: pd.DataFrame) -> list[str]:
     ids = [_id(value) for value in frame[ID].tolist()]
     wrong = [row for row, name in enumerate(ids) if not (name.isprintable() and len(name) <= MOST_ID)]
     if wrong:
-        raise _refused(f"expected ids of up to {MOST_ID} printable characters, found others in rows {_some(wrong)}")
+        raise _refused(
+            f"expected ids of up to {MOST_ID} printable characters, found others in rows {_some(wrong)}; send long "
+            "numbers as text, in quotes: as numbers they lose digits"
+        )
     return [name or uuid.uuid4().hex for name in ids]
 
 
@@ -145,7 +149,8 @@ def _id(value: Any) -> str:
     if isinstance(value, str):
         return normal_form(value)
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # whole numbers become floats where other rows have none
+        # Whole numbers become floats where other rows have none; from 2**53 on, their last digits are lost by that.
+        return str(int(value)) if abs(value) < EXACT else "\0"
     missing = value is None or (isinstance(value, float) and math.isnan(value))
     if not missing and not isinstance(value, int | float):
         return "\0"  # no id at all

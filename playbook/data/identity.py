@@ -69,9 +69,7 @@ def spoilt_ids(ids: Sequence[str]) -> str:
     said = []
     if decimal and 2 * len(decimal) >= len(given):
         plain = decimal[0].partition(".")[0]
-        said.append(
-            f"{_some(decimal)} are whole numbers written as decimals: elsewhere the first one is called {plain}"
-        )
+        said.append(f"{_some(decimal)} are whole numbers as decimals: elsewhere the first one is called {plain}")
     if power:
         said.append(f"{_some(power)} are powers of ten: their last digits are lost")
     if len(short) >= FEWEST and len(short) == len(long):

@@ -4,72 +4,92 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from playbook.data.formats import Form, Records, read_records
 from playbook.data.read import form_of
-from playbook.data.times import moments
 from playbook.errors import DataError
-from playbook.names import normal_form
-from playbook.operate.prediction_log import Outcome, OutcomeCount, open_prediction_log
+from playbook.operate.outcome_file import TIME, OutcomeFile, id_columns, label_columns, outcomes_in
+from playbook.operate.prediction_log import OutcomeCount, PredictionLog, open_prediction_log
 from playbook.settings import Settings
 from playbook.taskfile import Task
-
-IDS = ("id", "prediction_id")  # names of the column that says which prediction is meant
-LABEL, TIME = "label", "time"
 
 
 @dataclass(frozen=True)
 class OutcomeReport:
-    """What a file of outcomes did."""
+    """What a file of outcomes did.
+
+    Attributes:
+        count: of the recorded rows.
+        blank: rows without an id or a label.
+        unknown: rows by label that is no class of the task; kept: a new class begins like this.
+        unreadable: records that could not be read, each with its line and what is wrong.
+        id_column, label_column: where ids and labels were found.
+        contradictory: ids with two labels at one moment, with what the file says; none of these rows is recorded.
+        unmatched: ids without a logged prediction.
+        nearly: of these, ids that a logged one is like but for leading zeros, `.0` or case.
+        early: ids whose label became known on a day before the prediction was made.
+    """
 
     count: OutcomeCount
-    blank: int  # rows without an id or a label
-    unknown: Mapping[str, int]  # rows by label that is no class of the task; kept: a new class begins like this
-    unreadable: tuple[str, ...] = ()  # records that could not be read, each with its line and what is wrong
+    blank: int
+    unknown: Mapping[str, int]
+    unreadable: tuple[str, ...] = ()
+    id_column: str = ""
+    label_column: str = ""
+    contradictory: Mapping[str, str] = field(default_factory=dict)
+    unmatched: tuple[str, ...] = ()
+    nearly: Mapping[str, str] = field(default_factory=dict)
+    early: tuple[str, ...] = ()
 
 
-def record_file(task: Task, places: Settings, file: Path, recorded_at: datetime | None = None) -> OutcomeReport:
+def record_file(
+    task: Task, places: Settings, file: Path, recorded_at: datetime | None = None, id_column: str | None = None
+) -> OutcomeReport:
     """Add the outcomes of a CSV, Parquet or JSON Lines file to the prediction log.
 
     Args:
-        file: columns `id` (or `prediction_id`), `label`, and, if the labels became known at times of their own, `time`.
+        file: a column of ids (that of data.columns.id, `id` or `prediction_id`), one of true labels (`label`, or that
+            of data.columns.label), and, if the labels became known at times of their own, `time`.
         recorded_at: when the labels became known, where the file does not say; now if not given.
+        id_column: of the ids, where it has another name.
 
     Raises:
-        DataError: the file cannot be read, is empty, lacks a column, or has a time that is none.
+        DataError: the file cannot be read, is empty, holds a model's answers, lacks a column, or has a time that is
+            none or lies in the future.
         StorageError: the log does not answer; repeating is harmless.
     """
-    found = read_file(file, form_of(task.spec.data), (*IDS, LABEL, TIME))
-    table = found.rows
-    name = next((column for column in IDS if column in table.columns), None)
-    if name is None or LABEL not in table.columns:
-        raise DataError(
-            f"{file}: expected columns id (or prediction_id) and label, and time if it is known, found "
-            f"{', '.join(map(str, table.columns))}; rename them"
-        )
-    now = recorded_at or datetime.now(UTC)
-    times = (
-        moments(table[TIME].tolist(), now, f"{file}: column {TIME}", task.spec.data.columns.time_format)
-        if TIME in table.columns
-        else [now] * len(table)
-    )
-    ids, labels = map(normal_form, table[name]), map(normal_form, table[LABEL])
-    rows = [
-        Outcome(own, label, moment, file.name)
-        for own, label, moment in zip(ids, labels, times, strict=True)
-        if own and label
-    ]
+    used = [name for name in (id_column, *id_columns(task), *label_columns(task), TIME) if name]
+    found = read_file(file, form_of(task.spec.data), used)
     log = open_prediction_log(places, task.spec.task)
     try:
-        count = log.record_outcomes(rows)
+        said = outcomes_in(task, file, found, recorded_at=recorded_at, id_column=id_column, logged=log.times_of)
+        return _recorded(task, log, said, tuple(map(str, found.rejected)))
     finally:
         log.close()
+
+
+def _recorded(task: Task, log: PredictionLog, said: OutcomeFile, unreadable: tuple[str, ...]) -> OutcomeReport:
+    made = log.times_of([row.id for row in said.rows])
+    count = log.record_outcomes(said.rows)
+    strange = tuple(dict.fromkeys(row.id for row in said.rows if row.id not in made))
+    early = [row.id for row in said.rows if row.id in made and row.recorded_at.date() < made[row.id].date()]
     known = set(task.spec.labels)
-    unknown = Counter(row.label for row in rows if row.label not in known)
-    return OutcomeReport(count, len(table) - len(rows), dict(unknown.most_common()), tuple(map(str, found.rejected)))
+    unknown = Counter(row.label for row in said.rows if row.label not in known)
+    return OutcomeReport(
+        count=count,
+        blank=said.blank,
+        unknown=dict(unknown.most_common()),
+        unreadable=unreadable,
+        id_column=said.id_column,
+        label_column=said.label_column,
+        contradictory=said.contradictory,
+        unmatched=strange,
+        nearly=log.nearly(strange) if strange else {},
+        early=tuple(dict.fromkeys(early)),
+    )
 
 
 def read_file(file: Path, form: Form, used: Collection[str]) -> Records:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from playbook.errors import StorageError
+from playbook.operate.prediction_log_ids import nearly, other_texts, times_of
 from playbook.operate.prediction_log_lost import LostStore
 from playbook.operate.prediction_log_outcomes import record
 from playbook.operate.prediction_log_read import labelled_frame, window_frame
@@ -125,6 +126,18 @@ class PredictionLog:
     def record_outcomes(self, rows: Sequence[Outcome]) -> OutcomeCount:
         """Add true labels: late, repeated and changed ones, and those whose prediction is not logged (yet)."""
         return record(self.database, self.task, rows)
+
+    def times_of(self, ids: Sequence[str]) -> dict[str, datetime]:
+        """When each prediction was made, of those ids that are logged."""
+        return times_of(self.database, self.task, ids)
+
+    def nearly(self, ids: Sequence[str]) -> dict[str, str]:
+        """For ids that are not logged, a logged one that differs in leading zeros, `.0` or case alone."""
+        return nearly(self.database, self.task, ids)
+
+    def other_texts(self, rows: Sequence[Prediction]) -> list[str]:
+        """Ids of rows that are logged with another text; the first one stays, and outcomes of the id join it."""
+        return other_texts(self.database, self.task, rows)
 
     def window(self, first: date, last: date, known_by: datetime | None = None) -> pd.DataFrame:
         """Predictions of the days `first` to `last` (UTC, both included), oldest first.

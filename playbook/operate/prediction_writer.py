@@ -151,7 +151,7 @@ class PredictionWriter:
         end, pause, doubt = time.monotonic() + self._patience, FIRST_PAUSE, False
         while True:
             try:
-                self._log.write_once(rows)
+                new = self._log.write_once(rows)
             except StorageError as error:
                 doubt = doubt or isinstance(error, CommitUnknown)
                 if time.monotonic() + pause > min(end, self._stop_by or end):
@@ -166,9 +166,20 @@ class PredictionWriter:
                 return True
             else:
                 self._done(logged=len(rows))
+                if new < len(rows):
+                    self._say_other_texts(rows)
                 return True
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _say_other_texts(self, rows: list[Prediction]) -> None:
+        """A caller that gives one id to two texts: the log keeps the first, and outcomes of the id join that one."""
+        with contextlib.suppress(StorageError):
+            names = self._log.other_texts(rows)
+            if names:
+                logger.warning(
+                    "%d ids stand on another text in the log, which keeps the first: %s", len(names), names[0]
+                )
 
     def _done(self, logged: int = 0, lost: Sequence[Prediction] = (), doubt: bool = False) -> None:
         """The fate of rows of the batch is known; nothing is counted once `close` has given the batch up."""

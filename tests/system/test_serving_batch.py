@@ -96,6 +96,21 @@ def test_another_column_may_hold_the_ids(place: ServedPlace) -> None:
     assert set(place.log.window(*ALWAYS)["id"]) == {"N1", "N2"}
 
 
+def test_what_the_model_said_is_no_truth_and_ids_name_one_text(place: ServedPlace) -> None:
+    table = rows(12)
+    table[11]["id"] = table[10]["id"]
+    write_csv(place.folder / "twice.csv", table)
+    done = command(place, "predict", str(place.folder / "twice.csv"))
+    assert done.exit_code == 0 and "11 new, 1 there before" in done.stdout
+    assert f"1 ids stand on another text in the log, which keeps the first one: {table[10]['id']}" in done.stderr
+    refused = command(place, "outcomes", str(place.folder / "twice-predictions.csv"))
+    assert refused.exit_code == 1 and "found what a model said (columns probability, p_billing" in refused.stderr
+    assert place.log.labelled().empty
+    write_csv(place.folder / "all.csv", [{**row, "id": row["customer"]} for row in rows(240)])
+    wrong = command(place, "predict", str(place.folder / "all.csv"))
+    assert wrong.exit_code == 1 and "expected an id of its own for each row" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -210,7 +225,7 @@ def test_outcomes_join_by_id(place: ServedPlace) -> None:
 @pytest.mark.parametrize(
     ("content", "arguments", "status", "said"),
     [
-        ("id,class\n1,x\n", (), 1, "id (or prediction_id) and label"),
+        ("id,class\n1,x\n", (), 1, "and one of true labels (label)"),
         ("id,label,time\n1,x,soon\n", (), 1, "'soon' in row 1"),
         ("", (), 1, "empty file"),
         ("id,label\n1,x\n", ("--recorded-at", "soon"), 2, "--recorded-at"),
