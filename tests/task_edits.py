@@ -33,6 +33,18 @@ OTHER: dict[str, Any] = {
 }
 BASE = {"licence": "MIT", "sha256": "0" * 64}
 OWN_FILES = {"train": "train.csv", "test": "test.csv"}
+SENTENCE_BASE: dict[str, dict[str, Any]] = {
+    "hub": {"hub": "some/base", "revision": "a" * 40},
+    "revision": {"hub": "some/base", "revision": "b" * 40},
+    "folder": {"folder": "sentences"},
+    "package": {"package": "some_base"},
+    **{key: {"folder": "sentences"} for key in ("sha256", "licence")},
+    "pretrained_on": {"folder": "sentences", "pretrained_on": "pairs of sentences"},
+    "relevance": {"folder": "sentences", "relevance": "related", "relevance_reason": "they are letters to a desk too"},
+    "relevance_reason": {"folder": "sentences", "relevance_reason": "they are letters to a desk too"},
+    "layers": {"folder": "sentences", "layers": 3},
+    "max_length": {"folder": "sentences", "max_length": 64},
+}
 # Fields that only change together with others.
 TOGETHER: dict[str, dict[str, Any]] = {
     "target.at_most": {"target": {"metric": "log_loss", "at_most": 0.4, "margin": 0.02}},
@@ -46,6 +58,13 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "decision.override.because": {"decision.override": {"path": "no_model", "by": "team:ml", "because": "we want to"}},
     "base.hub": {"base": {**BASE, "hub": "some/base", "revision": "a" * 40}},
     "base.package": {"base": {**BASE, "package": "some_base"}},
+    **{
+        f"data.splits.paraphrases.base.{name}": {"data.splits.paraphrases": {"base": {**BASE, **change}}}
+        for name, change in SENTENCE_BASE.items()
+    },
+    "data.splits.paraphrases.similarity": {
+        "data.splits.paraphrases": {"base": {**BASE, "folder": "sentences"}, "similarity": 0.8}
+    },
     "bake_off.alternatives": {"bake_off.alternatives": [{**BASE, "folder": "another"}]},
 }
 GENERAL: tuple[Any, ...] = (

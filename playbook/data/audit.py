@@ -1,7 +1,7 @@
 """Looking at a prepared folder with fresh eyes: every figure that the gate judges is computed again from its files.
 
-Nothing that `prepare` wrote about its own work is believed, except how many raw rows there were; files may have been
-altered since, and splits may be the team's own.
+Nothing that `prepare` wrote about its own work is believed, except how many raw rows there were, and which paraphrases
+a sentence base found, which takes minutes; files may have been altered since, and splits may be the team's own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -43,6 +44,7 @@ LABELLED_TWICE, TO_SETTLE = "labelled_twice", "rows_to_settle"
 MOVED = "known_in"  # the side that a known row was on before, where it is on another one now, or ''
 RENUMBERED = "renumbered"  # rows whose id is known, and whose text is known of another row on another side
 TIME_IGNORED, UNTIMED = "time_ignored", "rows_without_time"
+PARAPHRASES = "paraphrases_on_two_sides"
 KEYS = "keys_on_two_sides"  # values of repeated keys inside of texts
 SHORT_OF_CLASS = "test_rows_lacking_of_class"
 UNLIKE, LACKING, CONSTANT = "test_unlike", "test_rows_lacking", "constant_answer_meets_target"
@@ -65,6 +67,7 @@ class Audit:
             a second person labelled too, kappa there with its interval, and the rows that would settle it.
         quarantined: reason -> rows.
         keys: kinds of keys inside of texts whose values are on two sides; none where rows have a group.
+        paraphrases: how many were set aside and kept, and the first ones that were; empty where nobody asked.
         resemblance: the test split's inputs against the others; None where a split is empty.
         source: what is wrong with ids, labels and times of the source; `overall` has a 1 for each.
     """
@@ -76,6 +79,7 @@ class Audit:
     overall: pd.DataFrame
     quarantined: dict[str, int]
     keys: tuple[RepeatedKey, ...] = ()
+    paraphrases: dict[str, Any] = field(default_factory=dict)
     resemblance: Resemblance | None = None
     source: SourceFindings = field(default_factory=SourceFindings)
 
@@ -92,7 +96,8 @@ def audit(task: Task, prepared: Path) -> Audit:
     sides = read_sides(ledger_of(prepared, task.spec.task)) or Sides()
     rows = _with_sides(_leaks(_joined(tables), task), sides, task)
     alike = resemblance(task.spec, {split: rows[rows[SPLIT] == split] for split in SPLITS})
-    overall = _with_agreement(_overall(rows, quarantine, _raw_rows(prepared / PROFILE)), rows, task)
+    raw, similar = _believed(prepared / PROFILE)
+    overall = _with_agreement(_overall(rows, quarantine, raw), rows, task)
     keys = () if task.spec.data.columns.group else tuple(repeated_keys(rows[TEXT].tolist(), rows[SPLIT].tolist()))
     source = source_findings(quarantine, rows[ROW_ID].tolist(), task.spec.labels)
     overall = overall.assign(**source.counts)
@@ -101,11 +106,12 @@ def audit(task: Task, prepared: Path) -> Audit:
         rows=rows,
         classes=_with_guideline(_classes(rows, task.spec.labels), task),
         splits=fractions(rows, quarantine, sides, task),
-        overall=_with_split(_with_test_split(overall, rows, alike, task), rows, keys, task),
+        overall=_with_split(_with_test_split(overall, rows, alike, task), rows, (keys, similar), task),
         quarantined={
             str(reason): int(n) for reason, n in quarantine.get(REASON, pd.Series(dtype=str)).value_counts().items()
         },
         keys=keys,
+        paraphrases=similar,
         resemblance=alike,
         source=source,
     )
@@ -125,9 +131,11 @@ def _table(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: not readable as Parquet ({type(error).__name__}); prepare the data again") from None
 
 
-def _raw_rows(path: Path) -> int:
+def _believed(path: Path) -> tuple[int, dict[str, Any]]:
+    """How many raw rows there were, and what was found of paraphrases."""
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["raw_rows"])
+        profile = json.loads(path.read_text(encoding="utf-8"))
+        return int(profile["raw_rows"]), dict(profile.get("splits", {}).get("paraphrases") or {})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a readable profile ({type(error).__name__}); prepare the data again") from None
 
@@ -191,8 +199,12 @@ def _with_sides(rows: pd.DataFrame, sides: Sides, task: Task) -> pd.DataFrame:
     return rows.assign(**{name: pd.Series(found, index=rows.index, dtype="str") for name, found in columns.items()})
 
 
-def _with_split(overall: pd.DataFrame, rows: pd.DataFrame, keys: tuple[RepeatedKey, ...], task: Task) -> pd.DataFrame:
-    """What may be wrong with the split as a whole: ids that name other rows now, a time that it ignores, keys."""
+def _with_split(
+    overall: pd.DataFrame, rows: pd.DataFrame, alike: tuple[tuple[RepeatedKey, ...], dict[str, Any]], task: Task
+) -> pd.DataFrame:
+    """What may be wrong with the split as a whole: ids that name other rows now, a time that it ignores; and what rows
+    on two sides have in common: keys inside of texts, paraphrases."""
+    keys, paraphrases = alike
     renumbered = int((rows[RENUMBERED] != "").sum())
     few = max(FEW_TEXTS, round(FEW_TEXTS_SHARE * len(rows)))
     timed, by = int((rows[TIME] != "").sum()), task.spec.data.splits.by
@@ -201,6 +213,7 @@ def _with_split(overall: pd.DataFrame, rows: pd.DataFrame, keys: tuple[RepeatedK
             RENUMBERED: [renumbered if renumbered > few else 0],
             TIME_IGNORED: [timed if by is None and we_cut(task) else 0],
             UNTIMED: [len(rows) - timed if by == "time" and we_cut(task) else 0],
+            PARAPHRASES: [int(paraphrases.get("kept", 0))],
             KEYS: [sum(key.across for key in keys)],
         }
     )

@@ -25,6 +25,7 @@ from playbook.data.clean import clean_rows
 from playbook.data.corrections import Correction, corrected, read_corrections
 from playbook.data.labelling import labelling
 from playbook.data.page import dataset_page
+from playbook.data.paraphrases import without_paraphrases
 from playbook.data.production import ProductionRows, production_rows
 from playbook.data.profile import profile, unusual
 from playbook.data.read import PRODUCTION, RawRows, read_source
@@ -55,8 +56,11 @@ def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = Non
     sides = sides_before(ledger, out, task)
     raw = read_source(task, raw_override)
     rows, unfit = divided(task, raw.rows, corrections, sides)
+    rows, paraphrases, similar = without_paraphrases(task, rows)
+    unfit = pd.concat([unfit, paraphrases], ignore_index=True) if similar else unfit
     quarantine = _with_unreadable(unfit, raw)
     figures = profile(task, rows, quarantine, raw)
+    figures["splits"] |= {"paraphrases": similar} if similar else {}
     figures["splits"]["sides"] = sides.digest(pd.concat([rows, unfit], ignore_index=True), task.spec.data)
     if rows.empty:
         reasons = ", ".join(f"{n} with {reason}" for reason, n in figures["quarantined"].items())

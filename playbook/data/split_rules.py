@@ -19,7 +19,7 @@ _ON_PURPOSE = "to divide all rows again on purpose, empty the ledger (NAME.sides
 
 def split_rules(task: Task) -> tuple[Rule, ...]:
     """Every rule of the split, in the order in which they are read."""
-    return (*_known(), *_leaks(task), *_fractions(task), *_time(task), *_keys(task))
+    return (*_known(), *_leaks(task), *_paraphrases(task), *_fractions(task), *_time(task), *_keys(task))
 
 
 def _none(column: str) -> tuple[Condition, ...]:
@@ -96,6 +96,31 @@ def _leaks(task: Task) -> tuple[Rule, ...]:
             (Condition("rows", _IN_SET, {"column": column, "value_set": [""]}),),
         )
         for name, column, expected, remedy in demands
+    )
+
+
+def _paraphrases(task: Task) -> tuple[Rule, ...]:
+    asked = task.spec.data.splits.paraphrases
+    if asked is None:
+        return ()
+
+    def found(seen: Audit) -> str:
+        named = [
+            f"{shown(one['row'])} in {one['split']} says what {shown(one['like'])} says in {one['in']}"
+            for one in seen.paraphrases.get("named", [])
+        ]
+        kept, aside = int(seen.paraphrases.get("kept", 0)), int(seen.paraphrases.get("set_aside", 0))
+        return f"{counted(kept, 'row')}: {listed(named, kept)}" if kept else f"none; {counted(aside, 'row')} set aside"
+
+    return (
+        Rule(
+            "no paraphrases across splits",
+            "error",
+            f"no two texts in two splits with a cosine similarity of {asked.similarity:g} or more",
+            found,
+            _APART,
+            _none(a.PARAPHRASES),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from playbook.names import spelled_twice
+from playbook.spec.bases import Base
 from playbook.spec.section import EPOCHS, IN_NORMAL_FORM, Fraction, Name, Section
 from playbook.spec.untouched import require_classes
 
@@ -180,6 +181,13 @@ class LearningCurveRules(Section):
     )
 
 
+class Paraphrases(Section):
+    """Texts that say the same in other words are found by a sentence base when rows are prepared (3.3)."""
+
+    base: Base = Field(description="The sentence base, pinned; it belongs to the data, not to the task's candidates.")
+    similarity: float = Field(0.92, gt=0, le=1, description="Cosine similarity from which two texts are paraphrases.")
+
+
 class Splits(Section):
     """How rows are divided when they are first seen. Their side is kept from then on, whatever changes here (3.3)."""
 
@@ -199,6 +207,9 @@ class Splits(Section):
         le=1,
         description="Jaccard similarity of character 4-grams from which two texts are near duplicates. Not given: 0.9, "
         "or what two typos leave of a text of this length.",
+    )
+    paraphrases: Paraphrases | None = Field(
+        None, description="Treat paraphrases across splits as near duplicates; embedding all texts takes minutes."
     )
     across_splits: Literal["auto", "quarantine", "refuse"] = Field(
         "auto",

@@ -117,7 +117,13 @@ AGAIN: tuple[tuple[str, str], ...] = (
         data.source.path data.source.train data.source.validation data.source.test data.source.provenance
         data.source.encoding data.source.delimiter data.source.quoting data.source.quote
         data.source.licence data.source.known_limits data.splits.validation data.splits.test
-        data.splits.near_duplicate_similarity data.splits.across_splits data.splits.by data.gate.min_rows
+        data.splits.near_duplicate_similarity data.splits.across_splits data.splits.by
+        data.splits.paraphrases.similarity data.splits.paraphrases.base.hub data.splits.paraphrases.base.revision
+        data.splits.paraphrases.base.folder data.splits.paraphrases.base.package data.splits.paraphrases.base.sha256
+        data.splits.paraphrases.base.licence data.splits.paraphrases.base.pretrained_on
+        data.splits.paraphrases.base.relevance data.splits.paraphrases.base.relevance_reason
+        data.splits.paraphrases.base.layers
+        data.splits.paraphrases.base.max_length data.gate.min_rows
         data.gate.min_rows_per_class data.gate.warn_rows_per_class data.gate.min_evaluation_rows_per_class
         data.gate.max_quarantined data.gate.split_tolerance
         """,
