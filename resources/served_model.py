@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 TEXT, ID = "text", "id"
 MOST_ID = 200  # characters
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
 EXACT = 2.0**53  # up to here every whole number is a float of its own
 
 
@@ -107,6 +109,7 @@ def _table(data: Any) -> pd.DataFrame:
             frame = pd.DataFrame({TEXT: data}, dtype="object")  # a list or array of texts
     except (TypeError, ValueError):
         raise _refused("expected rows with a column text, found something that is no table") from None
+    frame = frame.rename(columns=lambda name: normal_form(str(name)))
     if TEXT not in frame.columns or not frame.columns.is_unique:
         found = ", ".join(map(str, frame.columns)) or "none"
         raise _refused(f"expected rows with one column text, and id and others if you like, found columns: {found}")
@@ -147,7 +150,7 @@ def _ids(frame: pd.DataFrame) -> list[str]:
 
 def _id(value: Any) -> str:
     if isinstance(value, str):
-        return normal_form(value)
+        return "\0" if _CONTROL.search(value) else normal_form(value)
     if isinstance(value, float) and value.is_integer():
         # Whole numbers become floats where other rows have none; from 2**53 on, their last digits are lost by that.
         return str(int(value)) if abs(value) < EXACT else "\0"

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from playbook.data.folding import folded
-from playbook.data.text import comparison_words
+from playbook.data.text import comparison_key, comparison_words
 
 GRAM = 4
 ALPHABET = 2**16 - 1  # distinct characters that are told apart; rarer ones count as one
@@ -50,7 +50,8 @@ class Comparison:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._words = [comparison_words(folded(text)) for text in texts]
+        # ":-)" has no word, and is another text than ":-(".
+        self._words = [comparison_words(folded(text)) or comparison_key(text) for text in texts]
         self._grams: Any = _gram_matrix(self._words) if self._words else None
 
     def near(self, left: Sequence[int], right: Sequence[int], similarity: float | None = None) -> list[Pair]:

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from data_samples import rows, sample
 
 from playbook.data.clean import clean_rows, garbage
+from playbook.data.prepare import prepare
 from playbook.data.read import read_rows
 from playbook.data.text import clean_text, comparison_key, shown
+from playbook.spec import SPLITS
 
 GOOD = [
     "Why?",
@@ -112,6 +115,18 @@ def test_every_fault_has_its_reason_and_nothing_is_lost(tmp_path: Path) -> None:
     assert times["R0014"] == "2025-03-01T10:00:00+00:00"
     assert fit["row_id"].tolist() == sorted(fit["row_id"], key=fit["row_id"].tolist().index)
     assert "R0039" in fit["row_id"].tolist()  # the first row of that id stays
+
+
+def test_emoji_and_emoticons_are_texts_of_their_own(tmp_path: Path) -> None:
+    up, down = "\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}"
+    said = {":-)": "billing", ":-(": "delivery", ":)": "billing", up: "billing", down: "delivery"}
+    table = rows(60)
+    for row, (text, label) in zip(table, said.items(), strict=False):
+        row |= {"text": text, "label": label}
+    task = sample(tmp_path, table)
+    prepare(task, tmp_path / "out")
+    kept = pd.concat([pd.read_parquet(tmp_path / "out" / f"{split}.parquet") for split in SPLITS])
+    assert set(said) <= set(kept["text"]) and len(kept) == 60
 
 
 def test_labels_match_whatever_their_unicode_form(tmp_path: Path) -> None:

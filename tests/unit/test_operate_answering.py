@@ -200,3 +200,25 @@ def test_a_log_of_an_earlier_release_gets_the_column(tmp_path: Path) -> None:
     again.write([row("new", silent=True, logged_at=datetime(2025, 3, 4, tzinfo=UTC))])
     found = again.window(MONDAY.date(), MONDAY.date())
     assert dict(zip(found["id"], found["silent"], strict=True)) == {"old": False, "new": True}
+
+
+def ids_of(values: list[object], name: str = "id") -> list[str]:
+    model, _ = served(None)
+    frame = pd.DataFrame({"text": ["one"] * len(values), name: pd.Series(values)})
+    return list(model.predict(frame)["prediction_id"])
+
+
+def test_ids_of_a_request_are_names() -> None:
+    assert ids_of(["  e\u0301  1 ", "007", "\ufeffT-1"]) == ["\u00e9 1", "007", "T-1"]
+    assert ids_of(["x"], "\ufeffid ") == ["x"]
+
+
+def test_whole_numbers_are_ids_as_long_as_they_are_exact() -> None:
+    assert ids_of([7, 2**62]) == ["7", str(2**62)]
+    assert ids_of([7.0, float(2**53 - 1)]) == ["7", str(2**53 - 1)]
+
+
+@pytest.mark.parametrize("value", [1.2345678901234568e18, float(2**53), "nul \0", {"a": 1}])
+def test_an_id_that_lost_digits_or_is_no_text_is_refused(value: object) -> None:
+    with pytest.raises(MlflowException, match=r"200 printable characters.*as numbers they lose digits"):
+        ids_of([value])
