@@ -41,6 +41,7 @@ data:
     # id: ticket_id            # without one, the content names the row
     # group: customer          # rows of one group stay on one side of the split
     # time: date
+    # time_format: '%d.%m.%Y'  # where the column does not say by itself which is the day and which the month
     # keep: [channel]          # carried along, for slices
   classes:                     # every class with its description
     first: {first}
