@@ -157,7 +157,7 @@ def test_what_init_writes_only_lacks_what_is_marked(tmp_path: Path) -> None:
     assert text.count("TODO") == 5 and document["task"] == "letters"
     with pytest.raises(TaskFileError) as refused:
         load_task(tmp_path / "new" / "letters.yaml")
-    assert [fault.split(":")[0] for fault in refused.value.faults] == ["line 6, question", "line 34, data.classes"]
+    assert [fault.split(":")[0] for fault in refused.value.faults] == ["line 6, question", "line 35, data.classes"]
     assert command("run", str(tmp_path / "new" / "letters.yaml")).exit_code == 2
     filled = text.replace(untouched.QUESTION, "Which team should answer this letter?")
     filled = filled.replace(untouched.CLASSES["first"], "Letters about money.").replace(
