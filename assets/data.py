@@ -20,6 +20,7 @@ from playbook.artifacts import (
     Guideline,
     ProblemStatement,
 )
+from playbook.data.profile import unusual
 from playbook.data.read import PRODUCTION
 from playbook.data.sides import ledger_of
 from playbook.errors import DataError
@@ -119,6 +120,8 @@ def prepare_dataset(play: Play) -> DatasetVersion:
 
     def make(key: str) -> Made:
         play.report(f"version {prepared.number}: {prepared.changelog}")
+        for said in unusual(_profile(prepared.folder)):
+            play.report(said)
         verdict = play.world.gate.check(play.task, prepared.folder, prepared.dataset_hash)
         readable = GateCheck(
             name=READABLE, passed=True, severity="error", expected="a readable source", found="as expected"
@@ -152,11 +155,15 @@ def gate_inputs(spec: TaskSpec) -> dict[str, Any]:
     }
 
 
-def _describe(play: Play, folder: Path) -> DatasetVersion:
+def _profile(folder: Path) -> dict[str, Any]:
     import json
 
-    spec = play.task.spec
     profile: dict[str, Any] = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
+    return profile
+
+
+def _describe(play: Play, folder: Path) -> DatasetVersion:
+    spec, profile = play.task.spec, _profile(folder)
     counts: dict[str, dict[str, int]] = profile["class_rows"]
     agreed, guideline, production = profile["agreement"], profile["guideline"], profile["production"]
     return DatasetVersion(

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
+from playbook.data.formats import read_bytes
+from playbook.data.formats.cells import value_form
+from playbook.data.formats.records import refuse_rejected
 from playbook.data.text import shown
 from playbook.errors import DataError
 from playbook.names import near_name, normal_form
 from playbook.taskfile import Task
 
+ROWS_OF_A_FORM = 3  # from which values that are all built alike tell a value from a name
 LabelFile = Literal["second_annotator", "guideline", "corrections", "known_errors"]
 
 
@@ -38,9 +44,6 @@ def read_lines(path: Path, columns: Sequence[str] | int, content: bytes | None =
     Raises:
         DataError: the file is missing, lacks a column, or has a record that cannot be read (with the line).
     """
-    from playbook.data.formats import read_bytes
-    from playbook.data.formats.records import refuse_rejected
-
     try:
         found = read_bytes(str(path), path.read_bytes() if content is None else content)
     except FileNotFoundError:
@@ -50,10 +53,24 @@ def read_lines(path: Path, columns: Sequence[str] | int, content: bytes | None =
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     places = _places(path, [str(name) for name in found.rows.columns], columns)
+    if isinstance(columns, int):
+        _require_names(path, found.rows.iloc[:, places])
     refuse_rejected(str(path), found.rejected)
     cells = zip(*(found.rows.iloc[:, place].str.strip() for place in places), strict=True)
     every = zip(found.lines, cells, (found.rows != "").any(axis=1), strict=True)
     return [Line(number, tuple(row)) for number, row, filled in every if filled]
+
+
+def _require_names(path: Path, rows: pd.DataFrame) -> None:
+    """Refuse a file whose first line is a row: it has a value of its column, or is built as all of them are."""
+    for name, values in rows.items():
+        forms = set(map(value_form, values))
+        built_alike = len(values) >= ROWS_OF_A_FORM and len(forms) == 1 and "9" in value_form(str(name))
+        if name in set(map(normal_form, values)) or (built_alike and value_form(str(name)) in forms):
+            raise DataError(
+                f"{path}: line 1: expected the names of the columns, found {shown(str(name))}, which looks like a "
+                "value of its column; write a first line with names"
+            )
 
 
 def _places(path: Path, header: list[str], columns: Sequence[str] | int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 from playbook.data.text import shown
 from playbook.names import normal_form
 
+_DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 LONGEST = 40  # digits of a whole number that is written out
 
 
@@ -88,6 +90,11 @@ def column_names(names: Iterable[str]) -> list[str]:
             unnamed += "'"
         out.append(name or unnamed)
     return out
+
+
+def value_form(value: str) -> str:
+    """How a value is built: `S100` and `S7` are `a9`."""
+    return _LETTERS.sub("a", _DIGITS.sub("9", value.strip()))
 
 
 def frame_of(names: Sequence[str], columns: Sequence[Sequence[str]], rows: int) -> pd.DataFrame:

@@ -14,25 +14,25 @@ What this cannot see: lines in a file of one column, and one or two in a file wi
 from __future__ import annotations
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
+from playbook.data.formats.cells import value_form
 from playbook.data.formats.dialect import Dialect
 
 COMMON = 0.6  # share of rows whose value another row has, from which a column's values come again and again
 ALIKE = 0.95  # share of values of a column that the few most frequent forms cover
 FORMS = 3
+SAMPLE = 2000  # rows that patterns are taken from, spread over the file
 RUN = 3  # lines as wide as the header that are no prose; twice as many where one delimiter is enough
 LEAST = 5  # rows from which a column's pattern is known
 
-_DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 Fits = Callable[[str], bool]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """Fields of one record of a CSV file, and the lines on which it begins and ends."""
 
     first: int
@@ -52,9 +52,9 @@ def swallowed(
         rows: records of that width.
         broad: records over several lines, of any width.
     """
-    if wide < 2 or not broad:
-        return ""
-    columns = _patterns([one.cells for one in rows], wide)
+    if wide < 2 or not broad or all(lines[one.first - 1].startswith(dialect.quote) for one in rows):
+        return ""  # where every record begins with a mark, a swallowed one would have ended the field
+    columns = _patterns([one.cells for one in rows[:: len(rows) // SAMPLE + 1]], wide)
     for one in broad:
         within = lines[one.first - 1 : one.last]
         if _holds_records(dialect, within, one.cells, wide, columns) if columns else _all_wide(dialect, within, wide):
@@ -111,15 +111,10 @@ def _patterns(rows: Sequence[list[str]], wide: int) -> list[tuple[int, Fits]]:
     out: list[tuple[int, Fits]] = []
     for position in range(wide):
         values = Counter(row[position] for row in rows)
-        forms = Counter(_form(row[position]) for row in rows)
+        forms = Counter(value_form(row[position]) for row in rows)
         usual = {form for form, _ in forms.most_common(FORMS)}
         if len(values) > 1 and sum(n for n in values.values() if n > 1) >= COMMON * len(rows):
             out.append((position, lambda value, known=frozenset(values): value.strip("\r\n") in known))  # type: ignore[misc]
         elif sum(forms[form] for form in usual) >= ALIKE * len(rows) and any("9" in form for form in usual):
-            out.append((position, lambda value, known=frozenset(usual): _form(value) in known))  # type: ignore[misc]
+            out.append((position, lambda value, known=frozenset(usual): value_form(value) in known))  # type: ignore[misc]
     return out
-
-
-def _form(value: str) -> str:
-    """How a value is built: `S100` and `S7` are `a9`."""
-    return _LETTERS.sub("a", _DIGITS.sub("9", value.strip()))
