@@ -107,7 +107,7 @@ def read_source(task: Task, raw_override: Mapping[str, Path] | None = None) -> R
 
 def _records(location: str, columns: Columns, split_column: str | None, form: Form) -> Records:
     found = read_records(location, form, _named(columns, split_column).values())
-    _require(found.rows, columns, split_column, location)
+    require_columns(found.rows, columns, split_column, location)
     return found
 
 
@@ -128,7 +128,7 @@ def _with_accumulated(task: Task, rows: pd.DataFrame) -> tuple[pd.DataFrame, lis
     if named is None or added is None:
         return rows, []
     columns = task.spec.data.columns
-    _require(added, columns, None, task.resolve(named.rows))
+    require_columns(added, columns, None, task.resolve(named.rows))
     more = _with_ids(_canonical(added, columns, ACCUMULATED, None), columns.id is not None)
     reading = {"file": named.rows, "kind": "CSV", "records": len(added), "unreadable": 0, "found": []}
     return pd.concat([rows, more], ignore_index=True), [reading]
@@ -154,7 +154,12 @@ def _named(columns: Columns, split_column: str | None) -> dict[str, str]:
     return {field: name for field, name in fields.items() if name is not None}
 
 
-def _require(table: pd.DataFrame, columns: Columns, split_column: str | None, location: str) -> None:
+def require_columns(table: pd.DataFrame, columns: Columns, split_column: str | None, location: str) -> None:
+    """Refuse a table without a column that the task file names.
+
+    Raises:
+        DataError: every such column is named, with what it may be called.
+    """
     present = [str(name) for name in table.columns]
     faults = []
     for field, name in _named(columns, split_column).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -127,20 +127,30 @@ def read_json_array(text: str, used: Collection[str] = ()) -> Records:
     return _records(found, used, "row", "JSON", "export the rows as objects")
 
 
-def _values(line: str, number: int) -> Iterator[_Found]:
-    """The objects of one line: one, none, or several where a line end went missing."""
-    position, read = 0, _DECODER.raw_decode
-    while True:
-        while position < len(line) and line[position] in _SPACES:
-            position += 1
-        if position == len(line):
-            return
+def _values(line: str, number: int) -> list[_Found]:
+    """The objects of one line: one, none, or several where a line end went missing. A line with anything else is one
+    unfit record."""
+    found: list[_Found] = []
+    position = _begin(line, 0)
+    while position < len(line):
+        if found and line[position] != "{":
+            return [_Found(number, None, f"expected one JSON object, found more behind it: {shown(line)}")]
         try:
-            value, position = read(line, position)
+            value, end = _DECODER.raw_decode(line, position)
         except (ValueError, RecursionError) as error:
-            yield _Found(number, None, f"{_why(error)}: {shown(line)}")
-            return
-        yield _checked(number, value)
+            return [*found, _Found(number, None, f"{_why(error)}: {shown(line[position:])}")]
+        found.append(_checked(number, value))
+        if found[-1].reason == NO_OBJECT and found[-1].fault:
+            return found
+        position = _begin(line, end)
+    return found
+
+
+def _begin(line: str, position: int) -> int:
+    """Where the next value begins."""
+    while position < len(line) and line[position] in _SPACES:
+        position += 1
+    return position
 
 
 def _why(error: Exception) -> str:

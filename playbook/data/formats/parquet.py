@@ -21,24 +21,20 @@ def read_parquet(data: bytes, used: Collection[str] = ()) -> Records:
         ValueError: it is cut off or damaged, has a column name twice, or most rows are unfit.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if not data.endswith(b"PAR1"):
         raise ValueError("not readable as Parquet: the file is cut off, its end is missing; fetch or export it again")
+    faults: dict[int, tuple[str, str]] = {}
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        column_names(file.schema_arrow.names)  # before reading: a name that comes twice cannot be asked for
-        table = file.read()
-        table.validate()
-    except (pa.ArrowException, OSError) as error:
+        table = _table(data)
+        names = column_names(table.column_names)
+        columns = [
+            _column(name, column, name in used, not used or name in used, faults)
+            for name, column in zip(names, table.columns, strict=True)
+        ]
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"not readable as Parquet: {reason}; fetch or export it again") from None
-    names = column_names(table.column_names)
-    faults: dict[int, tuple[str, str]] = {}
-    columns = [
-        _column(name, column, name in used, not used or name in used, faults)
-        for name, column in zip(names, table.columns, strict=True)
-    ]
     kept = [row for row in range(table.num_rows) if row not in faults]
     rejected = []
     for done, row in enumerate(sorted(faults)):
@@ -48,6 +44,16 @@ def read_parquet(data: bytes, used: Collection[str] = ()) -> Records:
     if faults:
         columns = [[cells[row] for row in kept] for cells in columns]
     return Records(frame_of(names, columns, len(kept)), [row + 1 for row in kept], tuple(rejected), "Parquet")
+
+
+def _table(data: bytes) -> Any:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
+    column_names(file.schema_arrow.names)  # before reading: a name that comes twice cannot be asked for
+    table = file.read()
+    table.validate()  # not in full: one text that is none costs its row alone
+    return table
 
 
 def _column(name: str, column: Any, flat: bool, whole: bool, faults: dict[int, tuple[str, str]]) -> list[str]:

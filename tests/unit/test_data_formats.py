@@ -1,0 +1,395 @@
+"""The one reader of tables, case by case: what is read, what is set aside with its line, what is refused and why."""
+
+from __future__ import annotations
+
+import bz2
+import datetime
+import decimal
+import gzip
+import io
+import json
+import lzma
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from data_samples import SHARED
+
+from playbook.data.formats import Form, Records, read_bytes, read_records
+from playbook.errors import DataError
+
+COLUMNS = ("id", "text", "label")
+ROWS = [(f"S{n}", f"Where is parcel {n}", ("money", "parcel")[n % 2]) for n in range(20)]
+SETTABLE = Form(settable=True)
+LONG = 2**63 + 1
+QUOTES = "quotation marks out of place"
+
+
+def written(rows: list[tuple[str, ...]] = ROWS, delimiter: str = ",", end: str = "\n") -> str:
+    return "".join(delimiter.join(row) + end for row in [COLUMNS, *rows])
+
+
+CSV = written()
+JSONL = "".join(json.dumps(dict(zip(COLUMNS, row, strict=True))) + "\n" for row in ROWS)
+
+
+def read(data: str | bytes, name: str = "a.csv", form: Form = Form(), used: tuple[str, ...] = COLUMNS) -> Records:  # noqa: B008
+    return read_bytes(
+        f"/here/{name}", data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data, form, used
+    )
+
+
+def refused(data: str | bytes, name: str = "a.csv", form: Form = Form()) -> str:  # noqa: B008
+    with pytest.raises(DataError) as caught:
+        read(data, name, form)
+    assert str(caught.value).startswith(f"/here/{name}: ")
+    return str(caught.value)
+
+
+def tuples(found: Records) -> list[tuple[str, ...]]:
+    return [tuple(row) for row in found.rows[list(COLUMNS)].itertuples(index=False)]
+
+
+def parquet(columns: dict[str, Any], **options: Any) -> bytes:
+    target = io.BytesIO()
+    pq.write_table(pa.table(columns), target, **options)
+    return target.getvalue()
+
+
+PARQUET = parquet({name: [row[n] for row in ROWS] for n, name in enumerate(COLUMNS)})
+DIALECTS = [
+    (CSV, "a.csv", []),
+    (CSV.replace("\n", "\r\n"), "a.csv", []),
+    (CSV.replace("\n", "\r\r\n"), "a.csv", []),
+    (CSV.replace("\n", "\r"), "a.csv", []),
+    ("\ufeff" + CSV, "a.csv", []),
+    (CSV[:-1], "a.csv", []),
+    (CSV.replace("\nS5", "\n\n   \nS5"), "a.csv", []),
+    (written(delimiter=";"), "a.csv", ["semicolons between the fields"]),
+    (written(delimiter="\t"), "a.csv", ["tabs between the fields"]),
+    (written(delimiter="\t"), "a.tsv", []),
+    (written(delimiter="|"), "a.txt", ["vertical bars between the fields"]),
+    ("sep=;\n" + written(delimiter=";"), "a.csv", ["semicolons between the fields"]),
+    (CSV, "without-suffix", []),
+    (CSV.encode("utf-16"), "a.csv", ["UTF-16 (by its byte order mark)"]),
+    (re.sub(r"[^,\n]+", lambda cell: f"'{cell[0]}'", CSV), "a.csv", ["fields quoted by '"]),
+    (written([(*row, "") for row in ROWS]), "a.csv", ["a comma at the end of every row but the header"]),
+    (gzip.compress(CSV.encode()), "a.csv", ["compressed with gzip, which its name does not say"]),
+    (CSV, "a.csv.gz", ["not compressed, although its name ends in .gz"]),
+    (bz2.compress(CSV.encode()), "a.csv.bz2", []),
+    (lzma.compress(CSV.encode()), "a.csv.xz", []),
+    (pa.compress(CSV.encode(), "zstd", asbytes=True), "a.csv.zst", []),
+    (JSONL, "a.jsonl", []),
+    (JSONL, "a.csv", ["JSON Lines, although its name ends in .csv"]),
+    (JSONL, "a.json", []),
+    (JSONL.replace("\n", "\r"), "a.jsonl", []),
+    (JSONL.replace("}\n{", "}{", 3), "a.jsonl", []),
+    (JSONL.encode("utf-16"), "a.jsonl", ["UTF-16 (by its byte order mark)"]),
+    (f"[{','.join(JSONL.splitlines())}]", "a.json", []),
+    (f"[\n{','.join(JSONL.splitlines())}\n]", "a.jsonl", ["a JSON array, although its name ends in .jsonl"]),
+    (PARQUET, "a.parquet", []),
+    (PARQUET, "a.csv", ["Parquet, although its name ends in .csv"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "name", "said"), DIALECTS)
+def test_every_form_gives_the_same_rows_and_says_what_is_unusual(data: str | bytes, name: str, said: list[str]) -> None:
+    found = read(data, name)
+    assert tuples(found) == ROWS and not found.rejected and found.count == 20
+    assert list(found.found) == said
+
+
+def test_commas_in_texts_do_not_hide_semicolons() -> None:
+    rows = [(own, f"{text}, please", label) for own, text, label in ROWS]
+    assert tuples(read(written(rows, ";"))) == rows
+
+
+def test_spark_and_mysql_mark_quotation_marks_by_a_backslash() -> None:
+    rows = [(own, f'"He said \\"{text}\\", twice"', label) for own, text, label in ROWS]
+    found = read(written(rows))
+    assert found.rows["text"][0] == 'He said "Where is parcel 0", twice'
+    assert found.found == ("quotation marks inside of fields marked by a backslash",)
+
+
+def test_between_tabs_a_quotation_mark_may_stand_for_itself() -> None:
+    rows = [(own, f'"{text}', label) for own, text, label in ROWS]
+    found = read(written(rows, "\t"), "a.tsv")
+    assert tuples(found) == rows and "no field is quoted" in found.found[0]
+
+
+def test_what_the_task_file_says_is_believed() -> None:
+    odd = written([(own, f"{text};ä", label) for own, text, label in ROWS], "§").encode("cp1252")
+    found = read(odd, form=Form("cp1252", "§"))
+    assert found.rows["text"][0] == "Where is parcel 0;ä"
+    raw = CSV.replace("Where", '"Where')
+    assert read(raw, form=Form(quoting="none")).rows["text"][3] == '"Where is parcel 3'
+    assert (
+        read(CSV.replace("parcel 3", "~parcel, 3~").replace("Where is ~", "~"), form=Form(quote="~")).rows["text"][3]
+        == "parcel, 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "lines", "reason", "detail"),
+    [
+        (CSV + "S99,a, b,parcel\nS98,c,money\n", (22, 22), "too many fields", "4 fields where the header has 3: S99,a"),
+        (CSV + "S99,a\nS98,c,money\n", (22, 22), "too few fields", "2 fields where the header has 3: S99,a"),
+        (CSV + 'S99,"a\nb",c,d\nS98,c,money\n', (22, 23), "too many fields", "4 fields"),
+        (CSV + 'S99,"Hello" she said,parcel\nS98,c,money\n', (22, 22), QUOTES, "found more text"),
+        (CSV.replace("parcel 7", "par\rcel 7"), (9, 9), QUOTES, "carriage return in the middle"),
+        (CSV.replace("parcel 3", "\ud83d"), (5, 5), "broken character", "half of a surrogate pair"),
+        (JSONL + '{"id": \n{"id": "S98"}\n', (21, 21), "not JSON", "Expecting value"),
+        (JSONL + '{"id": "S99", "id": "S98"}\n', (21, 21), "repeated key", "'id' comes twice"),
+        (JSONL + '{"te\\u0301xt": 1, "t\u00e9xt": 2}\n', (21, 21), "repeated key", "'t\u00e9xt' comes twice"),
+        (JSONL + "[1, 2]\n", (21, 21), "no JSON object", "expected one JSON object per line, found list"),
+        (JSONL + '{"text": ["a"]}\n', (21, 21), "list or object as a value", "in text, found list"),
+        (JSONL + '{"label": {"a": 1}}\n', (21, 21), "list or object as a value", "in label, found object"),
+        (JSONL + '{"text": "a \\ud83d"}\n', (21, 21), "broken character", "half of a surrogate pair"),
+        (JSONL + "[" * 100_000 + "\n", (21, 21), "not JSON", "nested too deeply"),
+        (JSONL + '{"id": "S99"} and more\n', (21, 21), "not JSON", "found more behind it"),
+    ],
+)  # fmt: skip
+def test_one_bad_row_costs_one_row(data: str, lines: tuple[int, int], reason: str, detail: str) -> None:
+    found = read(data, "a.jsonl" if data.startswith("{") else "a.csv")
+    assert len(found.rejected) == 1
+    one = found.rejected[0]
+    assert ((one.first, one.last), one.reason) == (lines, reason) and detail in one.detail
+    assert found.count == len(found.rows) + 1
+    assert set(tuples(found)) >= {
+        row for row in ROWS if f"parcel {row[0][1:]}" in row[1] and int(row[0][1:]) not in (3, 7)
+    }
+
+
+UNCLOSED = CSV.replace("Where is parcel 5", '"Where is parcel 5')
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (UNCLOSED, r"line 7: .* is never closed, up to the end of the file \(line 21\)"),
+        (UNCLOSED.replace("parcel 15,", 'parcel 15",'), "line 7: .* closes on line 17 only, and lines between them"),
+        (UNCLOSED.replace("parcel 6,", 'parcel 6",'), "line 7: .* closes on line 8 only"),
+        (UNCLOSED.replace("is parcel 9", 'is "parcel" 9'), "line 7: .* runs on to line 11, where more text follows"),
+        ('"id,text,label\n' + CSV + '"\n', "line 1: a quotation mark in the header opens .* closes on line 23"),
+        (written([(own, f"Hello, {text}", label) for own, text, label in ROWS]), r"line 2: 4 .*\(19 more records"),
+        (CSV + "a,b\n" * 25, r"line 22: 2 fields where the header has 3: a,b \(25 of 45 records are unfit\)"),
+        (CSV + "S99,a", "line 22: the file ends in the middle of a record"),
+        (CSV.replace("id,text,label", "id,label,label"), r"2 columns are called label \(columns 2, 3\)"),
+        (CSV.replace("id,text,label", "id,label, label "), r"called label \(columns 2, 3, in different spellings"),
+        (CSV.encode("utf-16-le"), "many NUL bytes: UTF-16 without a byte order mark"),
+        (CSV.replace("parcel 4", "paqu\u00eat 4").encode("cp1252"), "line 6: expected UTF-8 text, found byte 0xea at"),
+        (JSONL[:-10], "line 20: the file ends in the middle of a record"),
+        ("text\nWhere, now?\n", "line 2: 2 fields where the header has 1: Where, now"),
+    ],
+)  # fmt: skip
+def test_a_file_whose_records_nobody_can_tell_is_refused(data: str | bytes, said: str) -> None:
+    assert re.search(said, refused(data, "a.jsonl" if str(data).startswith("{") else "a.csv"))
+
+
+def test_the_remedy_names_the_task_file_only_where_that_helps() -> None:
+    for data, field in (
+        (CSV.replace("parcel", "p\u00e4rcel").encode("cp1252"), "data.source.encoding"),
+        (written([(own, f"Hello, {text}", label) for own, text, label in ROWS]), "data.source.delimiter"),
+        (UNCLOSED, "data.source.quoting"),
+    ):
+        assert field in refused(data, form=SETTABLE)
+        assert "data.source" not in refused(data)
+
+
+def test_the_encoding_of_the_source_is_tried_for_other_files_too() -> None:
+    data = CSV.replace("parcel", "p\u00e4rcel").encode("cp1252")
+    found = read(data, form=Form("cp1252").hint())
+    assert found.rows["text"][0] == "Where is p\u00e4rcel 0" and "cp1252" in found.found[0]
+    assert (
+        read(CSV.replace("parcel", "p\u00e4rcel"), form=Form("cp1252").hint()).rows["text"][0]
+        == "Where is p\u00e4rcel 0"
+    )
+
+
+def test_a_mark_against_the_task_file_is_refused() -> None:
+    assert "found the byte order mark of UTF-8" in refused("\ufeff" + CSV, form=Form("cp1252"))
+    assert read("\ufeff" + CSV, form=Form("utf-8")).count == 20
+
+
+def test_texts_over_lines_and_with_marks_inside_are_texts() -> None:
+    letter = 'S99,"Dear team,\nI was charged twice, money\nBye, parcel",parcel\n'
+    found = read(CSV + letter + 'S98,a 5" disk,money\n' + f"S97,{'x' * 200_000},money\n")
+    assert found.rows["text"].tolist()[20:22] == ["Dear team,\nI was charged twice, money\nBye, parcel", 'a 5" disk']
+    assert len(found.rows["text"].iloc[22]) == 200_000 and found.lines[20:] == [22, 25, 26]
+
+
+def test_absent_is_absent_and_words_are_words() -> None:
+    words = ["NA", "null", "None", "nan", "N/A", "NaN"]
+    assert read("id,text,label\n" + "".join(f"1,{word},\n" for word in words)).rows["text"].tolist() == words
+    assert read("".join(json.dumps({"text": word}) + "\n" for word in words), "a.jsonl").rows["text"].tolist() == words
+    absent = '{"id": 1, "text": null}\n{"id": 2, "text": NaN}\n{"id": 3, "text": -Infinity}\n{"id": 4}\n'
+    assert read(absent, "a.jsonl").rows["text"].tolist() == [""] * 4
+    table = parquet({"text": ["NA", None, ""], "n": pa.array([1.0, float("nan"), None])})
+    assert read(table, "a.parquet").rows.to_dict("list") == {"text": ["NA", "", ""], "n": ["1", "", ""]}
+
+
+def test_numbers_are_exact_also_beside_absent_ones() -> None:
+    tokens = (str(LONG), "null", "12.0", "1.50", "9007199254740993.0", "true")
+    lines = "".join(f'{{"id": {token}}}\n' for token in tokens)
+    assert read(lines, "a.jsonl").rows["id"].tolist() == [str(LONG), "", "12", "1.5", "9007199254740993", "true"]
+    table = parquet(
+        {
+            "id": pa.array([LONG, None], pa.uint64()),
+            "double": pa.array([123.0, None]),
+            "single": pa.array([0.1, 2.0], pa.float32()),
+            "decimal": pa.array([decimal.Decimal("1.50"), decimal.Decimal("123.00")], pa.decimal128(10, 2)),
+            "moment": pa.array([datetime.datetime(2024, 1, 2, 3, 4, 5), None], pa.timestamp("ns")),
+            "day": pa.array([datetime.date(2024, 1, 2), None]),
+            "yes": pa.array([True, None]),
+        }
+    )
+    assert read(table, "a.parquet").rows.to_dict("list") == {
+        "id": [str(LONG), ""],
+        "double": ["123", ""],
+        "single": ["0.1", "2"],
+        "decimal": ["1.5", "123"],
+        "moment": ["2024-01-02 03:04:05", ""],
+        "day": ["2024-01-02", ""],
+        "yes": ["true", ""],
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.dictionary(pa.int32(), pa.large_string())],
+)
+def test_texts_of_every_parquet_type(kind: Any) -> None:
+    texts = ["Grüße", None, "NA", "日本"]
+    found = read(parquet({"text": pa.array(texts).cast(kind)}), "a.parquet")
+    assert found.rows["text"].tolist() == ["Grüße", "", "NA", "日本"]
+
+
+def test_a_parquet_value_that_is_no_text_costs_its_row() -> None:
+    half = "a\ud83d".encode("utf-8", "surrogatepass")
+    table = {"id": [1, 2, 3], "text": pa.array([b"ok", half, b"\xff"]), "tags": [["a"], None, []]}
+    found = read(parquet({**table, "text": pa.array([b"ok", half, b"fine"])}), "a.parquet")
+    assert found.rows.to_dict("list") == {"id": ["1", "3"], "text": ["ok", "fine"], "tags": ['["a"]', "[]"]}
+    assert [(one.place, one.reason, one.before) for one in found.rejected] == [("row 2", "broken character", 1)]
+    lists = parquet({"id": [1, 2, 3], "text": [["a"], None, None]})
+    assert [one.place for one in read(lists, "a.parquet").rejected] == ["row 1"]
+    assert "list" in refused(parquet({"id": [1, 2], "text": [["a"], ["b"]]}), "a.parquet")
+    assert "2 columns are called id" in refused(
+        _bytes_of(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["id", "id "])), "a.parquet"
+    )
+
+
+def _bytes_of(table: pa.Table) -> bytes:
+    target = io.BytesIO()
+    pq.write_table(table, target)
+    return target.getvalue()
+
+
+OTHERS = [
+    (b"PK\x03\x04....xl/workbook.xml", "an Excel workbook; save the sheet as CSV"),
+    (b"PK\x03\x04application/vnd.oasis.opendocument.spreadsheet", "an OpenDocument spreadsheet; save the sheet as CSV"),
+    (b"PK\x03\x04anything", "a ZIP archive; unpack it"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
+    (b"SQLite format 3\x00", "an SQLite database; export the rows"),
+    (b"%PDF-1.7", "a PDF document"),
+    (b"<!DOCTYPE html><html>Please log in</html>", "a web page"),
+    (b"\n<html><body>404</body></html>", "a web page"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
+    (b"ARROW1\x00\x00", "an Arrow"),
+    (gzip.compress(CSV.encode())[:-20], "the gzip file is cut off"),
+    (bz2.compress(CSV.encode())[:-9], "the bzip2 file is cut off"),
+    (lzma.compress(CSV.encode())[:-9], "the xz file is cut off"),
+    (pa.compress(CSV.encode(), "zstd", asbytes=True)[:-6], "the zstd file is damaged"),
+    (parquet({"a": [1]})[:-4], "the file is cut off"),
+    (b"", "an empty file"),
+    (b" \n\n", "an empty file"),
+    (gzip.compress(b""), "an empty file"),
+]
+
+
+@pytest.mark.parametrize(("data", "said"), OTHERS)
+@pytest.mark.parametrize("name", ["a.csv", "a"])
+def test_other_kinds_of_file_are_named_by_their_content(data: bytes, said: str, name: str) -> None:
+    assert said in refused(data, name)
+
+
+def test_a_name_that_promises_another_kind_is_said() -> None:
+    assert "expected a file that begins with PAR1" in refused(CSV, "a.parquet")
+    assert "if the file is no JSON Lines, name it for what it is" in refused(CSV, "a.jsonl")
+    pretty = "".join(json.dumps(json.loads(line), indent=1) + "\n" for line in JSONL.splitlines())
+    assert "write each object on one line" in refused(pretty, "a.jsonl")
+
+
+def _folder(root: Path) -> Path:
+    for number, rows in enumerate((ROWS[:8], ROWS[8:])):
+        (root / f"part-{number}.csv").write_text(written(rows))
+    (root / "_SUCCESS").touch()
+    (root / ".part-0.csv.crc").write_bytes(b"\0\1")
+    (root / "part-2.csv").touch()  # Spark writes empty ones
+    return root
+
+
+def test_a_folder_of_part_files_is_read_in_order(tmp_path: Path) -> None:
+    found = read_records(str(_folder(tmp_path)))
+    assert tuples(found) == ROWS and found.found == ("a folder of 2 files",)
+    (tmp_path / "part-3.csv").write_text(written(ROWS[:3]) + "S99,a\nS98,b,money\n")
+    again = read_records(str(tmp_path))
+    assert [one.place for one in again.rejected] == ["part-3.csv, line 5"] and again.rejected[0].before == 23
+    (tmp_path / "part-4.csv").write_text("id,text\n1,a\n")
+    with pytest.raises(DataError, match=r"found that part-4\.csv lacks label \(compared with part-0\.csv\)"):
+        read_records(str(tmp_path))
+
+
+def test_folders_named_by_key_and_value_add_a_column(tmp_path: Path) -> None:
+    for label in ("money", "parcel", "__HIVE_DEFAULT_PARTITION__"):
+        (tmp_path / f"label={label}").mkdir()
+        (tmp_path / f"label={label}" / "0.parquet").write_bytes(parquet({"id": ["1"], "text": [label]}))
+    assert read_records(str(tmp_path)).rows["label"].tolist() == ["", "money", "parcel"]
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path), "/parts", recursive=True)
+    assert read_records("memory://parts").rows["label"].tolist() == ["", "money", "parcel"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="expected files of rows in this folder, found none"):
+        read_records(str(tmp_path / "empty"))
+
+
+def _swallowing(lines: list[str], rng: random.Random) -> str:
+    """Two marks that make one record of up to seven: one before a text, one behind a later one."""
+    plain = [number for number, line in enumerate(lines) if number and '"' not in line and line.count(",") == 1]
+    first = rng.choice(plain[:-7])
+    last = rng.choice([number for number in plain if first < number][:6])
+    out = list(lines)
+    out[first] = f'"{lines[first]}'
+    out[last] = lines[last].replace(",", '",', 1)
+    return "\n".join(out) + "\n"
+
+
+def _missed(path: Path, draws: int) -> int:
+    if not path.is_file():
+        pytest.skip(f"{path} is not there; point PLAYBOOK_SHARED_DATA at the folder that has it")
+    lines, rng = path.read_text(encoding="utf-8").splitlines(), random.Random(7)  # noqa: S311
+    missed = 0
+    for _ in range(draws):
+        try:
+            read(_swallowing(lines, rng), used=("text", "category"))
+            missed += 1
+        except DataError as error:
+            missed += "opens a field here" not in str(error)
+    return missed
+
+
+def test_swallowed_records_of_real_texts_are_found_and_no_others() -> None:
+    assert _missed(SHARED / "banking77" / "test.csv", 10) == 0
+    for split in ("train", "test"):
+        found = read_records(str(SHARED / "banking77" / f"{split}.csv"))
+        assert not found.rejected and found.found == ()
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_hundreds_of_swallowed_records_are_found(split: str) -> None:
+    assert _missed(SHARED / "banking77" / f"{split}.csv", 300) == 0
