@@ -6,7 +6,7 @@ where there is a choice, it is one word of a closed list.
 
 from playbook.spec.adaptation import Adaptation, Controls, Keep
 from playbook.spec.bases import BakeOff, Base, Budget
-from playbook.spec.data import Accumulated, Columns, Data, Gate, Labels, Production, Source, Splits
+from playbook.spec.data import Accumulated, Columns, Data, Gate, Labels, Paraphrases, Production, Source, Splits
 from playbook.spec.decision import DecisionAnswers, Prices
 from playbook.spec.evaluation import Evaluation, RegressionBudget
 from playbook.spec.package import Package
@@ -67,6 +67,7 @@ __all__ = [
     "Name",
     "Owners",
     "Package",
+    "Paraphrases",
     "Prices",
     "Production",
     "Redaction",

@@ -1,0 +1,77 @@
+"""docs/splits.md, written from what `benchmarks.edits` found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def page(found: dict[str, Any]) -> str:
+    """The page as Markdown."""
+    return f"""# Splits: where a row goes, and why it stays there
+
+Written by `python -m benchmarks.edits --write docs/splits.md`; do not edit.
+
+## A row never changes side
+
+The side of every row is kept in a ledger, from the day on which the row was first seen: `data/NAME/NAME.sides.txt`
+beside the prepared folder (any other task: under `<home>/data/NAME/`). **Commit it, as you commit `versions.yaml`.** It
+holds hashes of ids, groups and texts and no word of the data, about {_size(found)} bytes a row.
+
+- A row is known by its id where `data.columns.id` names one, else by its text. A new row of a known group goes where
+  the group is. Without ids, an edited text is a new row: name a column of ids if you have one.
+- Edited texts, other labels, another seed, other shares, rows that go and come back, a group column or a threshold that
+  came later: nothing that is known moves. A row that was set aside as a duplicate comes back to its side.
+- Other shares in the task file are a warning: known rows stay, new ones go where rows are lacking.
+- A group on two sides (a customer that was corrected, a group column that came later): the part with fewer rows is set
+  aside with a reason. With `data.splits.across_splits: refuse` it stays and the gate is red.
+- A split column or a file of your own that says another side for a known row: the gate is red and names rows and both
+  sides. It is red, too, where ids name other rows than before, as numbers of lines do once a line comes or goes.
+- To divide all rows again on purpose, empty the ledger (leave the empty file there). The next version's changelog says
+  how many rows moved; scores before and after are of different test splits.
+- A version from before there was a ledger founds it: nobody's rows move on an upgrade.
+- Where two branches of version control put one row on two sides, the more protected side counts: test before validation
+  before train.
+
+`dvc.yaml` names the ledger as an output that is kept while the stage runs (`persist: true`), and not cached, since
+version control has it. A `dvc.yaml` without that works as well.
+
+## Where new rows go
+
+`data.splits.by: class` (the default): every side gets its share of each class, to the row where rows have no groups,
+else as far as groups allow. Groups are placed one after the other, the larger ones first, each on the side that lacks
+its rows most (`playbook.data.placing`, after Sechidis and others, 2011).
+
+`data.splits.by: time`: the newest rows are test, those before them validation. A group that spans times goes by its
+newest row, so that nothing in training is younger than the cut; a row without a time is training's. The cuts are fixed
+when rows are first divided, and kept in the ledger: rows that come later go by the same dates, so newer ones join test
+and older ones training. The test split grows with time (a warning says when it is far from its share); empty the ledger
+to move on to later dates. Rows that production added (`data.accumulated`) are placed by class in either case: a round
+of retraining has to learn from them. Where rows have a time and the task file says nothing, the gate warns.
+
+The gate compares fractions with what number and size of groups allow: what placing such groups could reach, and 3.3
+standard deviations of a draw group by group, but never more than half of the fraction asked for (or 5 %, if that is
+more). `data.gate.split_tolerance` sets it by hand.
+
+## Rows moved under twelve kinds of edits
+
+Prepared, edited, prepared again. "By hash" is the rule without memory, by which a side follows from the hash of group
+or text, the seed and the shares. In brackets: moves from or to test.
+
+{_table(found)}
+"""
+
+
+def _size(found: dict[str, Any]) -> str:
+    return f"{max(one['ledger']['bytes'] / one['ledger']['rows'] for one in found.values()):.0f}"
+
+
+def _table(found: dict[str, Any]) -> str:
+    head = "| edit |" + "".join(f" {name}: known rows | moved | by hash |" for name in found)
+    lines = [head, "| --- |" + " ---: |" * (3 * len(found))]
+    for edit in next(iter(found.values()))["edits"]:
+        cells = []
+        for one in found.values():
+            seen = one["edits"][edit]
+            cells += [f"{seen['known']:,}", f"**{seen['moved']}**", f"{seen['peer']:,} ({seen['peer_with_test']:,})"]
+        lines.append(f"| {edit} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""docs/near_duplicates.md, written from what `benchmarks.near_duplicates` found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playbook.evaluate.wording import percent
+from playbook.spec import Paraphrases
+
+
+def page(found: dict[str, Any]) -> str:
+    """The page as Markdown."""
+    return f"""# Near duplicates: what is found, and what it costs
+
+Written by `python -m benchmarks.near_duplicates --write docs/near_duplicates.md`; do not edit.
+
+A training row that nearly copies a test row makes a score too good. Such rows are set aside (or turn the gate red,
+where the team brought the split: `data.splits.across_splits`). Before two texts are compared, what means the same is
+folded: case, punctuation and blanks, Unicode's compatibility forms, letters that look alike, and what a template leaves
+open: addresses of the web and of mail, mentions, phone numbers, numbers of orders and customers. Amounts of money,
+decimals, years and short numbers stay.
+
+Texts are then compared by the Jaccard similarity of their character 4-grams. By default two texts are near duplicates
+
+- from 0.9 on; or
+- from what two typos leave of a text of this length (0.5 at least), where no more than two edits part the texts (one in
+  texts of up to 24 characters), none of them of a digit.
+
+`data.splits.near_duplicate_similarity` names a threshold for all lengths instead. The rule was chosen on Banking77; the
+other two sets had no say.
+
+## Recall by kind of change
+
+Share of 600 changed texts that are found. In brackets: one threshold of 0.9 on texts that are not folded.
+
+{_recall(found)}
+
+A greeting before a short text, words that change places and clauses that move are found where the text is long, as they
+leave most of a long text alone. Somebody who wants them found in short texts names a lower threshold, and pays for it
+with the rows below.
+
+## One typo by length of the text
+
+{_by_length(found)}
+
+## Innocent rows
+
+Each set as it is, without exact copies, 15 % of it drawn as test: share of the other rows that are near duplicates of a
+test row. Many of them are what they are called (Banking77 says some things twice), so this is the most that innocent
+rows can be. "Another class": rows that resemble test rows of another class alone, which are innocent, or labelled
+wrongly.
+
+{_innocent(found)}
+
+## Paraphrases
+
+What says the same in other words shares few letters. `data.splits.paraphrases` names a sentence base, pinned like any
+base, that embeds all texts when they are prepared; `similarity` is the cosine from which on two are paraphrases. It
+belongs to the data: preparing knows no base of the task, and another candidate must not make another dataset.
+
+Here two or three words of a text are replaced by others that mean the same (`data/tickets/phrasings/synonyms.yaml`,
+which knows no words of the third set), and the base is that of the sample task. First the share of paraphrases found,
+then that of rows set aside on the set as it is.
+
+{_paraphrases(found)}
+
+What a threshold costs depends on how much all texts of a set are about one thing, so look at the quarantined rows
+before you keep one. The default is {Paraphrases.model_fields["similarity"].default:g}.
+"""
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _recall(found: dict[str, Any]) -> str:
+    kinds = list(next(iter(found.values()))["recall"])
+    head = ["change", *(f"{name} (median {one['length']:.0f} characters)" for name, one in found.items())]
+    rows = [
+        [
+            kind,
+            *(f"**{percent(one['recall'][kind][0])}** ({percent(one['recall'][kind][1])})" for one in found.values()),
+        ]
+        for kind in kinds
+    ]
+    return _table(head, rows)
+
+
+def _by_length(found: dict[str, Any]) -> str:
+    bands = list(dict.fromkeys(band for one in found.values() for band in one["by_length"]))
+    rows = []
+    for band in bands:
+        cells = [one["by_length"].get(band) for one in found.values()]
+        rows.append([band, *(f"**{percent(c[0])}** ({percent(c[1])}), {c[2]} texts" if c else "none" for c in cells)])
+    return _table(["characters", *found], rows)
+
+
+def _innocent(found: dict[str, Any]) -> str:
+    rows = []
+    for name, one in found.items():
+        seen = one["innocent"]
+        other = percent(seen["another class"]) if "another class" in seen else "no classes"
+        shares = [percent(seen[key]) for key in ("0.9", "0.8", "0.7")]
+        rows.append([name, f"{seen['rows']:.0f}", f"**{percent(seen['default'])}**", other, *shares])
+    return _table(["set", "texts", "default", "default, another class", "0.9", "0.8", "0.7"], rows)
+
+
+def _paraphrases(found: dict[str, Any]) -> str:
+    cosines = list(next(iter(found.values()))["paraphrases"]["cosines"])
+    rows = []
+    for name, one in found.items():
+        seen = one["paraphrases"]
+        if not seen["pairs"]:
+            continue
+        pairs = [f"{percent(seen['cosines'][c][0])}, {percent(seen['cosines'][c][1])}" for c in cosines]
+        rows.append([f"{name}, {seen['pairs']} paraphrases", percent(seen["letters"]), *pairs])
+    return _table(["set", "by letters alone", *(f"from {cosine} on" for cosine in cosines)], rows)
