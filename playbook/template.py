@@ -46,7 +46,7 @@ data:
   classes:                     # every class with its description
     first: {first}
     second: {second}
-  splits: {{validation: 0.15, test: 0.15, seed: 7}}
+  splits: {{validation: 0.15, test: 0.15, seed: 7}}   # for rows seen first; by: time makes the newest rows test
 
   # labels:                    # can they be believed? all of them local files
   #   second_annotator: ../../data/{name}/second.csv     # row id, label: a sample that a second person labelled
