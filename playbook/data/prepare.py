@@ -33,6 +33,7 @@ from playbook.data.sides import Sides, founded_on, ledger_of, read_sides, tables
 from playbook.data.source_findings import unknown_in_words
 from playbook.data.split import divide
 from playbook.data.tables import DETAIL, KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
+from playbook.data.versions import read_versions
 from playbook.errors import DataError, PlaybookError
 from playbook.spec import SPLITS
 from playbook.taskfile import Task, load_task
@@ -173,6 +174,17 @@ def _role(argument: str) -> tuple[str, Path]:
     return role, Path(place)
 
 
+def _say_if_sides_are_lost(task: Task, out: Path) -> None:
+    """Versions of before the ledger whose rows are not here any more: a plain `dvc repro` may have removed them."""
+    record = out.with_name("versions.yaml")
+    if read_versions(record) and not out.is_dir() and not ledger_of(out, task.spec.task).is_file():
+        print(
+            f"{record}: has versions, but there is neither a ledger of sides nor the prepared folder: all rows are "
+            "divided as if they were seen for the first time. `playbook run` founds the ledger on what DVC still has",
+            file=sys.stderr,
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status of `playbook.errors`."""
     parser = argparse.ArgumentParser(prog="python -m playbook.data.prepare", description=(__doc__ or "").split("\n")[0])
@@ -181,7 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--raw", type=_role, action="append", default=[], help="ROLE=FILE: local copy of a source")
     options = parser.parse_args(arguments)
     try:
-        figures = prepare(load_task(options.taskfile), options.out, dict(options.raw))
+        task = load_task(options.taskfile)
+        _say_if_sides_are_lost(task, options.out)
+        figures = prepare(task, options.out, dict(options.raw))
     except PlaybookError as error:
         print(error, file=sys.stderr)
         return error.exit_status

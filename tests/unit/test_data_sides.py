@@ -14,7 +14,7 @@ import pytest
 from data_samples import rows, sample, write_csv, write_task
 
 from playbook.data.audit import RENUMBERED, audit
-from playbook.data.prepare import prepare
+from playbook.data.prepare import main, prepare
 from playbook.data.rules import rules
 from playbook.data.sides import Sides, founded_on, ledger_of, read_sides, tables_of, write_sides
 from playbook.errors import DataError
@@ -358,3 +358,12 @@ def test_a_ledger_is_founded_on_the_newest_version_first(tmp_path: Path) -> None
     every = pd.concat([table, pd.read_parquet(tmp_path / "old" / "validation.parquet")])
     assert set(sides.known(every[: len(table)], task.spec.data)) == {"test"}
     assert set(sides.known(every[len(table) :], task.spec.data)) == {"validation"}
+
+
+def test_a_record_of_versions_without_their_sides_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = Dataset(rows(180)).task(tmp_path)
+    version = "- {number: 1, hash: a, changelog: '', rows: {}, quarantined: 0}\n"
+    (tmp_path / "versions.yaml").write_text(version, "utf-8")
+    for said in (True, False):  # then there is a ledger
+        assert main([str(task.path), "--out", str(tmp_path / "out")]) == 0
+        assert ("as if they were seen for the first time" in capsys.readouterr().err) == said
