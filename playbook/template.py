@@ -30,7 +30,7 @@ owners:                     # an e-mail address, or team:name; one person may we
 
 data:
   source:
-    path: ../../data/{name}/raw/{name}.csv   # CSV, Parquet or JSON Lines; relative to this file, or any fsspec URL
+    path: ../../data/{name}/raw/{name}.csv   # CSV, Parquet or JSON Lines, or a folder of them; or any fsspec URL
     # train: train.csv         # or your own split: train and test, validation optional
     # test: test.csv
     provenance: {provenance}

@@ -54,9 +54,10 @@ class Columns(Section):
 
 
 class Source(Section):
-    """Where rows come from: CSV, Parquet or JSON Lines, by local path (relative to the task file) or fsspec URL."""
+    """Where rows come from: CSV, Parquet or JSON Lines, a file or a folder of parts, by local path (relative to the
+    task file) or fsspec URL."""
 
-    path: str | None = Field(None, description="One file with all rows.")
+    path: str | None = Field(None, description="One file with all rows, or a folder of part files.")
     train: str | None = Field(None, description="The team's own training file; validation is cut from it if not given.")
     validation: str | None = None
     test: str | None = None
