@@ -1,4 +1,4 @@
-"""Play 3, from the frozen features: likely label errors with the relabel queue, and the worth of more data."""
+"""Play 3, from the frozen features: labels to check as the relabel queue, and the worth of more data."""
 
 # Annotations are real types here: Dagster reads them to load each input as the artefact that it is.
 from pathlib import Path
@@ -39,7 +39,7 @@ def label_audit(maker: AssetMaker) -> dg.AssetsDefinition:
         upstream={"dataset": DATASET, "base": BASE, "frozen": FROZEN},
     )
 
-    @dg.asset(**options, description="Likely label errors as a relabel queue, and the learning curve.")
+    @dg.asset(**options, description="Labels to check as a relabel queue, and the learning curve.")
     def audit(
         context: dg.AssetExecutionContext, dataset: DatasetVersion, base: BaseSelection, frozen: FrozenBaseline
     ) -> dg.Output[LabelAudit]:
@@ -81,7 +81,7 @@ def _draws(play: Play, dataset: DatasetVersion) -> int:
 
 
 def _audit(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: FrozenBaseline, key: str) -> Made:
-    from playbook.data.label_errors import METHOD, find_label_errors
+    from playbook.data.label_errors import METHOD, find_label_errors, labels_before
     from playbook.data.learning_curve_plot import learning_curve_plot
     from playbook.data.relabel_queue import build_queue, in_words, review, write_queue
 
@@ -90,11 +90,13 @@ def _audit(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fro
     asked, seed = spec.data.labels, spec.adaptation.seed
     draws = _draws(play, dataset)
     play.report(f"out-of-fold probabilities of {len(rows.row_ids)} rows, {draws} x {asked.folds} folds")
-    found = find_label_errors(rows, len(spec.labels), l2=frozen.l2, folds=asked.folds, seed=seed, draws=draws)
     corrections = read_corrections(task)
+    was = labels_before(rows, spec.labels, corrections)
+    found = find_label_errors(rows, len(spec.labels), l2=frozen.l2, folds=asked.folds, seed=seed, draws=draws, was=was)
     annotated = label_file(task, "second_annotator")
     second = read_second_annotator(annotated, spec.labels) if annotated else {}
-    queue = build_queue(rows, found, spec.labels, second, {one.row_id for one in corrections})
+    reviewed_rows = {one.row_id for one in corrections}
+    queue = build_queue(rows, found, spec.labels, second, reviewed_rows, asked.check_from, seed)
     files = {"queue": write_queue(queue, out / QUEUE)}
     reviewed = review(queue, rows, label_file(task, "known_errors"), corrections)  # after the queue is written
     labels_say = in_words(queue, reviewed, len(rows.row_ids))
@@ -108,9 +110,10 @@ def _audit(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fro
     artifact = LabelAudit(
         task=spec.task,
         rows=len(rows.row_ids),
-        suspects=queue.suspects,
+        suspects=len(queue.entries),
         queued=len(queue.entries),
-        suspects_by_class=queue.suspects_by_class,
+        wrong=queue.wrong,
+        suspects_by_class=queue.by_class,
         method=METHOD,
         review=reviewed,
         curve=measured.curve if measured else None,
@@ -200,11 +203,11 @@ def _publish(play: Play, done: LabelAudit) -> Path:
 
 
 def _shown(play: Play, done: LabelAudit, place: Path) -> dict[str, Any]:
-    review = done.review
+    review, wrong = done.review, done.wrong
     shown: dict[str, Any] = {
         "summary": done.text,
-        "suspects": done.suspects,
-        "queued": done.queued,
+        "to_check": done.suspects,
+        "estimated_wrong": f"{wrong.value:.0f} ({wrong.low:.0f} to {wrong.high:.0f})" if wrong else "-",
         "queue": dg.MetadataValue.path(str(place)),
         "method": done.method,
         "reviewed": review.reviewed,

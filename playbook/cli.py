@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from playbook import cli_decisions, cli_retraining, cli_serving, cli_versions
+from playbook import cli_decisions, cli_labels, cli_retraining, cli_serving, cli_versions
 from playbook.errors import GateRed, LogTampered, PlaybookError
 from playbook.settings import quiet_environment, settings
 from playbook.task_names import open_task
@@ -165,7 +165,7 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=1))
 
 
-for _module in (cli_decisions, cli_serving, cli_versions, cli_retraining):
+for _module in (cli_decisions, cli_labels, cli_serving, cli_versions, cli_retraining):
     for _command in _module.COMMANDS:
         main.add_command(_command)
 

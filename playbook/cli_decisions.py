@@ -1,4 +1,4 @@
-"""Commands of the people who decide: `playbook approve`, `reject`, `waive`, `relabel` and `log`."""
+"""Commands of the people who decide: `playbook approve`, `reject`, `waive` and `log`."""
 
 from __future__ import annotations
 
@@ -89,35 +89,6 @@ def waive(task: str, what: str, by: str, reason: str, until: str) -> None:
     name = case.bound.task.called()
     follow = f"playbook run {name}" if case.mode == "automatic" else f"playbook approve {name} --as {shlex.quote(by)}"
     click.echo(f"next: `{follow}`")
-
-
-@click.command()
-@click.argument("task")
-@click.argument("queue", type=FILE, required=False)
-@click.option("--as", "by", metavar="NAME", help="Who looked at the labels.")
-@click.option(
-    "--signature", type=FILE, help="Signature over the queue by an owner's SSH key, for rows of the test split."
-)
-def relabel(task: str, queue: Path | None, by: str | None, signature: Path | None) -> None:
-    """Apply the relabel QUEUE of TASK that a data owner edited; without one, say where the queue lies."""
-    from playbook.relabel import apply_queue, queue_place
-
-    found, places = open_task(task, settings()), settings()
-    if queue is None:
-        place = queue_place(found, places)
-        name = found.called()
-        there = "" if place.is_file() else f" (not there yet: playbook run {name} --until label_audit)"
-        click.echo(
-            f"{place}{there}\nfill in new_label, then: playbook relabel {name} {shlex.quote(str(place))} --as NAME"
-        )
-        return
-    if by is None:
-        raise click.UsageError("--as NAME is needed: who looked at the labels?")
-    done = apply_queue(found, queue, by=by, places=places, signature=signature)
-    click.echo(
-        f"{done.changed} labels changed, {done.confirmed} confirmed, {done.left_open} left open; kept in "
-        f"{done.corrections}\nnext: `playbook run {found.called()}` makes the new dataset version"
-    )
 
 
 @click.command()
@@ -284,4 +255,4 @@ def _write_statement(case: Case, statement: Statement, file: Path) -> None:
     click.echo(f"wrote {file}\nnext, where your key is: {signing}\nthen, here: {handing_in}")
 
 
-COMMANDS = (approve, reject, waive, relabel, log)
+COMMANDS = (approve, reject, waive, log)

@@ -8,6 +8,7 @@ throws out of it) needs a detached SSH signature over the queue file by the data
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +17,11 @@ from pathlib import Path
 import pandas as pd
 
 from playbook.data.annotations import known_class, label_file, read_lines
-from playbook.data.corrections import Correction, corrected, read_corrections, unguarded, write_corrections
+from playbook.data.corrections import Correction, corrected, read_corrections, write_corrections
 from playbook.data.prepare import divided
 from playbook.data.read import read_rows
 from playbook.data.relabel_queue import NEEDED
+from playbook.data.sheets import unguarded
 from playbook.data.sides import Sides, sides_of
 from playbook.data.tables import LABEL, ROW_ID, SPLIT
 from playbook.data.text import shown
@@ -52,10 +54,44 @@ class _Edit:
     new: str
     line: int
 
+    @property
+    def changes(self) -> bool:
+        return normal_form(self.new) != normal_form(self.label)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a queue would do: labels that would change, rows that are confirmed, and rows of the test split it touches.
+
+    `changes` has (row id, label now, new label), in the order of the file.
+    """
+
+    changes: tuple[tuple[str, str, str], ...]
+    confirmed: tuple[str, ...]
+    left_open: int
+    test_rows: tuple[str, ...]
+    corrections: Path
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str, int], ...]:
+        """(label now, new label, rows), most rows first."""
+        counts = Counter((now, new) for _, now, new in self.changes)
+        return tuple((now, new, n) for (now, new), n in sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+
 
 def queue_place(task: Task, places: Settings) -> Path:
     """Where the relabel queue of a task lies for its data owner."""
     return places.home / "reports" / f"{task.spec.task}-relabel-queue.csv"
+
+
+def plan_queue(task: Task, queue_csv: Path, places: Settings) -> Plan:
+    """What `apply_queue` would do with an edited queue; nothing is written.
+
+    Raises:
+        DataError: see `apply_queue`.
+    """
+    _corrections_file(task)
+    return _planned(task, queue_csv, _content(queue_csv), "", places)[0]
 
 
 def apply_queue(task: Task, queue_csv: Path, *, by: str, places: Settings, signature: Path | None = None) -> Relabelled:
@@ -75,31 +111,43 @@ def apply_queue(task: Task, queue_csv: Path, *, by: str, places: Settings, signa
     """
     from filelock import FileLock
 
-    target = label_file(task, "corrections")
-    if target is None:
-        raise DataError(
-            f"{task.path}: expected data.labels.corrections, a CSV that corrected labels are kept in, found none; name "
-            "one (it need not be there yet) and run the command again"
-        )
     if not normal_form(by):
         raise DataError("expected the name of who looked at the labels, found nothing; give one with --as NAME")
     lock = places.home / "data" / ".locks" / f"{task.spec.task}.corrections.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         content = _content(queue_csv)
-        edits, left_open = _edits(content, queue_csv, task)
-        raw, known = read_rows(task), read_corrections(task)
-        before = corrected(raw, known, target)
-        _require_current(edits, before, queue_csv)
-        merged = _merged(edits, known, raw, normal_form(by))
-        sides = sides_of(Store(places.store, places.home / "cache" / "store"), task.spec.task)
-        touched = _touched_test_rows(task, raw, (known, merged), edits, sides)
+        plan, merged = _planned(task, queue_csv, content, normal_form(by), places)
+        touched, target = plan.test_rows, plan.corrections
         signer = _verified(task, content, signature, touched) if touched else ""
-        changed = sum(normal_form(edit.new) != normal_form(edit.label) for edit in edits)
-        done = Relabelled(changed, len(edits) - changed, left_open, bool(touched), signer, target)
+        done = Relabelled(len(plan.changes), len(plan.confirmed), plan.left_open, bool(touched), signer, target)
         _record(task, places, done, content, normal_form(by))  # first: what is not on record is not applied
         write_corrections(target, merged)
     return done
+
+
+def _planned(task: Task, queue_csv: Path, content: bytes, by: str, places: Settings) -> tuple[Plan, list[Correction]]:
+    """What a queue would do, and the corrections with it."""
+    edits, left_open = _edits(content, queue_csv, task)
+    raw, known = read_rows(task), read_corrections(task)
+    target = _corrections_file(task)
+    _require_current(edits, corrected(raw, known, target), queue_csv)
+    merged = _merged(edits, known, raw, by)
+    sides = sides_of(Store(places.store, places.home / "cache" / "store"), task.spec.task)
+    touched = _touched_test_rows(task, raw, (known, merged), edits, sides)
+    changes = tuple((one.row_id, one.label, one.new) for one in edits if one.changes)
+    confirmed = tuple(one.row_id for one in edits if not one.changes)
+    return Plan(changes, confirmed, left_open, tuple(touched), target), merged
+
+
+def _corrections_file(task: Task) -> Path:
+    target = label_file(task, "corrections")
+    if target is None:
+        raise DataError(
+            f"{task.path}: expected data.labels.corrections, a CSV that corrected labels are kept in, found none; name "
+            "one (it need not be there yet) and run the command again"
+        )
+    return target
 
 
 def _record(task: Task, places: Settings, done: Relabelled, content: bytes, by: str) -> None:

@@ -229,6 +229,7 @@ def _labels(dataset: DatasetVersion | None, found: dict[str, Any]) -> dict[str, 
     return {
         "kappa": dataset.agreement.kappa.value if dataset and dataset.agreement else None,
         "suspects": audit.suspects if audit else None,
+        "estimated_wrong": audit.wrong.value if audit and audit.wrong else None,
         "queue": audit.review.model_dump() if audit else None,
         "more_data": {"verdict": curve.verdict, "gain_of_twice": curve.gain_of_twice.model_dump()} if curve else None,
     }

@@ -86,8 +86,9 @@ def _doubts(status: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("transfer", str(controls["transfer"])))
     if labels["kappa"] is not None:
         rows.append(("labels", f"kappa {labels['kappa']:.2f} with the second annotator"))
-    if labels["suspects"] is not None:
-        rows.append(("relabel", f"{labels['suspects']} likely label errors in the queue"))
+    if labels["suspects"]:
+        wrong = f", an estimated {labels['estimated_wrong']:.0f} of them wrong" if labels["estimated_wrong"] else ""
+        rows.append(("relabel", f"{labels['suspects']} labels to check in the queue{wrong}"))
     if labels["more_data"]:
         gain = labels["more_data"]["gain_of_twice"]
         said = f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}) expected from twice the rows"

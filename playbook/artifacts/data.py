@@ -138,7 +138,7 @@ class LearningCurve(Part):
 
 
 class QueueReview(Part):
-    """What is known of the relabel queue's precision: from planted errors, and from what the data owner changed."""
+    """What is known of the queue's precision beside the estimate: from planted errors, and from what was changed."""
 
     planted: int = 0  # planted errors outside the test split
     looked_at: int = 0  # first entries looked at: twice the planted errors
@@ -148,17 +148,18 @@ class QueueReview(Part):
 
 
 class LabelAudit(Artifact):
-    """Likely label errors and the worth of more data, both from the frozen features (3.1, 3.10).
+    """Labels to check and the worth of more data, both from the frozen features (3.1, 3.10).
 
-    Files: `queue` (CSV: row_id, split, text, label, suggested, probability_of_label, probability_of_suggested,
-    second_annotator, new_label, note), `plot` (PNG of the learning curve).
+    Files: `queue` (CSV: row_id, split, text, label, suggested, probability_wrong, probability_of_label,
+    probability_of_suggested, second_annotator, new_label, note), `plot` (PNG of the learning curve).
     """
 
     kind: ClassVar[str] = "label_audit"
     circumstances: ClassVar[frozenset[str]] = Artifact.circumstances | {"curve"}
     rows: int = 0  # train and validation rows looked at; test stays closed
-    suspects: int = 0  # rows whose label is likely wrong, and that nobody has reviewed yet
-    queued: int = 0  # rows in the queue: the suspects, and as many again that come next
+    suspects: int = 0  # labels to check that nobody has reviewed yet
+    queued: int = 0  # rows in the queue: the suspects; in audits of before there was an estimate, further rows, too
+    wrong: Figure | None = None  # how many of the suspects are estimated to be wrong, with a range
     suspects_by_class: dict[str, int] = Field(default_factory=dict)
     method: str = ""
     review: QueueReview = QueueReview()

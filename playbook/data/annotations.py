@@ -12,6 +12,7 @@ import pandas as pd
 from playbook.data.formats import read_bytes
 from playbook.data.formats.cells import value_form
 from playbook.data.formats.records import refuse_rejected
+from playbook.data.sheets import unguarded
 from playbook.data.text import shown
 from playbook.errors import DataError
 from playbook.names import near_name, normal_form
@@ -98,7 +99,7 @@ def read_second_annotator(path: Path, labels: Sequence[str]) -> dict[str, str]:
     known = {normal_form(name): name for name in labels}
     found: dict[str, str] = {}
     for line in read_lines(path, 2):
-        row, label = normal_form(line.cells[0]), line.cells[1]
+        row, label = normal_form(unguarded(line.cells[0])), unguarded(line.cells[1])
         if row in found:
             raise DataError(f"{path}: line {line.number}: row {shown(row)} is labelled twice; keep one of the lines")
         if normal_form(label):

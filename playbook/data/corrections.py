@@ -7,10 +7,6 @@ before rows are divided, and a row's side follows from its group, so no row chan
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from playbook.data.annotations import known_class, label_file, read_lines
+from playbook.data.sheets import csv_text, unguarded, write_whole
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.data.text import shown
 from playbook.errors import DataError
@@ -25,9 +22,6 @@ from playbook.names import normal_form
 from playbook.taskfile import Task
 
 COLUMNS = ("row_id", "label", "by", "when", "was")
-# A spreadsheet takes a cell that begins like this for a formula (OWASP, CSV Injection).
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_QUOTED = re.compile(r"'+[=+\-@\t\r]")
 
 
 @dataclass(frozen=True)
@@ -45,36 +39,6 @@ class Correction:
     def changes(self) -> bool:
         """Whether the review found another label."""
         return normal_form(self.label) != normal_form(self.was)
-
-
-def guarded(cell: str) -> str:
-    """A cell that no spreadsheet runs: one that begins like a formula gets a quote before it."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
-def unguarded(cell: str) -> str:
-    """The cell as it was before `guarded`."""
-    return cell[1:] if _QUOTED.match(cell) else cell
-
-
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A CSV file with a header, plain newlines, and cells that no spreadsheet runs."""
-    target = io.StringIO()
-    writer = csv.writer(target, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([guarded(cell) for cell in row] for row in rows)
-    return target.getvalue()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_corrections(task: Task) -> tuple[Correction, ...]:

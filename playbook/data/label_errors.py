@@ -1,12 +1,12 @@
 """Likely label errors among train and validation rows; the test split stays closed (3.1).
 
-Confident learning (Northcutt, Jiang and Chuang, JAIR 70 (2021) 1373-1411) as cleanlab implements it, on out-of-fold
-probabilities: no model has seen the row that it judges, nor another row of its group. Two models that see different
-things are averaged: a logistic head on the features of the frozen base, and one on the words (TF-IDF). A row whose
-label both doubt is a better suspect than one that puzzles the base alone. Character sequences beside the words, as the
-TF-IDF reference has them, found no more of the planted errors of the sample task (33 of 44 in the first 200 rows, words
-alone 34) at four times the seconds. The folds are drawn several times and the
-probabilities averaged, so that the order rests less on the luck of one draw.
+Rows are judged by out-of-fold probabilities: no model has seen the row that it judges, nor another row of its group.
+`playbook.data.label_noise` makes of them the probability that each label is wrong, and how many of a queue's are. Two
+models that see different things are averaged: a logistic head on the features of the frozen base, and one on the words
+(TF-IDF). A row whose label both doubt is a better suspect than one that puzzles the base alone. Character sequences
+beside the words, as the TF-IDF reference has them, found no more of the planted errors of the sample task (33 of 44 in
+the first 200 rows, words alone 34) at four times the seconds. The folds are drawn several times and the probabilities
+averaged, so that the order rests less on the luck of one draw.
 
 The second annotator's label is shown beside each row and has no part in the order: people disagree where a text is
 ambiguous, which is mostly not where a label is wrong. On the sample task neither this label as a further vote (Dawid
@@ -15,20 +15,24 @@ and Skene 1979) nor agreement as an acquittal found more of the planted errors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from playbook.data.corrections import Correction
+from playbook.data.label_noise import Noise, read_noise
+from playbook.names import normal_form
+
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 WORDS_STRENGTH = 10.0  # inverse regularisation C of the head on words
 METHOD = (
-    "confident learning (cleanlab) on out-of-fold probabilities, the mean of logistic heads on frozen features and on "
-    "words, ordered by normalised margin"
+    "out-of-fold probabilities, the mean of logistic heads on frozen features and on words, read as a mixture of right "
+    "and wrong labels; ordered by the probability that the label is wrong"
 )
-
 
 MANY_CLASSES, MANY_ROWS = 20, 5000  # from either on, one draw of the folds
 
@@ -57,19 +61,24 @@ class AuditRows:
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Every row's place in the order of suspicion, worst first; the first `suspects` rows are the likely errors."""
+    """Every row's place in the order of suspicion, worst first, and what is known of how many labels are wrong."""
 
     order: Numbers
-    suspects: int
     probabilities: Floats  # (rows, classes), of the row being of the class
+    noise: Noise
 
 
-def find_label_errors(rows: AuditRows, classes: int, *, l2: float, folds: int, seed: int, draws: int = 1) -> Suspicion:
-    """Order rows by how likely their label is wrong.
-
-    Suspects are what cleanlab prunes by noise rate (the confident joint says how many of each kind), ordered by the
-    normalised margin: probability of the row's label minus that of the likeliest other one. All other rows follow in
-    the same order.
+def find_label_errors(
+    rows: AuditRows,
+    classes: int,
+    *,
+    l2: float,
+    folds: int,
+    seed: int,
+    draws: int = 1,
+    was: Numbers | None = None,
+) -> Suspicion:
+    """Order rows by how likely their label is wrong; a tie by the margin of the likeliest other class.
 
     Args:
         rows: the rows.
@@ -78,8 +87,8 @@ def find_label_errors(rows: AuditRows, classes: int, *, l2: float, folds: int, s
         folds: of the out-of-fold probabilities, at most.
         seed: of the first draw of the folds; the next ones follow it.
         draws: how often the folds are drawn.
+        was: labels before a person looked at them, -1 where nobody did, shape (rows,).
     """
-    from cleanlab.filter import find_label_issues
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # small matrices: threads gain nothing, and wait for each other on a busy machine
@@ -87,9 +96,21 @@ def find_label_errors(rows: AuditRows, classes: int, *, l2: float, folds: int, s
     probabilities = np.mean(drawn, axis=0)
     at = np.arange(len(rows.labels))
     margin = probabilities[at, rows.labels] - probabilities[at, likeliest_other(probabilities, rows.labels)]
-    doubted = find_label_issues(rows.labels, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
-    order = np.lexsort((at, margin, ~doubted))
-    return Suspicion(order.astype(np.int64), int(doubted.sum()), probabilities)
+    seen = np.zeros(len(at), dtype=bool) if was is None else was >= 0
+    given = rows.labels if was is None else np.where(seen, was, rows.labels)
+    noise = read_noise(probabilities, given, np.where(seen, rows.labels, -1))
+    order = np.lexsort((at, margin, np.where(seen, 0.0, -noise.wrong)))
+    return Suspicion(order.astype(np.int64), probabilities, noise)
+
+
+def labels_before(rows: AuditRows, labels: Sequence[str], corrections: Sequence[Correction]) -> Numbers:
+    """Labels that the source gave the rows that a person has looked at since, as `find_label_errors` takes them.
+
+    A label that is no class counts as the right one: it says nothing of how classes are mistaken for one another.
+    """
+    number = {normal_form(label): at for at, label in enumerate(labels)}
+    was = {one.row_id: number.get(normal_form(one.was), number[normal_form(one.label)]) for one in corrections}
+    return np.array([was.get(row, -1) for row in rows.row_ids], dtype=np.int64)
 
 
 def out_of_fold(rows: AuditRows, classes: int, *, l2: float, folds: int, seed: int) -> Floats:

@@ -142,7 +142,7 @@ def _judged(truth: Numbers, answers: Sequence[Sequence[Answers]], sizes: list[in
         rows_now=now,
         gain_of_twice=gain,
         verdict=verdict,
-        text=_in_words(rules, now, sign * float(mean[-1]), gain, verdict),
+        text=_in_words(rules, now, sign * float(mean[-1]), gain, verdict) + _again(rules, found.again),
     )
     return MeasuredCurve(curve, found)
 
@@ -199,6 +199,12 @@ def _in_words(rules: CurveRules, now: int, score: float, gain: Figure, verdict: 
         f"With {now} training rows the frozen baseline reaches {rules.metric.label} {score:.3f} on validation. "
         f"{_gained(rules, gain)}; {_points(rules.worth)} worth it, so {meaning}."
     )
+
+
+def _again(rules: CurveRules, again: float) -> str:
+    """The interval is of new rows: what it leaves out of a second measurement on the same validation rows."""
+    shown = f"{again:.3f}" if rules.bound.ends[1] > 1 else f"{100 * again:.1f} points"
+    return f" That is on new rows; measured on these validation rows again, it scatters by another {shown} either way."
 
 
 def _gained(rules: CurveRules, gain: Figure) -> str:

@@ -1,4 +1,4 @@
-"""The relabel queue (3.1): a CSV of rows whose label is likely wrong, worst first, that the data owner edits.
+"""The relabel queue (3.1): a CSV of rows whose label is to be checked, likeliest errors first, for the data owner.
 
 The owner writes a class into `new_label` where a row was looked at (the same class confirms it), anything into `note`,
 and hands the file to `playbook relabel`. Cells that begin like a formula carry a quote (`corrections.guarded`).
@@ -10,16 +10,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from playbook.artifacts import QueueReview
+import numpy as np
+
+from playbook.artifacts import Figure, QueueReview
 from playbook.data.annotations import read_lines, read_row_ids
-from playbook.data.corrections import Correction, csv_text, unguarded, write_whole
+from playbook.data.corrections import Correction
 from playbook.data.label_errors import AuditRows, Suspicion, likeliest_other
+from playbook.data.sheets import csv_text, unguarded, write_whole
 from playbook.errors import DataError
 from playbook.names import normal_form
 
 COLUMNS = (
-    "row_id", "split", "text", "label", "suggested", "probability_of_label", "probability_of_suggested",
-    "second_annotator", "new_label", "note",
+    "row_id", "split", "text", "label", "suggested", "probability_wrong", "probability_of_label",
+    "probability_of_suggested", "second_annotator", "new_label", "note",
 )  # fmt: skip
 NEEDED = ("row_id", "label", "new_label")  # columns that a file must have when it comes back
 
@@ -33,6 +36,7 @@ class Entry:
     text: str
     label: str
     suggested: str
+    probability_wrong: float  # estimated
     probability_of_label: float
     probability_of_suggested: float
     second_annotator: str
@@ -40,22 +44,23 @@ class Entry:
     @property
     def cells(self) -> tuple[str, ...]:
         """In the order of COLUMNS; new label and note are for the owner."""
-        probabilities = (f"{self.probability_of_label:.4f}", f"{self.probability_of_suggested:.4f}")
+        found = (self.probability_wrong, self.probability_of_label, self.probability_of_suggested)
+        probabilities = tuple(f"{probability:.4f}" for probability in found)
         names = (self.row_id, self.split, self.text, self.label, self.suggested)
         return (*names, *probabilities, self.second_annotator, "", "")
 
 
 @dataclass(frozen=True)
 class Queue:
-    """Entries worst first; the first `suspects` are likely errors, the rest comes next in the same order."""
+    """Entries, likeliest errors first; `wrong` is the estimate of how many of them carry a wrong label."""
 
     entries: tuple[Entry, ...]
-    suspects: int
+    wrong: Figure
 
     @property
-    def suspects_by_class(self) -> dict[str, int]:
-        """Suspects by the label that they carry, most first."""
-        carried = [entry.label for entry in self.entries[: self.suspects]]
+    def by_class(self) -> dict[str, int]:
+        """Entries by the label that they carry, most first."""
+        carried = [entry.label for entry in self.entries]
         return dict(
             sorted(((name, carried.count(name)) for name in set(carried)), key=lambda item: (-item[1], item[0]))
         )
@@ -67,8 +72,10 @@ def build_queue(
     labels: Sequence[str],
     second: Mapping[str, str],
     reviewed: Collection[str],
+    check_from: float,
+    seed: int = 0,
 ) -> Queue:
-    """All suspects, then the next rows in order until there are twice as many; reviewed rows do not come again.
+    """Rows whose label is wrong with a probability of `check_from` or more; reviewed rows do not come again.
 
     Args:
         rows: the rows that were looked at.
@@ -76,11 +83,12 @@ def build_queue(
         labels: class names.
         second: row id -> label of the second annotator.
         reviewed: ids of rows that a person has looked at since they were labelled.
+        check_from: estimated probability of an error from which a row is worth a look; the queue ends there.
+        seed: of the estimate's range.
     """
     suggested = likeliest_other(found.probabilities, rows.labels)
-    open_rows = [int(at) for at in found.order if rows.row_ids[at] not in reviewed]
-    doubted = {int(at) for at in found.order[: found.suspects]}
-    suspects = sum(at in doubted for at in open_rows)
+    wrong = found.noise.wrong
+    chosen = [int(at) for at in found.order if rows.row_ids[at] not in reviewed and wrong[at] >= check_from]
     entries = [
         Entry(
             row_id=rows.row_ids[at],
@@ -88,13 +96,14 @@ def build_queue(
             text=rows.texts[at],
             label=labels[rows.labels[at]],
             suggested=labels[suggested[at]],
+            probability_wrong=float(wrong[at]),
             probability_of_label=float(found.probabilities[at, rows.labels[at]]),
             probability_of_suggested=float(found.probabilities[at, suggested[at]]),
             second_annotator=second.get(rows.row_ids[at], ""),
         )
-        for at in open_rows[: 2 * suspects]
+        for at in chosen
     ]
-    return Queue(tuple(entries), suspects)
+    return Queue(tuple(entries), found.noise.among(np.array(chosen, dtype=np.int64), seed))
 
 
 def write_queue(queue: Queue, path: Path) -> Path:
@@ -147,9 +156,21 @@ def review(queue: Queue, rows: AuditRows, planted: Path | None, corrections: Seq
     )
 
 
+def _to_check(queue: Queue, rows: int) -> str:
+    """How many rows are to be checked, and what is estimated of them: they are to check, not known to be wrong."""
+    count, wrong = len(queue.entries), queue.wrong
+    if not count:
+        return f"None of {rows} training and validation labels stands out as one to check."
+    return (
+        f"{count} of {rows} training and validation labels {'is' if count == 1 else 'are'} to be checked: an estimated "
+        f"{wrong.value:.0f} of them ({wrong.value / count:.0%}) {'is' if round(wrong.value) == 1 else 'are'} wrong, "
+        f"{wrong.low:.0f} to {wrong.high:.0f} by how errors may fall."
+    )
+
+
 def in_words(queue: Queue, reviewed: QueueReview, rows: int) -> str:
     """What the audit says of the labels, in a few sentences."""
-    said = [f"{queue.suspects} of {rows} training and validation rows carry a label that is likely wrong."]
+    said = [_to_check(queue, rows)]
     if reviewed.planted:
         precision = reviewed.found / reviewed.looked_at if reviewed.looked_at else 0.0
         said.append(

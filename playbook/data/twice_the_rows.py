@@ -65,6 +65,11 @@ class Outlook:
     exponents: Floats
 
     @property
+    def again(self) -> float:
+        """By how much a gain that is measured on the same validation rows misses that on new rows, 95 of 100 times."""
+        return 1.96 * float(np.sqrt(np.atleast_2d(self.steps.noise)[-1, -1]))
+
+    @property
     def ratio(self) -> float:
         """What a doubling adds, in parts of the one before."""
         return float(2**-self.exponent)

@@ -136,7 +136,8 @@ def _data(context: ReportInputs) -> str:
         figures = f"{kappa.value:.2f} ({kappa.low:.2f} to {kappa.high:.2f}) on {wording.size(dataset.agreement.rows)}"
         rows.append(("agreement of annotators", f"Cohen's kappa {figures}"))
     if audit is not None and not audit.skipped:
-        rows.append(("likely label errors", f"{audit.suspects:,} of {audit.rows:,} training and validation rows"))
+        about = f", an estimated {audit.wrong.value:.0f} of them wrong" if audit.wrong else ""
+        rows.append(("labels to check", f"{audit.suspects:,} of {audit.rows:,} training and validation rows{about}"))
         if audit.curve is not None:
             gain = wording.difference(audit.curve.gain_of_twice, audit.curve.metric)
             rows.append(("twice the rows", f"{audit.curve.verdict}, predicted gain {gain}"))

@@ -116,7 +116,8 @@ def _warnings(evaluation: Evaluation) -> str:
 def _labels(dataset: DatasetVersion, audit: LabelAudit | None) -> str:
     lines = []
     if audit is not None and not audit.skipped:
-        lines.append(f"{audit.suspects:,} of {audit.rows:,} training and validation rows are likely label errors.")
+        about = f", an estimated {audit.wrong.value:.0f} of them wrong" if audit.wrong else ""
+        lines.append(f"{audit.suspects:,} of {audit.rows:,} training and validation labels are to be checked{about}.")
     else:
         lines.append("Labels were not audited.")
     if dataset.agreement is not None:

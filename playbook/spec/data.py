@@ -147,6 +147,12 @@ class Labels(Section):
     corrections: str | None = Field(
         None, description="CSV of corrected labels that `playbook relabel` writes: row_id, label, by, when."
     )
+    check_from: float = Field(
+        0.25,
+        gt=0,
+        lt=1,
+        description="A label goes to the relabel queue where it is wrong with this estimated probability or more.",
+    )
     folds: int = Field(5, ge=2, le=20, description="Folds of the predictions that likely label errors come from.")
     fold_draws: int = Field(
         3,

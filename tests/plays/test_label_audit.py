@@ -11,7 +11,7 @@ from typing import cast
 import pandas as pd
 import pytest
 from adapt_samples import pairs
-from data_samples import write_csv
+from data_samples import rows, write_csv
 from play_runs import make_place
 
 from playbook.artifacts import DatasetVersion, FrozenBaseline, LabelAudit
@@ -24,23 +24,31 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def test_from_the_audit_to_the_next_dataset_version(tmp_path: Path, database: Path) -> None:
-    table = pairs(900, 1)
+    texts, names = rows(900), {"billing": "same", "delivery": "mixed"}  # words tell the classes apart
+    table = [
+        {**row, "text": one["text"], "label": names[one["label"]]}
+        for row, one in zip(pairs(900, 1), texts, strict=True)
+    ]
     wrong = [row["row_id"] for row in table[:900:30]]
     other = {"same": "mixed", "mixed": "same"}
     table = [{**row, "label": other[row["label"]]} if row["row_id"] in wrong else row for row in table]
     place = make_place(tmp_path, database, {"path": table}, max_rungs=1)
     write_csv(tmp_path / "planted.csv", [{"id": row} for row in wrong])
-    task = place.task(data={"labels": {"corrections": "corrections.csv", "known_errors": "planted.csv"}})
+    labels = {"corrections": "corrections.csv", "known_errors": "planted.csv"}
+    task = place.task(data={"labels": labels}, target={"at_least": 0.999, "margin": 0.02})
     done = place.run("--until", AUDIT)
     assert done.code == 0, done.said
     audit = cast(LabelAudit, place.current()[AUDIT])
-    assert audit.status == "done" and audit.rows > 600 and audit.curve is not None
+    assert audit.status == "done", audit.reason
+    assert audit.rows > 600 and audit.curve is not None
     dataset = place.current()[DATASET]
     here = {row for split in ("train", "validation") for row in ids(place.store.path(dataset, DATASET, split))}
     frozen = cast(FrozenBaseline, place.current()[FROZEN])
     assert frozen.validation is not None and audit.curve.points[-1].score == frozen.validation.value
     assert audit.review.planted == len(here & set(wrong)) > 10
-    assert set(audit.files) == {"queue", "plot"} and audit.queued == 2 * audit.suspects
+    assert set(audit.files) == {"queue", "plot"} and audit.wrong is not None
+    assert audit.suspects == audit.queued and audit.wrong.low <= audit.review.found <= audit.wrong.high
+    assert audit.queued >= audit.review.found >= 0.6 * audit.queued > 10, "most of the queue is planted"
     queue = queue_place(task, place.places)
     with queue.open(encoding="utf-8", newline="") as stream:
         entries = list(csv.DictReader(stream))

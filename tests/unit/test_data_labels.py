@@ -15,9 +15,10 @@ from playbook.artifacts import Agreement
 from playbook.data.agreement import agreement, kappa_figure, rows_to_settle
 from playbook.data.agreement import kappa as kappa_of
 from playbook.data.annotations import read_second_annotator
-from playbook.data.corrections import Correction, guarded, read_corrections, unguarded, write_corrections
+from playbook.data.corrections import Correction, read_corrections, write_corrections
 from playbook.data.guideline import judge_guideline
 from playbook.data.prepare import prepare
+from playbook.data.sheets import guarded, unguarded
 from playbook.data.versions import record_version
 from playbook.errors import DataError, TaskFileError
 from playbook.taskfile import Task

@@ -158,7 +158,7 @@ def test_nothing_from_outside_becomes_markup(html: str, page: Sections) -> None:
                      "4.1 % (2.5 % to 5.7 %)", "keeps 1.2 MB"]),
         ("shift", [f"✕ differ {WARNING}", f"✓ alike {ALIKE}", "900 and 400 0.52 0.310 no labels",
                    "accuracy is 88.0 % (86.0 % to 90.0 %)"]),
-        ("labels", ["0.78 (0.72 to 0.83", "floor of the task file is 0.6", "likely wrong 117 of 4,500",
+        ("labels", ["0.78 (0.72 to 0.83", "floor of the task file is 0.6", "to be checked 117 of 4,500",
                     "29 of 40 (72 %)",
                     "first 80 entries 36 % (29)", "31 of 50 (62 %)", "data-limited",
                     "+2.1 points (+1.2 to +3.0)", "0.93 - 2.4 n^-0.36", "defines 4 of 5 classes"]),

@@ -100,7 +100,7 @@ def test_known_failure_modes_are_those_that_were_measured(tmp_path: Path) -> Non
     assert f"{failing.failed_candidate} of {failing.cases} cases fail, more than is allowed" in page
     assert "never fails" not in page
     assert given.audit is not None
-    assert f"{given.audit.suspects:,} of {given.audit.rows:,} training and validation rows" in page
+    assert f"{given.audit.suspects:,} of {given.audit.rows:,} training and validation labels are to be checked" in page
     assert "Stood against shipping: Validation and test differ." in page
     assert "no monitoring reference" in page and "answers with one of 5 classes" in page
     without = dataclasses.replace(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from data_samples import rows as sample_rows
 
+from playbook.artifacts import QueueReview
 from playbook.data.corrections import Correction
 from playbook.data.label_errors import (
     AuditRows,
@@ -54,7 +55,7 @@ def test_planted_errors_come_first(audited: tuple[AuditRows, Suspicion]) -> None
     rows, found = audited
     assert sorted(found.order.tolist()) == list(range(240))
     assert len({*found.order[:15].tolist()} & set(WRONG)) >= 13
-    assert 10 <= found.suspects <= 25
+    assert 10 <= (found.noise.wrong >= 0.25).sum() <= 25
     assert found.probabilities.sum(axis=1) == pytest.approx(np.ones(240))
     again = find_label_errors(rows, 2, l2=0.01, folds=5, seed=3)
     assert (again.order == found.order).all()
@@ -84,7 +85,7 @@ def test_labels_without_errors_give_few_suspects() -> None:
     texts = tuple(f"{'money' if label == 0 else 'parcel'} matter {at}" for at, label in enumerate(labels))
     ids = tuple(map(str, range(200)))
     rows = AuditRows(ids, ("train",) * 200, texts, ids, features(labels, 2.0), labels)
-    assert find_label_errors(rows, 2, l2=0.01, folds=5, seed=3).suspects <= 2
+    assert (find_label_errors(rows, 2, l2=0.01, folds=5, seed=3).noise.wrong >= 0.25).sum() <= 2
 
 
 def test_texts_without_words_are_judged_by_characters() -> None:
@@ -113,20 +114,6 @@ def test_many_classes_or_rows_are_drawn_once() -> None:
     assert default_draws(3, 5000, 2) == default_draws(3, 300, 20) == 1
 
 
-def test_the_order_agrees_with_cleanlabs_own(audited: tuple[AuditRows, Suspicion]) -> None:
-    from cleanlab.filter import find_label_issues
-
-    rows, found = audited
-    ranked = find_label_issues(
-        rows.labels,
-        found.probabilities,
-        filter_by="prune_by_noise_rate",
-        return_indices_ranked_by="normalized_margin",
-        n_jobs=1,
-    )
-    assert found.order[: found.suspects].tolist() == ranked.tolist()
-
-
 def test_the_suggestion_is_the_likeliest_other_class() -> None:
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
     assert likeliest_other(probabilities, np.array([0, 1])).tolist() == [1, 2]
@@ -135,41 +122,52 @@ def test_the_suggestion_is_the_likeliest_other_class() -> None:
 # The queue
 
 
-def queue_of(audited: tuple[AuditRows, Suspicion], reviewed: frozenset[str] = frozenset()) -> Queue:
-    return build_queue(*audited, LABELS, {"R0016": "billing"}, reviewed)
+def queue_of(audited: tuple[AuditRows, Suspicion], reviewed: frozenset[str] = frozenset(), at: float = 0.25) -> Queue:
+    return build_queue(*audited, LABELS, {"R0016": "billing"}, reviewed, at)
 
 
-def test_the_queue_has_all_suspects_and_as_many_rows_again(
+def test_the_queue_ends_where_a_look_is_no_longer_worth_it(
     audited: tuple[AuditRows, Suspicion], tmp_path: Path
 ) -> None:
     rows, found = audited
     queue = queue_of(audited)
-    assert queue.suspects == found.suspects and len(queue.entries) == 2 * found.suspects
-    assert sum(queue.suspects_by_class.values()) == queue.suspects
+    wrong = [entry.probability_wrong for entry in queue.entries]
+    assert wrong == sorted(wrong, reverse=True) and len(wrong) == (found.noise.wrong >= 0.25).sum()
+    assert sum(queue.by_class.values()) == len(wrong)
+    assert queue.wrong.value == pytest.approx(sum(wrong))
+    planted = sum(entry.row_id in {rows.row_ids[at] for at in WRONG} for entry in queue.entries)
+    assert queue.wrong.low <= planted <= queue.wrong.high <= len(wrong)
+    assert len(queue_of(audited, at=0.9).entries) < len(wrong) < len(queue_of(audited, at=0.01).entries)
     with write_queue(queue, tmp_path / "queue.csv").open(encoding="utf-8", newline="") as stream:
         table = list(csv.DictReader(stream))
     assert tuple(table[0]) == COLUMNS
     first = table[0]
     assert first["row_id"] == rows.row_ids[found.order[0]] and first["suggested"] != first["label"]
     assert float(first["probability_of_label"]) < 0.5 and first["new_label"] == first["note"] == ""
-    suspects = [
-        float(row["probability_of_label"]) - float(row["probability_of_suggested"]) for row in table[: queue.suspects]
-    ]
-    assert suspects == pytest.approx(sorted(suspects), abs=3e-4)
+    assert float(first["probability_wrong"]) == pytest.approx(wrong[0], abs=1e-4)
     assert {row["second_annotator"] for row in table if row["row_id"] == "R0016"} <= {"billing"}
+
+
+def test_what_is_said_of_the_queue_is_an_estimate_and_no_verdict(audited: tuple[AuditRows, Suspicion]) -> None:
+    queue, nothing = queue_of(audited), QueueReview()
+    said = in_words(queue, nothing, 240)
+    assert f"{len(queue.entries)} of 240 training and validation labels are to be checked" in said
+    assert f"an estimated {queue.wrong.value:.0f} of them" in said and "likely wrong" not in said
+    empty = in_words(queue_of(audited, at=0.9999), nothing, 240)
+    assert "None of 240 training and validation labels stands out" in empty
 
 
 def test_reviewed_rows_do_not_come_again(audited: tuple[AuditRows, Suspicion]) -> None:
     reviewed = frozenset(entry.row_id for entry in queue_of(audited).entries[:3])
     again = queue_of(audited, reviewed)
-    assert again.suspects == queue_of(audited).suspects - 3
+    assert len(again.entries) == len(queue_of(audited).entries) - 3
     assert not reviewed & {entry.row_id for entry in again.entries}
 
 
 def test_a_text_cannot_run_in_a_spreadsheet(audited: tuple[AuditRows, Suspicion], tmp_path: Path) -> None:
     rows, found = audited
     texts = ("=HYPERLINK(1)",) * len(rows.texts)
-    write_queue(build_queue(replace(rows, texts=texts), found, LABELS, {}, ()), tmp_path / "queue.csv")
+    write_queue(build_queue(replace(rows, texts=texts), found, LABELS, {}, (), 0.25), tmp_path / "queue.csv")
     assert ",'=HYPERLINK" in (tmp_path / "queue.csv").read_text("utf-8")
     assert ",=HYPERLINK" not in (tmp_path / "queue.csv").read_text("utf-8")
 

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from data_samples import rows, sample
 
-from playbook.data.corrections import csv_text, read_corrections
+from playbook.data.corrections import read_corrections
 from playbook.data.prepare import prepare
 from playbook.data.relabel_queue import COLUMNS
+from playbook.data.sheets import csv_text
 from playbook.decide.log import DecisionLog
 from playbook.errors import DataError, SignatureRefused
 from playbook.relabel import NAMESPACE, apply_queue, queue_place
@@ -52,7 +53,7 @@ def ids(folder: Path, split: str, label: str = "billing") -> list[str]:
 def queue(folder: Path, *edits: tuple[str, str, str], name: str = "queue.csv") -> Path:
     """A queue file with (row id, label, new label)."""
     path = folder / name
-    lines = [(row, "train", "text", label, "", "0.1", "0.8", "", new, "") for row, label, new in edits]
+    lines = [(row, "train", "text", label, "", "0.7", "0.1", "0.8", "", new, "") for row, label, new in edits]
     path.write_text(csv_text(COLUMNS, lines), "utf-8")
     return path
 
@@ -74,6 +75,36 @@ def test_edits_become_corrections_and_the_next_preparation_applies_them(
     assert after.loc[one, "label"] == "delivery"
     (entry,) = DecisionLog(places.decision_log("sample")).entries()
     assert entry.kind == "relabel" and entry.by == "Dora" and "1 labels corrected" in entry.title
+
+
+def test_what_a_queue_would_change_is_said_before_it_does(tmp_path: Path, task: Task, places: Settings) -> None:
+    import json
+
+    from click.testing import CliRunner
+
+    from playbook.cli import main
+
+    one, two, three, four = ids(tmp_path, "train")[:4]
+    test = ids(tmp_path, "test")[0]
+    edits = [(row, "billing", "delivery") for row in (one, two)] + [
+        (three, "billing", "billing"),
+        (four, "billing", ""),
+    ]
+    edited, file, run = queue(tmp_path, *edits), str(task.path), CliRunner()
+    said = run.invoke(main, ["relabel", file, str(edited), "--as", "Dora"])
+    assert said.exit_code == 0 and "2 labels changed, 1 confirmed, 1 left open" in said.output
+    assert "2  billing -> delivery" in said.output and f"{one}: billing -> delivery" in said.output
+    assert "nothing is changed yet" in said.output and "--yes" in said.output
+    assert not kept(task) and not places.decision_log("sample").exists()
+    plan = json.loads(run.invoke(main, ["relabel", file, str(edited), "--json"]).output)
+    assert plan["applied"] is False and plan["pairs"] == [{"from": "billing", "to": "delivery", "rows": 2}]
+    assert [row["row_id"] for row in plan["rows"]] == [one, two] and plan["test_rows"] == []
+    touching = queue(tmp_path, (test, "billing", "delivery"), name="test.csv")
+    assert json.loads(run.invoke(main, ["relabel", file, str(touching), "--json"]).output)["test_rows"] == [test]
+    assert run.invoke(main, ["relabel", file, str(edited), "--yes"]).exit_code == 2, "who looked?"
+    done = run.invoke(main, ["relabel", file, str(edited), "--as", "Dora", "--yes"])
+    assert done.exit_code == 0 and "next: `playbook run" in done.output
+    assert {row: new for row, (_, new, _) in kept(task).items()} == {one: "delivery", two: "delivery", three: "billing"}
 
 
 def test_later_reviews_are_merged_and_the_last_one_counts(tmp_path: Path, task: Task, places: Settings) -> None:

@@ -147,8 +147,8 @@ AGAIN: tuple[tuple[str, str], ...] = (
         "dataset decision audit",
         """
         data.labels.second_annotator data.labels.guideline data.labels.corrections data.labels.folds
-        data.labels.fold_draws data.labels.known_errors data.learning_curve.sizes data.learning_curve.repeats
-        data.learning_curve.worth
+        data.labels.fold_draws data.labels.check_from data.labels.known_errors data.learning_curve.sizes
+        data.learning_curve.repeats data.learning_curve.worth
         """,
     ),
     ("dataset decision", "data.labels.min_rows_twice data.labels.labelled_by"),
