@@ -64,16 +64,19 @@ def _scope(status: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if status["decision"]:
         path = status["decision"]["path"].replace("_", " ")
-        rows.append(
-            ("decision", path + (", overriding the recommendation" if status["decision"]["overridden"] else ""))
-        )
+        overridden = ", overriding the recommendation" if status["decision"]["overridden"] else ""
+        sure = status["decision"].get("confidence")
+        rows.append(("decision", path + overridden + (f", confidence {sure:.2f}" if sure is not None else "")))
+        turning = status["decision"].get("could_change")
+        rows += [("", f"an answer to {', '.join(turning)} could change it")] if turning else []
     if status["base"]:
         scored = [
             f"{one['name']} " + (f"{one['score']:.4f}" if one["score"] is not None else f"out: {one['out']}")
             for one in status["base"]["candidates"]
         ]
         rows.append(("base", f"{status['base']['chosen']}; probes: {', '.join(scored)}"))
-    return rows
+    findings = (status["base"] or status["decision"] or {}).get("findings", [])
+    return rows + [("finding", one) for one in findings]
 
 
 def _doubts(status: dict[str, Any]) -> list[tuple[str, str]]:

