@@ -52,6 +52,8 @@ def dataset_version(maker: AssetMaker) -> dg.AssetsDefinition:
         done = prepare_dataset(play)
         if done.gate is not None and not done.gate.passed:
             _say_red(play, done)
+        else:
+            _say_green_again(play, done)
         return result(play, done, _shown(play, done), data_version=done.dataset_hash)
 
     return dataset
@@ -220,6 +222,17 @@ def _say_red(play: Play, dataset: DatasetVersion) -> None:
         shown = {"status": "skipped", "reason": reason}
         play.context.log_event(dg.AssetMaterialization([play.task.spec.task, asset], metadata=shown))
     PROGRESS.info("%s: nothing is trained", play.asset)
+
+
+def _say_green_again(play: Play, dataset: DatasetVersion) -> None:
+    """On record where the last word of the log is a red gate."""
+    entries = play.world.decision_log(play.task.spec.task).entries()
+    latest = next((entry for entry in reversed(entries) if entry.kind == "gate"), None)
+    if latest is not None and "red" in latest.body:
+        title = f"the gate is green again, for dataset version {dataset.number}"
+        play.decide(
+            "gate", title, {"data": dataset.dataset_hash}, {"checks": len(dataset.gate.checks) if dataset.gate else 0}
+        )
 
 
 def _shown(play: Play, dataset: DatasetVersion) -> dict[str, Any]:

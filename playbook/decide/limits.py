@@ -110,6 +110,8 @@ def _prompting(spec: TaskSpec) -> EvidenceRow:
     place = spec.decision.prompting_place
     if place is None:
         return unanswered(PLACE, question)
+    if place == "none" and spec.decision.bottleneck == "knowledge":
+        return answered(PLACE, question, "no", "there is no model to prompt, but facts can be searched for without one")
     if place == "none":
         return answered(PLACE, question, "no", "there is no model to prompt", rules_out=PROMPTED)
     return answered(PLACE, question, f"yes, {_words(place)}")

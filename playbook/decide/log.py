@@ -42,7 +42,7 @@ Kind = Literal[
     "waiver",
     "relabel",
     "cost",
-    "gate",  # the data gate is red
+    "gate",  # the data gate is red, or green again
     "lost_log",  # an earlier log is gone, and somebody goes on without it
     "trigger",  # the retraining policy fired, or somebody asked for a round
     "round",  # a retraining round took up triggers

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from playbook.decide.log import Entry
 
-KIND_WORDS = {"sign_off": "sign-off", "ship": "what ships", "gate": "red gate", "lost_log": "lost log"}
+KIND_WORDS = {"sign_off": "sign-off", "ship": "what ships", "gate": "data gate", "lost_log": "lost log"}
 SHORT = 12  # digits of a hash that are shown
 HASH_DIGITS = 32  # texts of hexadecimal digits from this length on are shown as code
 

@@ -105,7 +105,7 @@ def test_a_base_that_cannot_be_loaded_ends_the_run_before_anything_is_fitted(pla
     assert place.current()["decision"] == before["decision"], "no decision is taken without it"
 
 
-def test_a_red_gate_is_an_entry(place: Place) -> None:
+def test_a_red_gate_is_an_entry_and_so_is_a_green_one_after_it(place: Place) -> None:
     kept = (place.folder / "path.csv").read_bytes()
     (place.folder / "path.csv").write_text("row_id,text,labels\n1,a b,same\n")
     try:
@@ -115,6 +115,10 @@ def test_a_red_gate_is_an_entry(place: Place) -> None:
     red = entries(place)["gate"]
     assert "the gate is red" in red.title and red.body["red"]
     assert json.dumps(red.body).count("labels")
+    for _ in range(2):
+        assert place.run("--until", "dataset_version").code == 0
+    gates = [entry.title for entry in World(place.places).decision_log("pairs").entries() if entry.kind == "gate"]
+    assert len(gates) == 2 and "green again" in gates[-1], "once each"
 
 
 def test_a_loss_is_accepted_by_the_sign_off_owner_alone(place: Place) -> None:

@@ -277,8 +277,10 @@ def test_knowledge_goes_to_retrieval_whatever_the_points() -> None:
     strong = {"novelty": "variant", "control": "high", "latency_ms": 50, "labels": "clean"}
     found = decide(measured=Measured(ROWS, references=REFERENCES), bottleneck="knowledge", **strong)
     assert found.path == "prompt_or_retrieve" and found.scores["fine_tune"] > found.scores["prompt_or_retrieve"]
-    nowhere = decide(measured=Measured(ROWS), bottleneck="knowledge", prompting_place="none", **strong)
-    assert nowhere.path == "fine_tune"
+    searched = decide(measured=Measured(ROWS), bottleneck="knowledge", prompting_place="none", **strong)
+    assert searched.path == "prompt_or_retrieve", "a search needs no model that is prompted"
+    away = {"residency": "own_premises", "prompting_place": "elsewhere"}
+    assert decide(measured=Measured(ROWS), bottleneck="knowledge", **away, **strong).path == "fine_tune"
 
 
 def test_labels_that_two_people_cannot_agree_on_are_a_ceiling() -> None:
