@@ -35,10 +35,10 @@ def normal_form(name: str) -> str:
 
 @lru_cache(maxsize=1 << 14)
 def _normal_form(name: str) -> str:
-    if not name.isascii():
+    name = "".join(c for c in name if c.isspace() or unicodedata.category(c) != "Cc")
+    if not name.isascii():  # what is unseen goes first: it may part a letter from its accent
         name = name.encode("utf-16", "surrogatepass").decode("utf-16", "replace").translate(_UNSEEN)
         name = unicodedata.normalize("NFC", name)
-    name = "".join(c for c in name if c.isspace() or unicodedata.category(c) != "Cc")
     return " ".join(filter(None, (word.strip(_JOINERS) for word in name.split())))
 
 

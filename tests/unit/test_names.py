@@ -67,6 +67,7 @@ def french(folder: Path, table: list[dict[str, str]] | None = None, **data: Any)
         ("\ufeffid", "id"),
         ("so\u00adft\u200b\u200e", "soft"),
         ("a\nb\tc\x00", "a b c"),
+        ("e\x00\u200b\u0301", "\u00e9"),
         (PERSIAN, PERSIAN),
         ("\U0001f468\u200d\U0001f467", "\U0001f468\u200d\U0001f467"),
         ("Refund", "Refund"),
