@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from playbook.artifacts import Capability, canonical_hash
 from playbook.data.annotations import known_class, read_lines
+from playbook.data.formats import read_bytes
 from playbook.data.text import clean_text, shown
 from playbook.errors import DataError
 from playbook.evaluate import wording
@@ -103,11 +104,7 @@ def capability_content(task: Task) -> str:
 
 def _columns(spec: TaskSpec, path: Path) -> Sequence[str]:
     own = (spec.data.columns.text, spec.data.columns.label)
-    try:
-        read_lines(path, own)
-    except DataError:
-        return PLAIN
-    return own
+    return own if set(own) <= set(read_bytes(str(path), path.read_bytes()).rows.columns) else PLAIN
 
 
 def judge_capability(

@@ -111,6 +111,37 @@ def test_what_the_model_said_is_no_truth_and_ids_name_one_text(place: ServedPlac
     assert wrong.exit_code == 1 and "expected an id of its own for each row" in wrong.stderr
 
 
+def test_a_file_without_the_column_of_ids_gets_ids_by_content(place: ServedPlace) -> None:
+    (place.folder / "plain.csv").write_text("text\nWhere is my parcel?\nRefund me\nNA\n")
+    done = command(place, "predict", str(place.folder / "plain.csv"))
+    assert done.exit_code == 0, done.output
+    assert "no column id: ids follow from the content (--id-column NAME takes another one)" in done.stdout
+    ids = pd.read_csv(place.folder / "plain-predictions.csv")["id"]
+    assert len(set(ids)) == 3 and set(place.log.window(*ALWAYS)["text"]) == {"Where is my parcel?", "Refund me", "NA"}
+    assert "0 new, 3 there before" in command(place, "predict", str(place.folder / "plain.csv")).stdout
+
+
+def test_records_that_cannot_be_read_are_named_and_cost_no_others(place: ServedPlace) -> None:
+    (place.folder / "odd.jsonl").write_text('{"id": "A", "text": "a"}\n{"id": \n{"id": "C", "text": NaN}\n')
+    done = command(place, "predict", str(place.folder / "odd.jsonl"))
+    assert done.exit_code == 0 and "not answered, as they could not be read: line 2: " in done.stderr
+    answers = pd.read_csv(place.folder / "odd-predictions.csv", keep_default_na=False)
+    assert answers["id"].tolist() == ["A", "", "C"] and answers["ask_a_person"].tolist()[1:] == [True, True]
+    assert answers["reason"].str.startswith("The record cannot be read. Line 2").tolist() == [False, True, False]
+    assert place.log.window(*ALWAYS)["id"].tolist() == ["A"]
+    (place.folder / "truth.csv").write_text("id;label\nA;billing\nB;x;y\nC;delivery\n")
+    done = command(place, "outcomes", str(place.folder / "truth.csv"))
+    assert done.exit_code == 0 and "2 new" in done.stdout
+    assert "not taken up, as they could not be read: line 3: 3 fields where the header has 2" in done.stderr
+
+
+def test_a_file_whose_texts_would_be_cut_is_refused(place: ServedPlace) -> None:
+    (place.folder / "cut.csv").write_text("id,text\nS0,Hello, where is it?\nS1,Hello, twice\n")
+    done = command(place, "predict", str(place.folder / "cut.csv"))
+    assert done.exit_code == 1 and "line 2: 3 fields where the header has 2" in done.stderr
+    assert place.log.window(*ALWAYS).empty
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

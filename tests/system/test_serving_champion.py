@@ -90,6 +90,20 @@ def test_own_ids_and_further_columns_are_kept_and_redacted(server: Running) -> N
     assert logged(server.place, "007")["columns"] == {"channel": "chat"}
 
 
+def test_words_are_words_one_value_is_one_row_and_long_ids_are_exact(server: Running) -> None:
+    status, answer = server.post(b"text,id\nNA,w1\nnull,w2\n", Content_Type="text/csv")
+    assert (status, [row["prediction_id"] for row in answer["predictions"]]) == (200, ["w1", "w2"])
+    assert [logged(server.place, name)["text"] for name in ("w1", "w2")] == ["NA", "null"]
+    status, answer = server.post({"inputs": {"text": "Where is my parcel?"}})
+    assert status == 200 and len(answer["predictions"]) == 1
+    assert logged(server.place, answer["predictions"][0]["prediction_id"])["text"] == "Where is my parcel?"
+    rows = [{"text": "a", "id": 2**63 + 1}, {"text": "b", "id": None}]
+    status, answer = server.post({RECORDS: rows})
+    assert (status, answer["predictions"][0]["prediction_id"]) == (200, str(2**63 + 1))
+    for body in (b"text,id\na,1\n,2\n", b'text,id\n"",1\nb,2\n'):
+        assert server.post(body, Content_Type="text/csv")[0] == 400
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

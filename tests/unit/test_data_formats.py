@@ -393,3 +393,8 @@ def test_swallowed_records_of_real_texts_are_found_and_no_others() -> None:
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_hundreds_of_swallowed_records_are_found(split: str) -> None:
     assert _missed(SHARED / "banking77" / f"{split}.csv", 300) == 0
+
+
+@pytest.mark.parametrize("name", ["ORCID", "PARENT", "PAR1", "FEA1", "BZh9", "Rar!", "ARROW1"])
+def test_a_column_may_be_called_like_the_mark_of_another_kind(name: str) -> None:
+    assert read(f"{name},text\n1,a\n").rows.to_dict("list") == {name: ["1"], "text": ["a"]}

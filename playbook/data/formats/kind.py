@@ -26,7 +26,12 @@ SUFFIXES: dict[str, Kind] = {
     ".json": "JSON",
 }
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
-_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_PACKED = {
+    rb"\x1f\x8b": "gzip",
+    rb"BZh[1-9](?:1AY&SY|\x17\x72\x45)": "bzip2",
+    rb"\xfd7zXZ\x00": "xz",
+    rb"\x28\xb5\x2f\xfd": "zstd",
+}
 _EXPORT = "export the rows as CSV, JSON Lines or Parquet"
 _SAVE = "save the sheet as CSV UTF-8"
 # What is taken for a table now and then, by its first bytes: name, remedy.
@@ -35,18 +40,21 @@ _OTHERS: dict[bytes, tuple[str, str]] = {
     b"SQLite format 3\x00": ("an SQLite database", _EXPORT),
     b"%PDF": ("a PDF document", _EXPORT),
     b"{\\rtf": ("an RTF document", "save it as plain text"),
-    b"PARE": ("an encrypted Parquet file", "write it without encryption"),
-    b"ARROW1": ("an Arrow (Feather) file", _EXPORT),
-    b"FEA1": ("a Feather file", _EXPORT),
-    b"ORC": ("an ORC file", _EXPORT),
+    b"ARROW1\x00\x00": ("an Arrow (Feather) file", _EXPORT),
     b"Obj\x01": ("an Avro file", _EXPORT),
     b"\x93NUMPY": ("a NumPy array", _EXPORT),
     b"\x89HDF": ("an HDF5 file", _EXPORT),
     b"\x89PNG": ("a picture", _EXPORT),
     b"\xff\xd8\xff": ("a picture", _EXPORT),
     b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", "unpack it and name the file inside"),
-    b"Rar!": ("a RAR archive", "unpack it and name the file inside"),
+    b"Rar!\x1a\x07": ("a RAR archive", "unpack it and name the file inside"),
     b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "fetch it with `git lfs pull`"),
+}
+# These could begin the name of a column; what follows them is no text.
+_TEXTUAL: dict[bytes, tuple[str, str]] = {
+    b"PARE": ("an encrypted Parquet file", "write it without encryption"),
+    b"FEA1": ("a Feather file", _EXPORT),
+    b"ORC": ("an ORC file", _EXPORT),
 }
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
@@ -72,7 +80,7 @@ def unpacked(data: bytes, packed_name: str) -> tuple[bytes, list[str]]:
     Raises:
         ValueError: it is cut off or damaged.
     """
-    method = next((name for magic, name in _PACKED.items() if data.startswith(magic)), "")
+    method = next((name for magic, name in _PACKED.items() if re.match(magic, data, re.DOTALL)), "")
     promised = COMPRESSIONS.get(packed_name, "")
     if not method:
         return data, [f"not compressed, although its name ends in {packed_name}"] if promised else []
@@ -116,10 +124,17 @@ def require_table(data: bytes) -> None:
         name, remedy = _archive(data)
     else:
         found = next((other for magic, other in _OTHERS.items() if data.startswith(magic)), None)
+        found = found or next((other for magic, other in _TEXTUAL.items() if _begins(data, magic)), None)
         page = ("a web page (a login or error page?)", "fetch the data again") if _PAGE.match(data[:4096]) else None
         name, remedy = found or page or ("", "")
     if name:
         raise ValueError(f"expected CSV, JSON Lines or Parquet, found {name}; {remedy}")
+
+
+def _begins(data: bytes, magic: bytes) -> bool:
+    """Whether a binary file begins with a word that a text could begin with as well."""
+    after = data[len(magic) : len(magic) + 1].decode("latin-1")
+    return data.startswith(magic) and (not after or not (after.isprintable() or after.isspace()))
 
 
 def _archive(data: bytes) -> tuple[str, str]:
@@ -141,7 +156,7 @@ def kind_of(data: bytes, suffix: str) -> tuple[Kind, list[str]]:
     """
     require_table(data)
     named = SUFFIXES.get(suffix)
-    if data.startswith(b"PAR1"):
+    if _begins(data, b"PAR1"):
         return "Parquet", [f"Parquet, although its name ends in {suffix}"] if named not in (None, "Parquet") else []
     if named == "Parquet":
         raise ValueError(

@@ -45,7 +45,7 @@ def parts_of(location: str) -> list[Part]:
         return _parts(location, {name: str(root / name) for name in names})
     try:
         filesystem, path = fsspec.core.url_to_fs(location)
-        if not filesystem.isdir(path):
+        if not _is_folder(filesystem, path):
             return [Part("", location, {})]
         base = path.rstrip("/")
         found = [str(name) for name in filesystem.find(path)]
@@ -56,6 +56,16 @@ def parts_of(location: str) -> list[Part]:
         raise _missing(location) from None
     except Exception as error:  # every filesystem, codec and network has errors of its own
         raise unreachable(location, error) from None
+
+
+def _is_folder(filesystem: Any, path: str) -> bool:
+    """By what is stored about it: to look into it, as `isdir` does over HTTP, takes a file with links for a folder."""
+    try:
+        return bool(filesystem.info(path).get("type") == "directory")
+    except FileNotFoundError:
+        raise
+    except Exception:  # a server that says nothing about a file may still hand it out
+        return False
 
 
 def _parts(location: str, files: dict[str, str]) -> list[Part]:
