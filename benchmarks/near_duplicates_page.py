@@ -31,7 +31,7 @@ other two sets had no say.
 
 ## Recall by kind of change
 
-Share of 600 changed texts that are found. In brackets: one threshold of 0.9 on texts that are not folded.
+Share of 400 changed texts that are found. In brackets: one threshold of 0.9 on texts that are not folded.
 
 {_recall(found)}
 

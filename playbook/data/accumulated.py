@@ -1,7 +1,8 @@
 """Rows that production added (3.7, 6.6): labelled inputs from the prediction log, beside the source.
 
 They are read after the source and never take anything from it: a row of the source keeps its id, its label and its
-side. Their own side follows from the group's hash, also where the team brought the split of the source.
+side. They go where their group is, else where they are placed by class, also where the team brought the split of the
+source.
 """
 
 from __future__ import annotations

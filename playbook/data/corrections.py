@@ -2,7 +2,7 @@
 
 The source stays as it is. A correction names the label that it replaces; where the source has come to say something
 else, nobody knows which of the two is right, and preparing stops until somebody decides. Corrections change labels
-before rows are divided, and a row's side follows from its group, so no row changes side.
+before rows are divided, and a known row keeps its side whatever its label.
 """
 
 from __future__ import annotations
