@@ -49,7 +49,7 @@ data:
   splits: {{validation: 0.15, test: 0.15, seed: 7}}   # for rows seen first; by: time makes the newest rows test
 
   # labels:                    # can they be believed? all of them local files
-  #   second_annotator: ../../data/{name}/second.csv     # row id, label: a sample that a second person labelled
+  #   second_annotator: ../../data/{name}/second.csv     # a second person's labels: `playbook annotate` writes them
   #   guideline: ../../data/{name}/GUIDELINE.md          # defines every class, with edge cases
   #   corrections: ../../data/{name}/corrections.csv     # written by `playbook relabel`
   # accumulated:               # what production adds; retraining writes both files (columns.id is needed)

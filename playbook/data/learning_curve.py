@@ -122,6 +122,7 @@ def _answers(rows: CurveRows, rules: CurveRules, heads: CurveHeads, sizes: list[
 def _judged(truth: Numbers, answers: Sequence[Sequence[Answers]], sizes: list[int], rules: CurveRules) -> MeasuredCurve:
     scores = _scores(truth, answers, np.ones((1, len(truth))), rules)[0]  # (repeats, sizes)
     mean, deviation = scores.mean(axis=0), scores.std(axis=0, ddof=1)
+    mean[-1], deviation[-1] = scores[0, -1], 0.0  # one head: no mean, and none of its rounding
     between = between_samples(deviation, np.array(sizes) / sizes[-1])
     sign, now = rules.bound.sign, sizes[-1]
     highest = 1.0 if sign > 0 else 0.0
