@@ -35,9 +35,9 @@ Share of 400 changed texts that are found. In brackets: one threshold of 0.9 on 
 
 {_recall(found)}
 
-A greeting before a short text, words that change places and clauses that move are found where the text is long, as they
-leave most of a long text alone. Somebody who wants them found in short texts names a lower threshold, and pays for it
-with the rows below.
+A greeting, words that change places and clauses that move change much of a short text, and are mostly not found there;
+in longer texts they are found more often. Whoever wants them found names a lower threshold, and pays for it with the
+rows below.
 
 ## One typo by length of the text
 
