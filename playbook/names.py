@@ -7,6 +7,8 @@ Two names are the same where their normal forms are. The form takes away what no
   breaks are blanks;
 - characters without a width go: zero-width blanks, byte order marks, soft hyphens, marks of direction, controls. The
   two joiners go at the ends of a word alone: inside they change what is seen (Persian words, emoji of several parts).
+  At its end, one joiner stays where it shapes the letter before it: after a virama (Malayalam chillus, Sinhala), and
+  after an Arabic letter.
 
 Case, punctuation and compatibility forms ("ﬁ", full-width letters) stay: they can be seen, and two names that differ in
 them may be meant to.
@@ -19,7 +21,9 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-_JOINERS = "\u200c\u200d"
+_JOINER = "\u200d"
+_JOINERS = f"\u200c{_JOINER}"
+_VIRAMA = 9  # combining class
 _UNSEEN = dict.fromkeys(
     (0x00AD, 0x061C, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
 )
@@ -39,7 +43,14 @@ def _normal_form(name: str) -> str:
     if not name.isascii():  # what is unseen goes first: it may part a letter from its accent
         name = name.encode("utf-16", "surrogatepass").decode("utf-16", "replace").translate(_UNSEEN)
         name = unicodedata.normalize("NFC", name)
-    return " ".join(filter(None, (word.strip(_JOINERS) for word in name.split())))
+    return " ".join(filter(None, map(_without_outer_joiners, name.split())))
+
+
+def _without_outer_joiners(word: str) -> str:
+    bare = word.strip(_JOINERS)
+    last = bare[-1:]
+    shaped = last and (unicodedata.combining(last) == _VIRAMA or unicodedata.bidirectional(last) == "AL")
+    return f"{bare}{_JOINER}" if shaped and _JOINER in word[word.rfind(last) :] else bare
 
 
 def normal_forms(names: Iterable[str]) -> tuple[str, ...]:

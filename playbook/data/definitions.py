@@ -10,10 +10,12 @@ from playbook.names import normal_form
 
 UNWRITTEN = "its meaning is not written down yet."  # ends what retraining writes of a class that it found
 # In capitals: "todo" begins sentences in Spanish and Portuguese.
-_MARK = re.compile(r"\W*(?:TODO|TO DO|TB[DCA]|FIXME|XXX+)\b|\W*(?:todo|tb[dca]|fixme)\s*[:(\u2013-]", re.ASCII)
+_MARK = re.compile(r"\W*(?:TODO|TO DO|TB[DCA]|FIXME|XXX+(?!-?\w))\b|\W*(?:todo|tb[dca]|fixme)\s*[:(\u2013-]", re.ASCII)
+# What follows must be more of the same: "to be added to the mailing list" and "fill in forms for me" are definitions.
+_LATER = r"(?: (?:later|soon|here|yet|now|asap|by|when|once|until|please|in|with the)\b.*)?"
 _PLACE = re.compile(
-    r"(?:lorem ipsum|place ?holder|to be (?:defined|done|decided|written|determined|added|completed)|coming soon"
-    r"|(?:fill (?:this |me )?in|write me|add (?:a )?(?:definition|description))\b)"
+    r"lorem ipsum\b.*|(?:place ?holder|to be (?:defined|done|decided|written|determined|added|completed)|coming soon"
+    rf"|fill (?:this |me )?in|write me|add (?:a )?(?:definition|description)){_LATER}"
 )
 _WORDS = {
     "", "todo", "to do", "tbd", "tbc", "tba", "fixme", "n a", "na", "none", "nil", "null", "nothing", "empty",
@@ -29,7 +31,7 @@ def is_placeholder(text: str) -> bool:
     plain = normal_form(text)
     words = comparison_words(plain.replace("_", " ").replace("/", " "))
     one_sign = len(set(words.replace(" ", ""))) <= 1  # "x", "???", "---"; also a single letter of a long alphabet
-    marked = _MARK.match(plain) or _PLACE.match(words) or plain.endswith(UNWRITTEN)
+    marked = _MARK.match(plain) or _PLACE.fullmatch(words) or plain.endswith(UNWRITTEN)
     return one_sign or words in _WORDS or bool(marked)
 
 

@@ -49,6 +49,7 @@ def is_blank(text: str) -> bool:
 _EMOJI = re.compile(
     "[\u203c\u2049\u20e3\u231a\u231b\u23e9-\u23fa\u25b6\u25c0\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001faff]"
 )
+_LONGEST_EMOTICON = 20  # a longer run of signs is a line of decoration
 _EYES, _MOUTH = "[:;=]", r"[()\[\]{}|/\\*<]+"
 _EMOTICON = re.compile(rf"{_EYES}[-^o'*]*{_MOUTH}|{_MOUTH}[-^o'*]*{_EYES}|<3+|</3|\^[_.-]*\^|-[_.]+-|\(\^.{{0,2}}\^\)")
 
@@ -57,7 +58,8 @@ def says_something(text: str) -> bool:
     """Whether a text has a letter of any script, an emoji or an emoticon."""
     if any(one.isalpha() for one in text):
         return True
-    return _EMOJI.search(text) is not None or any(_EMOTICON.fullmatch(word) for word in text.split())
+    words = (word for word in text.split() if len(word) <= _LONGEST_EMOTICON)
+    return _EMOJI.search(text) is not None or any(map(_EMOTICON.fullmatch, words))
 
 
 def comparison_key(text: str) -> str:

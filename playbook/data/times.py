@@ -2,7 +2,7 @@
 
 Understood without being told, also mixed, because each value says by itself what it is:
 
-- year first: 2025-10-03, 2025/3/1, 2025.3.1, 20251003, 2025-W40-5 (ISO 8601);
+- year first: 2025-10-03, 2025/3/1, 2025.3.1, 20251003, 202510031405, 2025-W40-5 (ISO 8601);
 - months by name, in English: 3 Oct 2025, Oct 3, 2025, Fri, 03 Oct 2025, 03-Oct-2025, Fri Oct 3 14:05:00 2025.
 
 Understood where the whole column has the form:
@@ -57,6 +57,7 @@ _PATTERNS: dict[str, re.Pattern[str]] = {
         "unix": rf"{_WEEKDAY}{_MONTH} (?P<day>\d{{1,2}}) {_CLOCK}{_ZONE} (?P<year>\d{{4}})",
     }.items()
 }
+_JOINED = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})(\d{2})(?:(\d{2})(\d{2})?)?", re.ASCII)
 _NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,9}))?", re.ASCII)
 _DIGITS = {9: "epoch_s", 10: "epoch_s", 12: "epoch_ms", 13: "epoch_ms", 15: "epoch_us", 16: "epoch_us",
            18: "epoch_ns", 19: "epoch_ns"}  # fmt: skip
@@ -157,8 +158,12 @@ def _decided(counts: Counter[str]) -> tuple[dict[str, Moment], str, str]:
     if not rows:
         return {}, "", "none of them has a form that is understood"
     main = max(rows, key=lambda form: (rows[form], form == SURE))
-    if main == SURE or main in EPOCHS:
-        return read[main], IN_WORDS.get(main, main), ""
+    numbers = [cell for form in (main, "epoch_s", "epoch_ms") if form in EPOCHS for cell in read.get(form, ())]
+    joined = {cell: made for cell in numbers if (made := _joined(cell)) is not None}
+    if main == SURE or 2 * len(joined) > len(set(numbers)):
+        return {**read.get(SURE, {}), **joined}, SURE, ""
+    if main in EPOCHS:
+        return read[main], IN_WORDS[main], ""
     day_first, fault = _order(read[main])
     form = f"{'day, month' if day_first else 'month, day'} and year"
     return {} if fault else _by_order(read[main], day_first), form, fault
@@ -169,7 +174,7 @@ def _recognised(cell: str) -> tuple[str, Any]:
     if cell[4:5] == "-" and (len(cell) <= 10 or cell[10] in "Tt "):
         try:
             return SURE, date.fromisoformat(cell) if len(cell) <= 10 else _in_utc(datetime.fromisoformat(cell))
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter: in UTC the moment lies beyond the year 9999, or before 1
             pass
     number = _NUMBER.fullmatch(cell)
     unit = _DIGITS.get(len(number[1]), "") if number else ""
@@ -178,6 +183,9 @@ def _recognised(cell: str) -> tuple[str, Any]:
     match = _PATTERNS["numbers"].fullmatch(cell)
     if match:
         return f"numbers {match['mark']}", match
+    joined = _joined(cell)
+    if joined is not None:
+        return SURE, joined
     for name in ("year", "compact", "day", "month", "unix"):
         match = _PATTERNS[name].fullmatch(cell)
         if match:
@@ -186,6 +194,21 @@ def _recognised(cell: str) -> tuple[str, Any]:
             found = _moment(int(match["year"]), month, int(match["day"]), match)
             return (SURE, found) if found is not None else ("", None)
     return "", None
+
+
+def _joined(cell: str) -> datetime | None:
+    """The moment of a date and a time without marks, to the hour, the minute or the second; None where it is none.
+
+    With 10 or 12 digits it could be seconds or milliseconds since 1970 as well. Those of 2030 to 2036 and of 1976 have
+    such digits, and few of them have a month, a day and an hour: most of a column decides.
+    """
+    match = _JOINED.fullmatch(cell)
+    if match is None:
+        return None
+    try:
+        return datetime(*(int(part or 0) for part in match.groups()))
+    except ValueError:
+        return None
 
 
 def _order(matches: Mapping[str, re.Match[str]]) -> tuple[bool, str]:
@@ -226,7 +249,7 @@ def _moment(year: int, month: int, day: int, match: re.Match[str]) -> Moment | N
         micro = int((match["fraction"] or "0").ljust(6, "0")[:6])
         made = datetime(year, month, day, hour, int(match["minute"] or 0), int(match["second"] or 0), micro)
         return _in_utc(made.replace(tzinfo=_zone(match["zone"]))) if match["zone"] else made
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -61,6 +62,12 @@ def test_what_somebody_may_have_meant_is_no_garbage(text: str) -> None:
 @pytest.mark.parametrize(("text", "reason"), BAD.items())
 def test_garbage_is_recognised(text: str, reason: str) -> None:
     assert garbage(clean_text(text)) == reason
+
+
+def test_a_long_line_of_decoration_is_no_emoticon() -> None:
+    started = time.process_time()
+    assert garbage("*" * 30_000) == "no letters"
+    assert time.process_time() - started < 1  # 6 s where every part of the line is tried as a mouth
 
 
 def test_texts_are_normalised() -> None:

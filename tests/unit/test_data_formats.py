@@ -11,6 +11,7 @@ import json
 import lzma
 import random
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 from data_samples import SHARED
 
 from playbook.data.formats import Form, Records, read_bytes, read_records
+from playbook.data.formats.cells import column_names
 from playbook.errors import DataError
 
 COLUMNS = ("id", "text", "label")
@@ -315,6 +317,22 @@ OTHERS = [
 @pytest.mark.parametrize("name", ["a.csv", "a"])
 def test_other_kinds_of_file_are_named_by_their_content(data: bytes, said: str, name: str) -> None:
     assert said in refused(data, name)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_file_that_unpacks_to_no_end_is_refused(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("playbook.data.formats.kind.SURELY_FINE", 1 << 20)
+    many = CSV + f"S,{'a' * (1 << 21)},money\n"
+    assert "unpacks to more than 100 times its size (1 MiB)" in refused(pack(many.encode()))
+    monkeypatch.undo()
+    assert read(pack(many.encode())).count == len(ROWS) + 1
+
+
+def test_a_table_of_many_columns_is_read_in_time() -> None:
+    names = [f"c{number}" for number in range(40_000)]
+    started = time.process_time()
+    assert column_names(names) == names
+    assert time.process_time() - started < 2  # 15 s where each name is looked for among all before it
 
 
 def test_a_name_that_promises_another_kind_is_said() -> None:

@@ -18,12 +18,14 @@ from playbook.operate.accumulated_files import write_classes
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOTHING = [
     "TODO", "todo: ask Ann", "TBD", "Tba", "TBD - ask Ann", "...", "\u2026", "???", "xxx", "x", "-", "n/a",
-    "description", "Description", "<TODO>", "* TODO", "to be defined", "placeholder", "Refund", "refund.",
+    "description", "Description", "<TODO>", "* TODO", "to be defined", "to be defined by legal", "placeholder",
+    "Fill in later", "lorem ipsum dolor sit", "Refund", "refund.",
     "The class refund", "TODO what belongs here, and what does not",
 ]  # fmt: skip
 SOMETHING = [
     "Money back", "Money", "The customer wants a refund", "Todos los pagos", "todo lo dem\u00e1s",
     "\u8fd4\u91d1\u306e\u4f9d\u983c",
+    "To be added to the mailing list", "Fill in forms for me", "Coming soon announcements", "XXX-rated content",
     "No refund is asked for", "Test messages of engineers", "Nothing of the other classes",
 ]  # fmt: skip
 

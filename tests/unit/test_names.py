@@ -70,6 +70,9 @@ def french(folder: Path, table: list[dict[str, str]] | None = None, **data: Any)
         ("e\x00\u200b\u0301", "\u00e9"),
         (PERSIAN, PERSIAN),
         ("\U0001f468\u200d\U0001f467", "\U0001f468\u200d\U0001f467"),
+        ("\u0d05\u0d35\u0d28\u0d4d\u200d", "\u0d05\u0d35\u0d28\u0d4d\u200d"),  # ends in a chillu of Malayalam
+        ("\u0647\u200d \u0642", "\u0647\u200d \u0642"),  # an Arabic letter in its initial shape
+        ("\u0928\u0939\u0940\u0902\u200d", "\u0928\u0939\u0940\u0902"),
         ("Refund", "Refund"),
         ("\ufb01ne", "\ufb01ne"),
         ("007", "007"),

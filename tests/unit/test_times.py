@@ -42,6 +42,9 @@ EVENING = "2024-12-31T22:05:00"
         (["1735682700", "1735682700.0"], [f"{EVENING}+00:00"] * 2),
         (["1735682700000"], [f"{EVENING}+00:00"]),
         (["1735682700000000000"], [f"{EVENING}+00:00"]),
+        (["202412312205", "2024123122", "20241231220500"], [EVENING, "2024-12-31T22:00:00", EVENING]),
+        (["1735682700", "2024123122"], [f"{EVENING}+00:00", "2034-02-21T08:25:22+00:00"]),  # most are no dates
+        (["9999-12-31T23:59:59Z", "9999-12-31"], ["9999-12-31T23:59:59+00:00", "9999-12-31"]),
     ],
 )
 def test_forms_that_are_understood(cells: list[str], iso: list[str]) -> None:
@@ -160,6 +163,19 @@ def test_rows_that_production_added_keep_their_own_form(tmp_path: Path) -> None:
     write_csv(tmp_path / "more.csv", more)
     fit, unfit = clean_rows(read_rows(task), task.spec.data)
     assert unfit.empty and fit["time"].tolist() == ["2025-02-01"] * 20 + ["2025-05-06"] * 6
+
+
+def test_a_date_that_is_none_among_dates_without_marks_makes_them_no_milliseconds() -> None:
+    found = read_times(["202412312205", "202501021530", "202502301200", ""])
+    assert found.iso == [EVENING, "2025-01-02T15:30:00", "", ""]
+    assert found.unread == (2,)
+
+
+@pytest.mark.parametrize(
+    "beyond", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00", "9999/12/31 23:00 -02:00"]
+)
+def test_a_moment_beyond_the_calendar_costs_its_row(beyond: str) -> None:
+    assert read_times([DAY, beyond]).unread == (1,)
 
 
 @pytest.mark.parametrize(

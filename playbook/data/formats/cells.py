@@ -76,8 +76,9 @@ def column_names(names: Iterable[str]) -> list[str]:
     given = [mended(name) for name in names]
     tidy = [normal_form(name) for name in given]
     out: list[str] = []
+    before: set[str] = set()
     for position, name in enumerate(tidy):
-        if name and name in tidy[:position]:
+        if name and name in before:
             places = [number for number, other in enumerate(tidy) if other == name]
             alike = len({given[number] for number in places}) > 1
             raise ValueError(
@@ -85,6 +86,7 @@ def column_names(names: Iterable[str]) -> list[str]:
                 f"{', '.join(str(number + 1) for number in places)}{', in different spellings' if alike else ''}); "
                 "rename or drop all but one"
             )
+        before.add(name)
         unnamed = f"Unnamed: {position}"
         while not name and unnamed in (*tidy, *out):
             unnamed += "'"

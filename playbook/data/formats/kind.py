@@ -9,7 +9,7 @@ import lzma
 import posixpath
 import re
 import zlib
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 Kind = Literal["CSV", "JSON Lines", "JSON", "Parquet"]
@@ -32,6 +32,9 @@ _PACKED = {
     rb"\xfd7zXZ\x00": "xz",
     rb"\x28\xb5\x2f\xfd": "zstd",
 }
+# A small file can unpack to more than the memory holds.
+LARGEST_RATIO = 100
+SURELY_FINE = 1 << 28  # bytes
 _EXPORT = "export the rows as CSV, JSON Lines or Parquet"
 _SAVE = "save the sheet as CSV UTF-8"
 # What is taken for a table now and then, by its first bytes: name, remedy.
@@ -94,24 +97,27 @@ def unpacked(data: bytes, packed_name: str) -> tuple[bytes, list[str]]:
 
 
 def _unpack(data: bytes, method: str) -> bytes:
+    bound = max(SURELY_FINE, LARGEST_RATIO * len(data))
+    with _opened(io.BytesIO(data), method) as stream:
+        plain = bytes(stream.read(bound + 1))
+        if len(plain) > bound:
+            raise ValueError(
+                f"expected a {method} file of rows, found one that unpacks to more than {LARGEST_RATIO} times its size "
+                f"({bound >> 20:,} MiB): no texts do. If these are your rows, unpack the file and name the one inside"
+            )
+    return plain
+
+
+def _opened(stream: io.BytesIO, method: str) -> Any:
     if method == "gzip":
-        return gzip.decompress(data)
+        return gzip.GzipFile(fileobj=stream)
     if method == "bzip2":
-        plain = bz2.BZ2Decompressor()
-        out = plain.decompress(data)
-        if not plain.eof:
-            raise EOFError
-        return out if not plain.unused_data else bz2.decompress(data)
+        return bz2.BZ2File(stream)
     if method == "xz":
-        return lzma.decompress(data) if data.endswith(b"YZ") else _cut_off(data)
+        return lzma.LZMAFile(stream)
     import pyarrow as pa
 
-    with pa.CompressedInputStream(io.BytesIO(data), "zstd") as stream:
-        return bytes(stream.read())
-
-
-def _cut_off(data: bytes) -> bytes:
-    raise EOFError
+    return pa.CompressedInputStream(stream, "zstd")
 
 
 def require_table(data: bytes) -> None:
