@@ -340,6 +340,7 @@ def test_a_name_that_promises_another_kind_is_said() -> None:
     assert "if the file is no JSON Lines, name it for what it is" in refused(CSV, "a.jsonl")
     pretty = "".join(json.dumps(json.loads(line), indent=1) + "\n" for line in JSONL.splitlines())
     assert "write each object on one line" in refused(pretty, "a.jsonl")
+    assert "take away what stands behind the objects" in refused(JSONL.replace("}\n", "},\n"), "a.jsonl")
 
 
 def _folder(root: Path) -> Path:

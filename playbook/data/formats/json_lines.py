@@ -22,6 +22,7 @@ from playbook.data.formats.records import (
 from playbook.data.text import shown
 from playbook.names import normal_form
 
+_MORE = "expected one JSON object, found more behind it"
 _SPACES = " \t\r\n"
 _NAMES = {dict: "object", list: "list", str: "text", int: "number", bool: "true or false"}
 
@@ -134,7 +135,7 @@ def _values(line: str, number: int) -> list[_Found]:
     position = _begin(line, 0)
     while position < len(line):
         if found and line[position] != "{":
-            return [_Found(number, None, f"expected one JSON object, found more behind it: {shown(line)}")]
+            return [_Found(number, None, f"{_MORE}: {shown(line)}")]
         try:
             value, end = _DECODER.raw_decode(line, position)
         except (ValueError, RecursionError) as error:
@@ -167,6 +168,8 @@ def _checked(number: int, value: Any) -> _Found:
 
 
 def _remedy(text: str, found: Sequence[_Found]) -> str:
+    if found and found[0].fault.startswith(_MORE):
+        return "take away what stands behind the objects, or write them as a list in [ ]"
     if found and found[0].fault and text.lstrip().startswith("{") and len(found) > 1:
         return "write each object on one line (`jq -c`; pandas: orient='records', lines=True)"
     if found and found[0].fault and found[0].reason == NO_JSON and len(found) > 1:
