@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from playbook.artifacts import PATHS, Decision, EvidenceRow, Path
 from playbook.decide.cost import saved
 from playbook.decide.evidence import evidence_rows
+from playbook.decide.factors import BASE, CEILING, COMPUTE, PEOPLE, PLACE, RIGHTS, TIME, VOLUME
+from playbook.decide.floors import rows_missing
 from playbook.decide.limits import hard_limits
 from playbook.decide.measured import WORDS, Measured, usable_reference
 from playbook.errors import TaskFileError
@@ -27,10 +29,17 @@ from playbook.spec.decision import Override
 __all__ = ["Measured", "Weighed", "decide_path", "weigh"]
 
 
-NEXT = (
-    "Until one of these changes, the best reference serves where anything must; label more rows, name a base that may "
-    "be used, or name a model to prompt, and ask again."
-)
+NEXT = "Until one of these changes, the best reference serves where anything must"
+WAYS = {  # what would bring a path back, by the variable or factor that ruled it out
+    VOLUME: "label more rows",
+    BASE: "name a base that may be used",
+    PLACE: "name a model or a place that may be used",
+    RIGHTS: "name a base and data whose licences allow it",
+    TIME: "allow more time",
+    COMPUTE: "find more device-hours",
+    PEOPLE: "find people who maintain it",
+    CEILING: "try a better prompted model",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ def decide_path(spec: TaskSpec, measured: Measured) -> Decision:
         task=spec.task,
         path=override.path if override is not None else found.path,
         recommended=found.path,
-        why=f"{found.why} {sure.text}{_instead(found.path, override)}",
+        why=f"{found.why}{_label_first(spec, measured, found.path)} {sure.text}{_instead(found.path, override)}",
         overridden=f"{override.path} by {override.by}: {override.because}" if override is not None else "",
         evidence=found.rows,
         scores=dict(found.scores),
@@ -114,7 +123,7 @@ def _recommend(
     if met:
         return "no_model", f"No model: {met} meets the target already (performance ceiling)."
     if not scores:
-        return "no_model", f"No path is left. {_ruled_out(out)} {NEXT}"
+        return "no_model", f"No path is left. {_ruled_out(out)} {_next(out)}"
     excluded = f" {_ruled_out(out)}" if out else ""
     if spec.decision.bottleneck == "knowledge" and "prompt_or_retrieve" in scores:
         looked_up = "what the model lacks is knowledge, and facts that can be looked up are looked up, not trained in"
@@ -123,6 +132,19 @@ def _recommend(
     tied = [path for path in PATHS if scores.get(path) == highest]
     best: Path = "fine_tune" if "fine_tune" in tied else tied[0]
     return best, f"{_weighed(scores, tied, best)}{_carried(rows, best)}.{excluded}"
+
+
+def _next(out: Mapping[Path, EvidenceRow]) -> str:
+    """What to do where no path is left, by what ruled out each path on which something is prompted or trained."""
+    ways = dict.fromkeys(WAYS[out[path].factor] for path in PATHS if path in out and path != "no_model")
+    *others, last = ways
+    return f"{NEXT}; {', '.join(others)}{', or ' if others else ''}{last}, and ask again."
+
+
+def _label_first(spec: TaskSpec, measured: Measured, path: Path) -> str:
+    """That a path reaches its floor only with rows that can still be had."""
+    missing = rows_missing(spec, measured.class_rows, path) if measured.class_rows else 0
+    return f" Label {missing:,} further rows first: it has too few without them." if missing else ""
 
 
 def _weighed(scores: Mapping[Path, float], tied: Sequence[Path], best: Path) -> str:

@@ -97,8 +97,21 @@ def ceiling_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
     if is_met(spec.target, tried):
         why = f"the prompted model that was tried reaches it{labels}"
         return answered(CEILING, question, answer, why, PROMPTED, 4)
+    as_good = _reference_as_good(spec, measured, tried)
+    if as_good and spec.decision.bottleneck != "knowledge":  # else it was asked, and nothing was looked up yet
+        why = f"the prompted model that was tried is no better than {as_good}, which is simpler{labels}"
+        return answered(CEILING, question, answer, why, ("fine_tune",), 2, PROMPTED)
     why = f"the prompted model that was tried does not reach it{labels}"
     return answered(CEILING, question, answer, why, ("fine_tune",), 2)
+
+
+def _reference_as_good(spec: TaskSpec, measured: Measured, tried: float) -> str:
+    """A reference that may be used and is as good as the prompted model that was tried, or ""."""
+    sign = 1 if spec.target.direction == "at_least" else -1
+    forbidden = FITTED if spec.decision.data_licence_allows_training is False else ()
+    found = {name: sign * score.value for name, score in measured.references.items() if name not in forbidden}
+    best = max(found, key=found.__getitem__, default="")
+    return f"{best} ({sign * found[best]:.3f})" if best and found[best] >= sign * tried else ""
 
 
 def _ceiling_of_labels(spec: TaskSpec, measured: Measured) -> str:
@@ -121,7 +134,8 @@ def volume_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
         few: tuple[Path, ...] = ("prompt_or_retrieve", "fine_tune")
         return _found(VOLUME, question, answer, f"fewer than {ENOUGH_ROWS} of a class", few, 1)
     if "from_scratch" not in below_row_floor(spec, measured.class_rows):
-        return _found(VOLUME, question, answer, "enough to learn without transfer as well", TRAINED, 2)
+        more = "" if rows_missing(spec, measured.class_rows, "from_scratch") == 0 else ", with those that can be had,"
+        return _found(VOLUME, question, answer, f"enough{more} to learn without transfer as well", TRAINED, 2)
     return _found(VOLUME, question, answer, f"at least {ENOUGH_ROWS} of a class adapt a base", ("fine_tune",), 2)
 
 

@@ -112,3 +112,53 @@ def test_the_way_out_of_a_floor_is_what_lifts_it(one: dict[str, Any]) -> None:
         return
     assert "fine_tune" not in decided(one).scores
     assert "fine_tune" in decide_path(spec_of(one, **lifted), measured_of(one)).scores
+
+
+def situation(**answers: Any) -> dict[str, Any]:
+    """Two thousand rows, a base that is close, a reference below the target."""
+    rows, hours = {"rarest": 400, "all": 2000, "classes": 5}, {"fine_tune": 0.5, "from_scratch": 60}
+    return {"rows": rows, "target": 0.9, "reference": 0.7, "base": "close", "hours": hours, "answers": answers}
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"texts_may_leave": False, "prompting_place": "elsewhere"},
+        {"residency": "own_premises", "training_place": "own_premises", "prompting_place": "region"},
+        {"on_device": True, "prompting_place": "own_premises"},
+        {"weights_must_be_owned": True, "derived_weights_owned": True, "prompting_place": "elsewhere"},
+        {"prompting_place": "none"},
+    ],
+)
+def test_no_limit_on_where_a_model_is_prompted_stands_against_looking_up_facts(limit: dict[str, Any]) -> None:
+    assert decided(situation(bottleneck="knowledge", **limit)).path == "prompt_or_retrieve"
+    assert decided(situation(bottleneck="judgement", **limit)).path == "fine_tune", "the limit holds elsewhere"
+
+
+def test_a_prompted_model_that_is_no_better_than_a_reference_is_out() -> None:
+    few = situation(prompting_reaches=0.25, prompting_place="region") | {
+        "rows": {"rarest": 6, "all": 30, "classes": 5}, "reference": 0.3
+    }  # fmt: skip
+    found = decided(few)
+    assert found.path == "no_model" and "no better than tfidf (0.300)" in found.why
+    better = few | {"answers": {**few["answers"], "prompting_reaches": 0.6}}
+    assert decided(better).path == "prompt_or_retrieve"
+    searching = few | {"answers": {**few["answers"], "bottleneck": "knowledge"}}
+    assert decided(searching).path == "prompt_or_retrieve", "nothing was looked up yet"
+
+
+def test_rows_that_are_only_promised_are_to_be_labelled_first() -> None:
+    few = situation(rows_obtainable=5000, prompting_place="none") | {"rows": {"rarest": 6, "all": 30, "classes": 5}}
+    assert decided(few).path == "fine_tune" and "Label 10 further rows first" in decided(few).why
+    bare = situation(rows_obtainable=600_000, pretrained_exists=False, prompting_place="none") | {"base": "none"}
+    assert decided(bare).path == "from_scratch"
+    assert "Label 498,000 further rows first" in decided(bare).why
+    assert "enough, with those that can be had, to learn" in decided(bare).why
+    assert "Label" not in decided(situation(rows_obtainable=5000)).why
+
+
+def test_where_no_path_is_left_the_ways_out_are_those_of_what_rules_out() -> None:
+    late = decided(situation(deadline_hours=1, prompting_place="region")).why
+    assert "allow more time, or label more rows, and ask again" in late and "name a base" not in late
+    away = decided(situation(residency="own_premises", training_place="elsewhere", prompting_place="elsewhere")).why
+    assert "name a model or a place that may be used, and ask again" in away
