@@ -81,6 +81,33 @@ def test_amounts_years_and_other_scripts_stay(text: str) -> None:
 @pytest.mark.parametrize(
     ("first", "second"),
     [
+        ("SKU-48213", "SKU-99107"),  # texts that are nothing but what is folded
+        ("B07XJ8C8F5", "B09G9FPHY6"),
+        ("12345", "67890"),
+        ("https://evil.example/login", "https://bank.example/start"),
+        ("ann@x.example", "bob@y.example"),
+        ("@anna", "@berta"),
+        ("+49 170 1234567", "0171 9876543"),
+        ("what does error 10060 mean", "what does error 12029 mean"),  # names, not numbers of orders
+        ("in 1789 there was a revolution", "in 1848 there was a revolution"),
+        ("I have paid 1500 euros", "I have paid 2700 euros"),
+        ("balance is 12000 yen only", "balance is 45000 yen only"),
+        ("我想问一下 10000元怎么转账给朋友", "我想问一下 50000个人可以参加活动吗"),
+        ("请大家看一看https://a.example这个价格不对", "请大家看一看https://a.example我的密码忘了"),
+    ],
+)
+def test_what_a_text_is_about_is_not_folded(first: str, second: str) -> None:
+    assert near_duplicates([first], [second]) == []
+
+
+def test_numbers_and_addresses_are_folded_beside_letters_without_blanks() -> None:
+    assert folded("订单12345在哪里请尽快告诉我").split() == ["订单", "№", "在哪里请尽快告诉我"]
+    assert folded("看看https://a.example/x这个价格不对").split() == ["看看", "↗", "这个价格不对"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
         ("can I transfer money to a friend", "can I withdraw money at a station"),
         ("error f72, what does it mean", "error f87, what does it mean"),  # another digit is another matter
         ("I lost my card", "I lost my phone"),
