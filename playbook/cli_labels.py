@@ -85,18 +85,20 @@ def _as_json(plan: Plan, *, applied: bool) -> dict[str, Any]:
 
 
 def _in_words(plan: Plan) -> str:
+    from playbook.data.audit import counted
     from playbook.data.text import shown
 
-    said = [f"{len(plan.changes)} labels changed, {len(plan.confirmed)} confirmed, {plan.left_open} left open"]
+    said = [
+        f"{counted(len(plan.changes), 'label')} changed, {len(plan.confirmed)} confirmed, {plan.left_open} left open"
+    ]
     said += [f"  {rows:>5}  {shown(now)} -> {shown(new)}" for now, new, rows in plan.pairs]
     named = [f"  {shown(row)}: {shown(now)} -> {shown(new)}" for row, now, new in plan.changes[:NAMED]]
     more = len(plan.changes) - len(named)
     said += ["rows:", *named] if named else []
     said += [f"  and {more} more (--json has all)"] if more > 0 else []
     if plan.test_rows:
-        said.append(
-            f"touches {len(plan.test_rows)} rows of the test split: an owner's signature is needed (--signature)"
-        )
+        touched = counted(len(plan.test_rows), "row")
+        said.append(f"touches {touched} of the test split: an owner's signature is needed (--signature)")
     return "\n".join(said)
 
 

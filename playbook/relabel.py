@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from playbook.data.annotations import known_class, label_file, read_lines
+from playbook.data.audit import counted
 from playbook.data.corrections import Correction, corrected, read_corrections, write_corrections
 from playbook.data.prepare import divided
 from playbook.data.read import read_rows
@@ -154,7 +155,7 @@ def _record(task: Task, places: Settings, done: Relabelled, content: bytes, by: 
     """Put the review into the decision log."""
     from playbook.decide.log import open_decision_log
 
-    title = f"{done.changed} labels corrected and {done.confirmed} confirmed by {by}"
+    title = f"{counted(done.changed, 'label')} corrected and {done.confirmed} confirmed by {by}"
     body = {"left_open": done.left_open, "touches_test": done.touches_test, "signed_by": done.signed_by}
     inputs = {"queue": hashlib.sha256(content).hexdigest()}
     open_decision_log(places, task.spec.task).append("relabel", title, by=by, inputs=inputs, body=body)

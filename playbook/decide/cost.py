@@ -184,12 +184,11 @@ def saved(costs: tuple[PathCost, ...], currency: str, reference: str) -> str:
         parts.append(f"{tuned.device_hours:.2g} device-hours{around}")
     if tuned.money is not None and none.money is not None and tuned.money > none.money:
         parts.append(f"{tuned.money - none.money:,.2f} {currency}")
-    if tuned.unpriced:
-        parts.append(f"{' and '.join(tuned.unpriced)}, which the task file gives no price for")
     parts.append(f"{tuned.storage_gb - none.storage_gb:.2g} GB of checkpoints")
+    left_out = f" Not priced: {', '.join(tuned.unpriced)}." if tuned.unpriced else ""
     return (
         f"The target is met without fine-tuning, by {reference}. That saves {fewest} to {most} iterations; {most} come "
-        f"to about {', '.join(parts)}."
+        f"to about {', '.join(parts)}.{left_out}"
     )
 
 

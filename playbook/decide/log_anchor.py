@@ -117,7 +117,7 @@ def hold_against(name: str, entries: Sequence[Entry], places: Sequence[AnchorPla
 
 
 WAYS_OUT = (
-    "Restore it from a backup. Where there is none, an owner of the task puts the loss on record and goes on: playbook "
+    "Restore it from a backup. Where there is none, the sign-off owner puts the loss on record and goes on: playbook "
     "log TASK --accept-loss --as NAME --reason TEXT. Nothing is recorded until then"
 )
 

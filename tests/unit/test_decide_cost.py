@@ -149,7 +149,7 @@ def test_what_ending_early_saves() -> None:
     hours = 8 * sum(run_seconds(spec, WORK).values()) / 3600
     assert "by tfidf" in text and "3 to 8 iterations" in text and f"{hours:.2g} device-hours ({hours / 2:.2g}" in text
     assert "5,600.00 EUR" in text  # seven iterations of 16 hours at 50
-    assert "device time and storage, which the task file gives no price for" in text
+    assert "Not priced: device time, storage." in text
     assert "EUR" not in saved(path_costs(spec_with(), WORK), "EUR", "tfidf")
 
 

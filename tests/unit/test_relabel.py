@@ -74,7 +74,7 @@ def test_edits_become_corrections_and_the_next_preparation_applies_them(
     after = pd.read_parquet(tmp_path / "after" / "train.parquet").set_index("row_id")
     assert after.loc[one, "label"] == "delivery"
     (entry,) = DecisionLog(places.decision_log("sample")).entries()
-    assert entry.kind == "relabel" and entry.by == "Dora" and "1 labels corrected" in entry.title
+    assert entry.kind == "relabel" and entry.by == "Dora" and "1 label corrected" in entry.title
 
 
 def test_what_a_queue_would_change_is_said_before_it_does(tmp_path: Path, task: Task, places: Settings) -> None:
