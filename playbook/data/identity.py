@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from playbook.data.formats.cells import number_text
 from playbook.data.text import comparison_key, shown
 from playbook.errors import DataError
 
 NAMED = 3  # ids that a message names
 FEWEST = 3  # long numbers whose last digits are zeros, from which it is no chance
 EXACT = 15  # digits of a number that a spreadsheet keeps
+BEYOND_FLOAT = 18  # digits from which at most one number in ten is the shortest name of a float
 
 _DECIMAL = re.compile(r"-?\d+\.0+", re.ASCII)
 _POWER = re.compile(r"-?\d(?:[.,]\d+)?[eE]\+\d+", re.ASCII)
@@ -58,8 +60,9 @@ def in_words(several: dict[str, int]) -> str:
 def spoilt_ids(ids: Sequence[str]) -> str:
     """What a spreadsheet or a column of decimals made of ids, with examples; '' where nothing is to be seen.
 
-    Looked for: whole numbers as decimals (123.0), powers of ten (1.2345E+18), and numbers of 16 digits and more that
-    all end in zeros after the fifteenth, because a spreadsheet keeps no more.
+    Looked for: whole numbers as decimals (123.0), powers of ten (1.2345E+18), numbers of 16 digits and more that all
+    end in zeros after the fifteenth, because a spreadsheet keeps no more, and numbers of 18 digits and more of which
+    each is the shortest name of a float of 64 bits, because a column of decimals keeps no more.
     """
     given = [name for name in ids if name]
     decimal = [name for name in given if _DECIMAL.fullmatch(name)]
@@ -74,7 +77,16 @@ def spoilt_ids(ids: Sequence[str]) -> str:
         said.append(f"{_some(power)} are powers of ten: their last digits are lost")
     if len(short) >= FEWEST and len(short) == len(long):
         said.append(f"{_some(short)} end in zeros after {EXACT} digits: the true ones are lost")
+    elif len(longer := [name for name in long if len(name) >= BEYOND_FLOAT]) >= FEWEST and all(map(_of_float, longer)):
+        said.append(
+            f"{_some(longer)} were decimals of 64 bits, beside an absent one for example: the last digits are lost"
+        )
     return "; ".join(said)
+
+
+def _of_float(digits: str) -> bool:
+    """Whether a whole number is written as a float of 64 bits is: its shortest digits, then zeros."""
+    return number_text(repr(float(digits))) == digits
 
 
 def _some(names: Sequence[str]) -> str:

@@ -83,6 +83,17 @@ def test_digits_that_were_lost_are_seen(ids: list[str], said: str) -> None:
     assert (said in spoilt_ids(ids)) if said else not spoilt_ids(ids)
 
 
+def test_long_ids_beside_an_absent_one_lost_their_digits_in_a_column_of_decimals(tmp_path: Path) -> None:
+    table = pd.DataFrame(rows(60)).assign(id=[(2**60) + 7919 * number for number in range(60)])
+    exact = table["id"].astype("Int64").where(table.index != 3)
+    for ids, lost in ((exact, False), (exact.astype("float64"), True)):
+        table.assign(id=ids).to_parquet(tmp_path / "rows.parquet")
+        task = write_task(tmp_path, {"path": "rows.parquet"})
+        assert ("the last digits are lost" in spoilt_ids(read_rows(task)["row_id"].tolist())) is lost
+    snowflakes = [str((1_735_682_700_000 + 37 * number) << 22) for number in range(50)]  # each is exact as a float
+    assert not spoilt_ids(snowflakes)
+
+
 def test_the_gate_shows_ids_that_a_spreadsheet_spoilt(tmp_path: Path) -> None:
     task = sample(tmp_path, [{**row, "id": f"{at}.0"} for at, row in enumerate(rows(240))])
     prepare(task, tmp_path / "out")
