@@ -29,6 +29,7 @@ holds hashes of ids, groups and texts and no word of the data, about {_size(foun
 - To divide all rows again on purpose, empty the ledger (leave the empty file there). The next version's changelog says
   how many rows moved; scores before and after are of different test splits.
 - A version from before there was a ledger founds it: nobody's rows move on an upgrade.
+- A ledger that lost lines, or is older than the prepared folder, is filled up from that folder.
 - Where two branches of version control put one row on two sides, the more protected side counts: test before validation
   before train.
 

@@ -79,13 +79,17 @@ def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = Non
 
 
 def sides_before(ledger: Path, prepared: Path, task: Task) -> Sides:
-    """What is known of sides before preparing: the ledger, or a prepared folder from before there was one.
+    """What is known of sides before preparing: the ledger, and the prepared folder where it is older or was cut off.
+
+    An empty ledger is the owner's word that nothing is known.
 
     Raises:
         DataError: the ledger was altered so that it is none.
     """
     known = read_sides(ledger)
-    return founded_on([tables_of(prepared)], task.spec.data) if known is None else known
+    if known is not None and not known:
+        return known
+    return founded_on([tables_of(prepared)], task.spec.data, known)
 
 
 def divided(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ HEAD = (
     "# Known rows stay where they are. To let all rows be divided again on purpose, empty this file.\n"
 )
 _KINDS = ("id", "group", "text")
+_MARK = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
+_CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ", "||||||| ")  # what version control writes between two versions
 
 
 def ledger_of(prepared: Path, task: str) -> Path:
@@ -144,7 +147,7 @@ def read_sides(ledger: Path) -> Sides | None:
         DataError: the file was altered so that it is no ledger.
     """
     try:
-        text = ledger.read_text(encoding="utf-8")
+        text = ledger.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -154,13 +157,18 @@ def read_sides(ledger: Path) -> Sides | None:
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
+        if line.startswith(_CONFLICT):
+            raise DataError(
+                f"{ledger}: line {number}: found two versions that version control could not merge; keep the lines of "
+                "both and remove the lines between them"
+            )
         if line.startswith("["):
             kind, _, side = line.strip("[] ").partition(" ")
         elif kind == "shares":
             found.shares.append(_shares(ledger, number, line))
         elif kind == "cut" and side in SPLITS:
             found.cuts[side] = line
-        elif kind in _KINDS and side in SPLITS and len(line) == DIGITS:
+        elif kind in _KINDS and side in SPLITS and _MARK.fullmatch(line):
             marks.setdefault((kind, side), []).append(line)
         else:
             raise DataError(f"{ledger}: line {number} is no line of a ledger; restore the file from version control")
@@ -221,15 +229,16 @@ def write_sides(ledger: Path, sides: Sides) -> None:
         part.unlink(missing_ok=True)
 
 
-def founded_on(tables: Iterable[Mapping[str, Path]], data: Data) -> Sides:
-    """A ledger founded on dataset versions that were prepared before there was one.
+def founded_on(tables: Iterable[Mapping[str, Path]], data: Data, sides: Sides | None = None) -> Sides:
+    """A ledger founded on dataset versions that were prepared before there was one, or that know more than it does.
 
     Args:
         tables: of each version, the newest first, its Parquet files by `train`, `validation`, `test`, `quarantine`;
             only ids, groups and the hashes of texts are looked at. A file that is not there is left out.
         data: of the task.
+        sides: what is known already, which stays; it is added to.
     """
-    sides = Sides()
+    sides = Sides() if sides is None else sides
     for files in tables:
         parts = [_side_table(path, name) for name, path in files.items() if path.is_file()]
         if parts:

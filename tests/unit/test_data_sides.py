@@ -366,3 +366,42 @@ def test_a_record_of_versions_without_their_sides_is_said(tmp_path: Path, capsys
     for said in (True, False):  # then there is a ledger
         assert main([str(task.path), "--out", str(tmp_path / "out")]) == 0
         assert ("as if they were seen for the first time" in capsys.readouterr().err) == said
+
+
+def test_a_ledger_that_was_cut_off_between_lines_moves_no_row(tmp_path: Path) -> None:
+    columns = {"text": "text", "label": "label"}
+    prepare(sample(tmp_path, rows(120), columns=columns), tmp_path / "out")
+    before = {text: side for side in ("train", "validation", "test") for text in texts_of(tmp_path / "out", side)}
+    ledger = tmp_path / "sample.sides.txt"
+    lines = ledger.read_text(encoding="utf-8").splitlines(keepends=True)
+    ledger.write_text("".join(lines[:10]), encoding="utf-8")
+    prepare(sample(tmp_path, rows(120), columns=columns, splits={"by": "class", "seed": 99}), tmp_path / "out")
+    after = {text: side for side in ("train", "validation", "test") for text in texts_of(tmp_path / "out", side)}
+    assert after == before
+    assert set(lines) <= set(ledger.read_text(encoding="utf-8").splitlines(keepends=True))
+
+
+def texts_of(folder: Path, side: str) -> list[str]:
+    return pd.read_parquet(folder / f"{side}.parquet", columns=["text"])["text"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("[id test]\nhello world!\n", "line 2 is no line of a ledger"),
+        ("<<<<<<< HEAD\n[id test]\n0084e4e5d324\n=======\n>>>>>>> other\n", "keep the lines of both"),
+    ],
+)
+def test_what_is_no_mark_is_named(tmp_path: Path, written: str, said: str) -> None:
+    ledger = tmp_path / "sample.sides.txt"
+    ledger.write_text(written, encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        read_sides(ledger)
+
+
+def test_a_ledger_that_an_editor_gave_a_mark_of_its_encoding_is_read(tmp_path: Path) -> None:
+    prepare(sample(tmp_path, rows(60)), tmp_path / "out")
+    ledger = tmp_path / "sample.sides.txt"
+    before = read_sides(ledger)
+    ledger.write_text("\ufeff" + ledger.read_text(encoding="utf-8"), encoding="utf-8")
+    assert read_sides(ledger) == before
