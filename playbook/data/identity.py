@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from playbook.data.formats.cells import number_text
+from playbook.data.formats.cells import LONGEST, number_text
 from playbook.data.text import comparison_key, shown
 from playbook.errors import DataError
 
@@ -86,7 +86,7 @@ def spoilt_ids(ids: Sequence[str]) -> str:
 
 def _of_float(digits: str) -> bool:
     """Whether a whole number is written as a float of 64 bits is: its shortest digits, then zeros."""
-    return number_text(repr(float(digits))) == digits
+    return len(digits) <= LONGEST and number_text(repr(float(digits))) == digits
 
 
 def _some(names: Sequence[str]) -> str:

@@ -92,6 +92,7 @@ def test_long_ids_beside_an_absent_one_lost_their_digits_in_a_column_of_decimals
         assert ("the last digits are lost" in spoilt_ids(read_rows(task)["row_id"].tolist())) is lost
     snowflakes = [str((1_735_682_700_000 + 37 * number) << 22) for number in range(50)]  # each is exact as a float
     assert not spoilt_ids(snowflakes)
+    assert not spoilt_ids(["9" * 400, "1" * 18, "3" * 5000])
 
 
 def test_the_gate_shows_ids_that_a_spreadsheet_spoilt(tmp_path: Path) -> None:
