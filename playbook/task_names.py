@@ -81,8 +81,10 @@ def _owner(name: str, places: Settings) -> Path | None:
 
 
 def _claims(path: Path, name: str) -> bool:
-    """Whether a file is still there under this name."""
+    """Whether a file is still there under this name; one that cannot be read just now may be."""
     try:
-        return named_in(path.read_text(encoding="utf-8")) == name
-    except (OSError, ValueError):
+        return named_in(path.read_text(encoding="utf-8")) in (name, None)
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except (OSError, ValueError):
+        return True

@@ -65,6 +65,15 @@ def test_a_name_is_free_again_when_its_file_has_moved_or_is_called_otherwise(tmp
     require_own_name(second, places)
 
 
+@pytest.mark.parametrize("content", ["task: [", "", "\udcff"])
+def test_a_file_in_the_middle_of_an_edit_keeps_its_name(tmp_path: Path, places: Settings, content: str) -> None:
+    first, second = made(tmp_path / "a"), made(tmp_path / "b")
+    claim_name(first, places)
+    first.path.write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(TaskFileError, match="belongs to"):
+        claim_name(second, places)
+
+
 def test_a_claim_is_repeated_without_harm_and_lasts(tmp_path: Path, places: Settings) -> None:
     first = made(tmp_path / "a")
     for _ in range(2):
