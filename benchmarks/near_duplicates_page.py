@@ -25,7 +25,8 @@ Texts are then compared by the Jaccard similarity of their character 4-grams. By
 
 - from 0.9 on; or
 - from what two typos leave of a text of this length (0.5 at least), where no more than two edits part the texts (one in
-  texts of up to 24 characters), none of them of a digit.
+  texts of up to 24 characters), none of them of a digit or a Chinese character, unless they make one common word of
+  the data out of another ("now" and "not", "mein" and "dein").
 
 `data.splits.near_duplicate_similarity` names a threshold for all lengths instead. The rule was chosen on Banking77; the
 other two sets had no say.

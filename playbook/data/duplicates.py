@@ -3,7 +3,9 @@
 Texts are folded first (`playbook.data.folding`). Two are near duplicates from a similarity on that a task file names.
 By default that is 0.9, or less where typos explain it: a typo changes up to five of the 4-grams, which is much of a
 short text and little of a long one. So the threshold follows length: what two typos leave of the 4-grams, at least 0.5;
-and below 0.9 no more than two edits (one in texts of up to 24 characters) may part the texts, none of them of a digit.
+and below 0.9 no more than two edits (one in texts of up to 24 characters) may part the texts, none of them of a digit
+or of a Chinese character, which is a word. Nor is it a typo where the words that part them are all words of the data,
+about as frequent ("mein" and "dein", "now" and "not"): a misspelling is rarer than what it misspells.
 An edit is a character put in, left out or replaced, or two neighbours swapped (optimal string alignment, after Damerau,
 CACM 7 (1964) 171-176). docs/near_duplicates.md has what that finds, and how many innocent rows it sets aside.
 
@@ -15,7 +17,9 @@ do come out of a sparse matrix product and are then measured exactly.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +35,7 @@ CHUNK_PAIRS = 50_000
 ROUNDING = 1e-9
 ALIKE, LEAST_ALIKE = 0.9, 0.5  # default: near duplicates whatever parts them; and the least where it is typos
 TYPOS, GRAMS_OF_A_TYPO = 2, 5
+LEAST_TEXTS, LEAST_RATIO = 3, 0.1  # that have a word of the data, and as a share of those that have the other word
 SHORT = 24  # characters of a text in which only one typo is forgiven
 
 
@@ -82,7 +87,21 @@ class Comparison:
     def _typos(self, pair: Pair) -> bool:
         one, two = self._words[pair.left], self._words[pair.right]
         most = 1 if max(len(one), len(two)) <= SHORT else TYPOS
-        return _digits(one) == _digits(two) and edits(one, two, most) <= most
+        return _whole(one) == _whole(two) and edits(one, two, most) <= most and not self._other_words(one, two)
+
+    def _other_words(self, one: str, two: str) -> bool:
+        """Whether words of the data part the texts, and not only the blanks between them."""
+        left, right = Counter(one.split()), Counter(two.split())
+        parted = [*(left - right), *(right - left)]
+        if not parted or one.replace(" ", "") == two.replace(" ", ""):
+            return False
+        counts = [self._texts_with[word] for word in parted]
+        return min(counts) >= max(LEAST_TEXTS, LEAST_RATIO * max(counts))
+
+    @cached_property
+    def _texts_with(self) -> Counter[str]:
+        """In how many texts each word is."""
+        return Counter(word for text in self._words for word in set(text.split()))
 
 
 def near_duplicates(left: Sequence[str], right: Sequence[str], similarity: float | None = None) -> list[Pair]:
@@ -115,8 +134,9 @@ def edits(one: str, two: str, most: int) -> int:
     return min(last[-1], most + 1)
 
 
-def _digits(text: str) -> str:
-    return "".join(filter(str.isdigit, text))
+def _whole(text: str) -> str:
+    """The characters that mean something by themselves: digits and Chinese characters."""
+    return "".join(one for one in text if one.isdigit() or "\u3400" <= one <= "\u9fff")
 
 
 def _thresholds(sizes: Any, similarity: float | None) -> Any:
