@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from playbook.settings import settings
-from playbook.taskfile import Task, load_task, locate_task
+from playbook.task_names import open_task
+from playbook.taskfile import Task
 
 if TYPE_CHECKING:
     from playbook.data.annotate import Read
@@ -34,7 +35,7 @@ def relabel(task: str, queue: Path | None, by: str | None, signature: Path | Non
     """Say what the edited relabel QUEUE of TASK would change, and with --yes do it; without one, say where it lies."""
     from playbook.relabel import apply_queue, plan_queue
 
-    found, places = load_task(locate_task(task, settings())), settings()
+    found, places = open_task(task, settings()), settings()
     if queue is None:
         _say_where(found, as_json)
         return
@@ -115,7 +116,7 @@ def annotate(task: str, count: int | None, out: Path | None, sheet: Path | None,
     The rows are training and validation rows, in proportion to the classes and in a random order. The answers are kept
     in the file that data.labels.second_annotator names.
     """
-    found = load_task(locate_task(task, settings()))
+    found = open_task(task, settings())
     if (count is None) == (sheet is None):
         raise click.UsageError("either --rows N (draw a sheet) or --read FILE --by NAME (read one back)")
     if count is not None:

@@ -13,14 +13,16 @@ from typing import Any
 
 from playbook.data.formats.cells import is_nested, is_whole
 from playbook.data.formats.delimited import read_delimited
-from playbook.data.formats.json_lines import Repeated, decoder, plain_value, value_text
+from playbook.data.formats.json_lines import Number, Repeated, decoder, plain_value, value_text
 from playbook.data.formats.parquet import read_parquet
 from playbook.data.formats.records import PLAIN, Records
 from playbook.data.text import shown
+from playbook.names import normal_form
 
 TEXT, ID = "text", "id"
 SPLIT, RECORDS, INPUTS, INSTANCES = "dataframe_split", "dataframe_records", "inputs", "instances"
 PARAMS = "params"
+EXACT = 2**53  # from which a float of 64 bits has not every whole number
 NAMED = 10  # rows that a refusal names
 
 Table = tuple[list[str], list[list[Any]]]  # names of columns, fields of each row
@@ -86,6 +88,8 @@ def _of_split(content: Any) -> Table:
     wrong = [row for row, fields in enumerate(data) if not isinstance(fields, list) or len(fields) != len(names)]
     if wrong:
         raise RefusedRequest(f"expected {len(names)} fields in every row of data, found others in rows {_some(wrong)}")
+    if len(set(map(normal_form, names))) < len(names):
+        raise RefusedRequest(f"expected every column once, found {', '.join(map(shown, names[:NAMED]))}")
     return names, data
 
 
@@ -130,6 +134,14 @@ def _written(names: list[str], rows: Sequence[Sequence[Any]], params: Any) -> by
     if TEXT in names:
         _require_texts([row[names.index(TEXT)] for row in rows])
     data = [[_field(name, value) for name, value in zip(names, row, strict=True)] for row in rows]
+    lost = [
+        row for row, fields in enumerate(rows) for name, value in zip(names, fields, strict=True) if _lost(name, value)
+    ]
+    if lost:
+        raise RefusedRequest(
+            f"expected ids as text or whole numbers, found decimals of 2^53 and more, which have lost digits, in rows "
+            f"{_some(lost)}; send long ids as text"
+        )
     content = {SPLIT: {"columns": names, "data": data}, **({PARAMS: params} if params is not None else {})}
     return json.dumps(content).encode()
 
@@ -143,6 +155,11 @@ def _require_texts(texts: Sequence[Any]) -> None:
         raise RefusedRequest(
             f"expected whole characters in every text, found half of a pair of surrogates in rows {_some(half)}"
         )
+
+
+def _lost(name: str, value: Any) -> bool:
+    """Whether an id was written as a decimal and is too large for one."""
+    return name == ID and isinstance(value, Number) and abs(float(value.text)) >= EXACT
 
 
 def _field(name: str, value: Any) -> Any:

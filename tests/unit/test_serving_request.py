@@ -155,3 +155,16 @@ def test_the_guard_hands_on_the_plain_form_and_refuses_with_400() -> None:
     status, got = posted(b'text,id\n"",1\n', f"{CSV}; charset=utf-8")
     assert status == 400 and got["message"].endswith("found none in rows 0")
     assert posted(b"{}", JSON) == (200, {"media": JSON, "body": "{}"})
+
+
+def test_ids_that_lost_digits_as_decimals_are_refused() -> None:
+    body = b'{"dataframe_records": [{"text": "a", "id": "9"}, {"text": "b", "id": 1.2345678901234568e+18}]}'
+    with pytest.raises(RefusedRequest, match="lost digits, in rows 1; send long ids as text"):
+        plain_request(body, JSON)
+    assert [row["id"] for row in plain({"inputs": {"text": ["a", "b"], "id": [7.0, LONG]}})] == ["7", str(LONG)]
+
+
+@pytest.mark.parametrize("second", ["text", "text\u200b"])
+def test_a_column_that_comes_twice_is_refused(second: str) -> None:
+    with pytest.raises(RefusedRequest, match="every column once"):
+        plain({"dataframe_split": {"columns": ["text", second], "data": [["a", "b"]]}})

@@ -45,6 +45,7 @@ def test_commands_refuse_it(tmp_path: Path, places: Settings) -> None:
     commands = {
         "run": (), "show": (), "predict": (str(tmp_path / "rows.csv"),), "outcomes": (str(tmp_path / "rows.csv"),),
         "serve": (), "relabel": (), "log": (), "rollback": ("--as", "ann", "--reason", "a test"),
+        "annotate": ("--rows", "2"),
     }  # fmt: skip
     for name, rest in commands.items():
         done = CliRunner().invoke(main, [name, str(second.path), *rest])
