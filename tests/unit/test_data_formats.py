@@ -347,6 +347,7 @@ def _folder(root: Path) -> Path:
     for number, rows in enumerate((ROWS[:8], ROWS[8:])):
         (root / f"part-{number}.csv").write_text(written(rows))
     (root / "_SUCCESS").touch()
+    (root / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
     (root / ".part-0.csv.crc").write_bytes(b"\0\1")
     (root / "part-2.csv").touch()  # Spark writes empty ones
     return root

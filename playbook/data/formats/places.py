@@ -12,7 +12,7 @@ import fsspec
 
 from playbook.errors import DataError
 
-_BESIDE = (".crc", ".md", ".lock")  # what stands beside part files and is none
+_BESIDE = (".crc", ".md", ".lock", "Thumbs.db", "desktop.ini")  # what stands beside part files and is none
 
 
 @dataclass(frozen=True)
