@@ -9,12 +9,14 @@ appears complete or not at all.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import shutil
 import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,14 +146,23 @@ def _write(
 
 
 def _swap(part: Path, out: Path) -> None:
-    """Put the complete folder in place; a process killed in between leaves no folder, never half of one."""
-    if out.exists():
+    """Put the complete folder in place; a process killed in between leaves no folder, never half of one.
+
+    Of two processes that do so at the same time the later one's folder stays.
+    """
+    while True:
         old = out.parent / f".{out.name}.{uuid.uuid4().hex}.part"
-        out.rename(old)
-        part.rename(out)
-        shutil.rmtree(old)
-    else:
-        part.rename(out)
+        with suppress(FileNotFoundError):
+            out.rename(old)
+        try:
+            part.rename(out)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            continue  # another process was first
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+        return
 
 
 def _sweep(out: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from data_samples import SCRIPT, banking77, rows, sample
 
 from playbook.data import prepare as module
 from playbook.data.audit import audit
-from playbook.data.prepare import main, prepare
+from playbook.data.prepare import _swap, main, prepare
 from playbook.data.tables import PREPARED_COLUMNS
 from playbook.data.versions import read_versions, record_version, rows_by_split
 from playbook.errors import DataError
@@ -183,3 +184,14 @@ def test_banking77_is_prepared_and_copies_across_its_authors_split_are_found(tmp
     assert (aside.loc[aside["reason"].str.contains("across"), "split"] != "test").all()
     assert sum(figures["rows"].values()) + len(aside) == 13_083 and len(aside) < 150
     assert reasons["same text, different labels"] == 2
+
+
+def test_two_that_put_their_folder_in_place_at_once_leave_one_whole_folder(tmp_path: Path) -> None:
+    parts = [tmp_path / f".out.{number}.part" for number in range(400)]
+    for part in parts:
+        part.mkdir()
+        (part / "profile.json").write_text("{}", encoding="utf-8")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda part: _swap(part, tmp_path / "out"), parts))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["profile.json"]
