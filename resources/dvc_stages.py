@@ -16,7 +16,7 @@ from playbook.artifacts import canonical_hash
 from playbook.data.accumulated import accumulated_files
 from playbook.data.annotations import label_file
 from playbook.data.formats.places import is_url
-from playbook.data.labelling import RESTS_ON
+from playbook.data.labelling import RESTS_ON, WRITTEN_HERE
 from playbook.data.read import sources_of
 from playbook.data.sides import ledger_of
 from playbook.data.snapshot import snapshot_sources
@@ -96,7 +96,7 @@ def _require_dependencies(file: Path, name: str, task: Task, deps: list[Path]) -
 def _label_files(task: Task) -> list[Path]:
     """Files of `data.labels` and `data.accumulated` that preparing reads; those that grow only once they are there."""
     found = {part: label_file(task, part) for part in RESTS_ON}
-    named = [path for part, path in found.items() if path and (part != "corrections" or path.is_file())]
+    named = [path for part, path in found.items() if path and (part not in WRITTEN_HERE or path.is_file())]
     return [*named, *accumulated_files(task)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from playbook.data import audit as a
+from playbook.data.annotations import label_file
 from playbook.data.audit import Audit, counted
 from playbook.data.rule import Condition, Rule
 from playbook.data.tables import LABEL
@@ -14,8 +15,9 @@ SAMPLE = 100  # rows that the remedy proposes to draw for a second person
 
 
 def label_rules(task: Task) -> tuple[Rule, ...]:
-    """Rows labelled twice, agreement where a second annotator is named, and the guideline."""
-    named = task.spec.data.labels.second_annotator is not None
+    """Rows labelled twice, agreement where a second annotator has answered, and the guideline."""
+    path = label_file(task, "second_annotator")
+    named = path is not None and path.is_file()
     return (*((_agreement(task),) if named else ()), _labelled_twice(task), _guideline(task))
 
 
@@ -49,23 +51,26 @@ def kappa_in_words(seen: Audit, floor: float) -> str:
 
 
 def _labelled_twice(task: Task) -> Rule:
-    labels = task.spec.data.labels
-    fewest, named = labels.min_rows_twice, labels.second_annotator is not None
+    labels, path = task.spec.data.labels, label_file(task, "second_annotator")
+    fewest, named = labels.min_rows_twice, path is not None
+    absent = path is not None and not path.is_file()
     draw = f"`playbook annotate TASK --rows {max(SAMPLE, fewest)}` draws a sample without its labels"
     keep = "" if named else "; name a file for the answers under data.labels.second_annotator"
     return Rule(
         "rows labelled twice",
         "warning",
         f"at least {fewest} rows that a second person labelled, too",
-        lambda seen: _twice_in_words(seen, fewest, named),
+        lambda seen: _twice_in_words(seen, fewest, named=named, absent=absent),
         f"{draw} and reads it back{keep}",
         (Condition("overall", _BETWEEN, {"column": a.LABELLED_TWICE, "min_value": fewest}),),
     )
 
 
-def _twice_in_words(seen: Audit, fewest: int, named: bool) -> str:
+def _twice_in_words(seen: Audit, fewest: int, *, named: bool, absent: bool) -> str:
     if not named:
         return "no second annotator is named, so nobody knows whether two people would agree"
+    if absent:
+        return "no answers yet: the file that data.labels.second_annotator names is not there"
     count = int(seen.overall[a.LABELLED_TWICE].iloc[0])
     return counted(count, "row") + (f", {fewest - count} too few" if count < fewest else "")
 

@@ -21,17 +21,18 @@ from playbook.store import file_sha256
 from playbook.taskfile import Task
 
 RESTS_ON: tuple[LabelFile, ...] = ("second_annotator", "guideline", "corrections")
+WRITTEN_HERE: tuple[LabelFile, ...] = ("second_annotator", "corrections")  # by commands, with the first answer
 
 
 def agreement_of(task: Task, rows: pd.DataFrame) -> Agreement | None:
-    """Agreement of the second annotator with the labels of prepared rows; None where no second annotator is named, or
-    where no row is common to both.
+    """Agreement of the second annotator with the labels of prepared rows; None where no second annotator is named, the
+    file that is to keep the answers is not there yet, or no row is common to both.
 
     Raises:
         DataError: the second annotator's file cannot be read.
     """
     path = label_file(task, "second_annotator")
-    if path is None:
+    if path is None or not path.is_file():
         return None
     first = dict(zip(rows[ROW_ID], rows[LABEL], strict=True))
     known = {row: label for row, label in first.items() if label in task.spec.labels}

@@ -129,7 +129,9 @@ class Labels(Section):
     """Whether the labels can be believed (3.1, 3.2)."""
 
     second_annotator: str | None = Field(
-        None, description="CSV of a sample that a second person labelled: row id, label."
+        None,
+        description="CSV of a sample that a second person labelled: row id, label. `playbook annotate` writes it, so "
+        "it need not be there yet.",
     )
     min_kappa: float = Field(
         0.6,

@@ -17,6 +17,7 @@ from playbook.data.agreement import kappa as kappa_of
 from playbook.data.annotations import read_second_annotator
 from playbook.data.corrections import Correction, read_corrections, write_corrections
 from playbook.data.guideline import judge_guideline
+from playbook.data.label_rules import label_rules
 from playbook.data.prepare import prepare
 from playbook.data.sheets import guarded, unguarded
 from playbook.data.versions import record_version
@@ -317,10 +318,17 @@ def test_any_change_of_a_label_file_changes_the_bytes(tmp_path: Path, part: str)
     assert one != two
 
 
-@pytest.mark.parametrize("part", ["second_annotator", "guideline"])
-def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path, part: str) -> None:
+def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.csv: no such file"):
-        prepare(sample(tmp_path, labels={part: "gone.csv"}), tmp_path / "out")
+        prepare(sample(tmp_path, labels={"guideline": "gone.csv"}), tmp_path / "out")
+
+
+def test_a_file_that_is_to_keep_answers_need_not_be_there_yet(tmp_path: Path) -> None:
+    task = sample(tmp_path, labels={"second_annotator": "later.csv"})
+    prepare(task, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "profile.json").read_text())["agreement"] is None
+    rules = {rule.name: rule for rule in label_rules(task)}
+    assert "label agreement" not in rules and rules["rows labelled twice"].severity == "warning"
 
 
 def test_label_files_are_local(tmp_path: Path) -> None:
