@@ -301,10 +301,9 @@ def load_encoder(folder: Path, pooling: str) -> Encoder:
     """Read config.json and model.safetensors of a base into an evaluation-mode encoder, float32.
 
     Raises:
-        PinMismatch: the architecture is not one of ARCHITECTURES, or a tensor is missing or of another shape.
+        PinMismatch: the architecture is not one of ARCHITECTURES, a tensor is missing or of another shape, or a file
+            cannot be read.
     """
-    from safetensors.torch import load_file
-
     config = json.loads((folder / "config.json").read_text())
     kind, activation = config.get("model_type"), config.get("hidden_act", config.get("activation"))
     if kind not in ARCHITECTURES or activation not in ACTIVATIONS:
@@ -313,7 +312,7 @@ def load_encoder(folder: Path, pooling: str) -> Encoder:
             f"{', '.join(ARCHITECTURES)} with {', '.join(ACTIVATIONS)}. Choose another base."
         )
     names = ARCHITECTURES[kind]
-    tensors = _without_model_prefix(load_file(folder / "model.safetensors"))
+    tensors = _without_model_prefix(_weights(folder / "model.safetensors"))
     eps = config.get("layer_norm_eps", 1e-12)
     inner = config.get("intermediate_size", config.get("hidden_dim"))
     first = config.get("pad_token_id", 1) + 1 if names.position_offset else 0
@@ -329,6 +328,24 @@ def load_encoder(folder: Path, pooling: str) -> Encoder:
         _fill_block(block, tensors, number, names)
         blocks.append(block)
     return Encoder(Embeddings(tensors, eps, first), blocks, names, pooling).eval()
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file.
+
+    Raises:
+        PinMismatch: it is cut off, damaged or none, whatever its hash.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise PinMismatch(
+            f"{path}: expected weights as safetensors, found a file that cannot be read ({error}); fetch the base "
+            "again, pin the SHA-256 that its makers state, or choose another base"
+        ) from None
 
 
 def _without_model_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -157,6 +157,20 @@ def test_a_missing_or_misshapen_tensor_is_named(tmp_path: Path) -> None:
         load_encoder(tmp_path, "mean")
 
 
+@pytest.mark.parametrize("damage", ["cut off", "a page", "empty"])
+def test_weights_that_cannot_be_read_are_named_with_their_file(damage: str, tmp_path: Path) -> None:
+    write_tiny_base(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(
+        {"cut off": whole[: len(whole) // 2], "a page": b"<html>not found</html>", "empty": b""}[damage]
+    )
+    with pytest.raises(
+        PinMismatch, match=r"model\.safetensors: expected weights as safetensors, .*fetch the base again"
+    ):
+        load_encoder(tmp_path, "mean")
+
+
 @pytest.mark.parametrize("family", ["bert", "distilbert"])
 def test_named_tensors_go_out_and_come_back(family: str, tmp_path: Path) -> None:
     make_model(family).save_pretrained(tmp_path)
