@@ -71,7 +71,7 @@ def model(bundle: Path) -> AnsweringModel:
 def test_the_threshold_is_in_the_evaluation(place: Place) -> None:
     point = evaluation(place).operating_point
     assert point is not None
-    assert point.of_class == "same" and 0 < point.threshold < 1
+    assert point.of_class == "same" and 0 < point.threshold <= 1
     assert point.interval[0] <= point.threshold <= point.interval[1]
     assert set(point.figures) == {"recall of same", "false_positive_rate of same"}
 

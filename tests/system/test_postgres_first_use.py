@@ -162,7 +162,7 @@ def test_a_home_changes_sides_and_says_so(
 def test_somebodys_own_storage_is_left_alone(dagster_url: str, tmp_path: Path) -> None:
     file = tmp_path / "dagster" / "dagster.yaml"
     file.parent.mkdir()
-    own = f"storage:\n  sqlite:\n    base_dir: {tmp_path}\n"
+    own = f"storage:\n  sqlite:\n    base_dir: {tmp_path}\ntelemetry:\n  enabled: false\n"
     file.write_text(own)
     prepare_home(_places(tmp_path, dagster_url))
     assert file.read_text() == own
