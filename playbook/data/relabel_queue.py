@@ -1,7 +1,7 @@
 """The relabel queue (3.1): a CSV of rows whose label is to be checked, likeliest errors first, for the data owner.
 
 The owner writes a class into `new_label` where a row was looked at (the same class confirms it), anything into `note`,
-and hands the file to `playbook relabel`. Cells that begin like a formula carry a quote (`corrections.guarded`).
+and hands the file to `playbook relabel`. Cells that begin like a formula carry a quote (`sheets.guarded`).
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def publish_queue(written: Path, place: Path, corrections: Sequence[Correction])
             return False
     except (DataError, OSError):  # somebody's work may be in it
         return False
-    write_whole(place, written.read_text(encoding="utf-8"))
+    write_whole(place, "\ufeff" + written.read_text(encoding="utf-8"))  # a mark by which spreadsheets know UTF-8
     return True
 
 

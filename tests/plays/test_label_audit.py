@@ -50,7 +50,7 @@ def test_from_the_audit_to_the_next_dataset_version(tmp_path: Path, database: Pa
     assert audit.suspects == audit.queued and audit.wrong.low <= audit.review.found <= audit.wrong.high
     assert audit.queued >= audit.review.found >= 0.6 * audit.queued > 10, "most of the queue is planted"
     queue = queue_place(task, place.places)
-    with queue.open(encoding="utf-8", newline="") as stream:
+    with queue.open(encoding="utf-8-sig", newline="") as stream:
         entries = list(csv.DictReader(stream))
     assert len(entries) == audit.queued and {row["split"] for row in entries} <= {"train", "validation"}
 
@@ -63,7 +63,7 @@ def test_from_the_audit_to_the_next_dataset_version(tmp_path: Path, database: Pa
     after, audit = cast(DatasetVersion, place.current()[DATASET]), cast(LabelAudit, place.current()[AUDIT])
     assert after.number == 2 and after.corrections == 1 and "labels corrected +1 (now 1)" in after.changelog
     assert (audit.review.reviewed, audit.review.changed) == (1, 1)
-    with queue.open(encoding="utf-8", newline="") as stream:
+    with queue.open(encoding="utf-8-sig", newline="") as stream:
         assert entries[0]["row_id"] not in {row["row_id"] for row in csv.DictReader(stream)}
 
 
