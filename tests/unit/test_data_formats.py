@@ -81,7 +81,7 @@ DIALECTS = [
     (CSV.encode("utf-16"), "a.csv", ["UTF-16 (by its byte order mark)"]),
     (re.sub(r"[^,\n]+", lambda cell: f"'{cell[0]}'", CSV), "a.csv", ["fields quoted by '"]),
     (written([(*row, "") for row in ROWS]), "a.csv", ["a comma at the end of every row but the header"]),
-    (gzip.compress(CSV.encode()), "a.csv", ["compressed with gzip, which its name does not say"]),
+    (gzip.compress(CSV.encode(), mtime=0), "a.csv", ["compressed with gzip, which its name does not say"]),
     (CSV, "a.csv.gz", ["not compressed, although its name ends in .gz"]),
     (bz2.compress(CSV.encode()), "a.csv.bz2", []),
     (lzma.compress(CSV.encode()), "a.csv.xz", []),
@@ -302,14 +302,14 @@ OTHERS = [
     (b"\n<html><body>404</body></html>", "a web page"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
     (b"ARROW1\x00\x00", "an Arrow"),
-    (gzip.compress(CSV.encode())[:-20], "the gzip file is cut off"),
+    (gzip.compress(CSV.encode(), mtime=0)[:-20], "the gzip file is cut off"),
     (bz2.compress(CSV.encode())[:-9], "the bzip2 file is cut off"),
     (lzma.compress(CSV.encode())[:-9], "the xz file is cut off"),
     (pa.compress(CSV.encode(), "zstd", asbytes=True)[:-6], "the zstd file is damaged"),
     (parquet({"a": [1]})[:-4], "the file is cut off"),
     (b"", "an empty file"),
     (b" \n\n", "an empty file"),
-    (gzip.compress(b""), "an empty file"),
+    (gzip.compress(b"", mtime=0), "an empty file"),
 ]
 
 
