@@ -21,7 +21,7 @@ from benchmarks.rows import write_row
 from playbook.data.agreement import kappa, kappa_figure
 from playbook.data.label_errors import AuditRows, default_draws, find_label_errors
 
-MOST_ROWS, SEED = 6000, 2
+MOST_ROWS, SEED = 6000, 3
 FLIPS = (("none", 0.0), *((kind, rate) for rate in (0.01, 0.05, 0.1) for kind in ("even", "paired")))
 CHECK_FROM = 0.25
 TRIALS, RESAMPLES = 600, 400

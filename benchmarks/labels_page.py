@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 COMMAND = "python -m benchmarks.labels --packages FOLDER --write docs/labels.md"
-NEW = ("film reviews", "editorials")
 KINDS = {"none": "no flips", "even": "evenly", "paired": "into the nearest class"}
 
 
@@ -30,6 +29,7 @@ of the shares of samples whose interval has the true kappa, the second the least
 
 Ours is Wilson's interval of the observed agreement, over as many rows as give it kappa's variance
 (`playbook.data.agreement`). The second is kappa and 1.96 standard errors of Fleiss, Cohen and Everitt (1969).
+
 """
 
 
@@ -57,17 +57,19 @@ tickets are right by construction. *First* is how many flips are among as many f
 prunes by noise rate, on the same probabilities.
 
 The method was built on product reviews, tickets, tweets and Banking77, with another draw of rows and flips than here.
-**Film reviews and editorials were not looked at before.**
+Film reviews and editorials were kept back. On film reviews a first version failed: nine in ten labels of a small class
+between two others (5 % of rows, which the model cannot see) were to be checked. Since then every class keeps its share.
+Editorials changed nothing. So the figures of film reviews are not those of an unseen set; those of editorials are.
+
 """
 
 
 def _queue(figures: list[dict[str, Any]]) -> list[str]:
     said = QUEUE.splitlines()
     held = {name: _held(figures, name) for name in dict.fromkeys(one["set"] for one in figures)}
-    new = [_held(figures, name) for name in NEW]
-    share = f"{sum(n for n, _ in new)} of {sum(n for _, n in new)} cells of the two new sets"
-    every = ", ".join(f"{name} {n} of {total}" for name, (n, total) in held.items())
-    said += [f"The range has the planted errors in {share} (by set: {every}).", ""]
+    every = ", ".join(f"{name} {n}" for name, (n, _) in held.items())
+    total = f"{sum(n for n, _ in held.values())} of {sum(n for _, n in held.values())}"
+    said += [f"**The range has the planted errors in {total} cells**; of seven by set: {every}.", ""]
     header = [
         "set",
         "flips",

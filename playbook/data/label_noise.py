@@ -3,8 +3,10 @@
 A label that a model finds improbable may be wrong, or the text may be one on which labels differ. What tells the two
 apart is how probabilities fall: doubt about a text fades with the distance from the border between two classes, a slip
 of the labeller does not. So the labels are read as a mixture: with probability 1 - e the label is drawn from
-the model's probabilities, sharpened or flattened by a temperature (Guo et al., ICML 2017), and with probability e it
-was changed into another one; temperature and e are those that explain the labels best. This is the forward model of
+the model's probabilities, sharpened or flattened by a temperature (Guo et al., ICML 2017) and weighted so that every
+class keeps its share (Alexandari et al., ICML 2020: else a small class that the model cannot see would be taken for
+slips); and with probability e it was changed into another one. Temperature and e are those that explain the labels
+best. This is the forward model of
 label noise (Patrini et al., CVPR 2017) with out-of-fold probabilities in place of a network, and with the lapse rate
 that psychometric functions have for the same reason (Wichmann and Hill, Perception & Psychophysics 63 (2001)
 1293-1313). The probability that a label is wrong is its share of the mixture (Bayes).
@@ -37,6 +39,7 @@ TEMPERATURES = np.geomspace(0.25, 2.0, 13)
 RATES = np.concatenate([[0.0], np.geomspace(0.002, 0.3, 20)])  # of wrong labels
 LEARNING_RATE = 0.005  # at the least, while habits are learned: without any error there are none to learn
 ROUNDS = 6  # of expectation maximisation
+BALANCING = 8  # rounds that give every class its share
 PRIOR_ROWS = 5.0  # of a class: that many errors, evenly over the other classes, are added to those that were found
 SHAPE = 0.15
 DRAWS, CONFIDENCE = 400, 0.95
@@ -123,7 +126,8 @@ def _paired(logs: Floats, given: Numbers, known: Numbers) -> Reading:
         if not last:
             break
         temperature, rate = reading.best
-        truth = next(_sharpened(logs, TEMPERATURES[temperature : temperature + 1])) * habits[:, given].T
+        only = TEMPERATURES[temperature : temperature + 1]
+        truth = next(_sharpened(logs, only, _shares(given, classes))) * habits[:, given].T
         truth /= np.maximum(truth.sum(axis=1, keepdims=True), TINY)
         truth[known >= 0] = np.eye(classes)[known[known >= 0]]
         own, other = reading.own[:, temperature], reading.other[:, temperature]
@@ -144,7 +148,7 @@ def _reading(logs: Floats, given: Numbers, known: Numbers, habits: Floats) -> Re
     own = np.empty((len(given), len(TEMPERATURES)))
     other, at, into = np.empty_like(own), np.arange(len(given)), habits[:, given].T
     seen, changed = known >= 0, (known >= 0) & (known != given)
-    for column, table in enumerate(_sharpened(logs, TEMPERATURES)):
+    for column, table in enumerate(_sharpened(logs, TEMPERATURES, _shares(given, logs.shape[1]))):
         own[:, column] = table[at, given]
         other[:, column] = np.einsum("rc,rc->r", table, into)
         other[changed, column] = table[changed, known[changed]] * habits[known[changed], given[changed]]
@@ -153,11 +157,19 @@ def _reading(logs: Floats, given: Numbers, known: Numbers, habits: Floats) -> Re
     return Reading(own, other, merit)
 
 
-def _sharpened(logs: Floats, temperatures: Floats) -> Iterator[Floats]:
-    """Probabilities at each temperature, shape (rows, classes)."""
+def _shares(given: Numbers, classes: int) -> Floats:
+    return np.bincount(given, minlength=classes) / len(given)
+
+
+def _sharpened(logs: Floats, temperatures: Floats, shares: Floats) -> Iterator[Floats]:
+    """Probabilities at each temperature, of which every class has its share, shape (rows, classes)."""
     for temperature in temperatures:
-        raised = np.exp((logs - logs.max(axis=1, keepdims=True)) / temperature)
-        yield raised / raised.sum(axis=1, keepdims=True)
+        table = np.exp((logs - logs.max(axis=1, keepdims=True)) / temperature)
+        table /= table.sum(axis=1, keepdims=True)
+        for _ in range(BALANCING):
+            table *= shares / np.maximum(table.mean(axis=0), TINY)
+            table /= np.maximum(table.sum(axis=1, keepdims=True), TINY)
+        yield table
 
 
 def _share(own: Floats, other: Floats, rate: Floats | float) -> Floats:

@@ -55,6 +55,20 @@ def test_the_estimate_is_that_of_the_planted_errors(rate: float, paired: bool) -
     assert count > 0.5 * wrong.sum() and count > 0.6 * len(queue)
 
 
+def test_a_small_class_that_the_model_cannot_see_is_no_heap_of_errors() -> None:
+    """One label in twenty is of a class that lies between the two others: not one look at each of them is worth it."""
+    random = np.random.default_rng(4)
+    mood = random.normal(size=4000) * 2.5
+    between = random.random(4000) < 0.12 * np.exp(-(mood**2) / 18)
+    labels = np.where(between, 2, (mood > 0).astype(int)).astype(np.int64)
+    seen = mood + random.normal(size=4000)  # what the model sees of it
+    up = 1 / (1 + np.exp(-1.2 * seen))
+    share = between.mean()
+    table = np.stack([(1 - up) * (1 - share), up * (1 - share), np.full(4000, share)], axis=1)
+    queue = queue_of(read_noise(table, labels))
+    assert (labels[queue] == 2).sum() < 0.2 * between.sum()
+
+
 def test_what_a_person_found_teaches_the_estimate() -> None:
     table, labels = answers(2000, 3, 2.0, 3)
     given = flipped(labels, 3, 0.04, 3, paired=False)
