@@ -42,7 +42,7 @@ def page(trials: list[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
     lines += ["| " + " | ".join(_row(name, found)) + " |" for name, found in mine.items()]
     note = (
-        "A verdict is wrong where it says data-limited and the gain was under 1 point, or plateau and it was over. "
+        "A verdict is wrong where it says data-limited and the gain was under 1 point, or plateau and it was over.\n"
         "Most verdicts on a few hundred validation rows are `unclear`: that is what so few rows can say."
     )
     return "\n".join([HEAD, said, "", *lines, "", note]) + "\n"

@@ -7,8 +7,8 @@ or not".
 The interval is Wilson's (JASA 22 (1927) 209-212) of the observed agreement, carried over to kappa with the observed
 chance. It is taken over as many rows as give the observed agreement the variance that Fleiss, Cohen and Everitt
 (Psychological Bulletin 72 (1969) 323-327) find for kappa, and never over more than there are. So full agreement leaves
-an interval with a width. With 30 to 300 rows and 2 to 20 classes it covers a known kappa in 93 to 98 of 100 samples,
-where their own interval and the bootstrap fall to 50 (docs/labels.md).
+an interval with a width. With 30 to 300 rows and 2 to 20 classes it covers a known kappa in 92 to 98 of 100 samples,
+where their own interval and the bootstrap fall below 50 (docs/labels.md).
 """
 
 from __future__ import annotations
