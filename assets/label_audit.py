@@ -64,6 +64,7 @@ def _inputs(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fr
         "labels": data.labels.model_dump(mode="json", exclude={"min_rows_twice", "labelled_by"}),
         "fold_draws": _draws(play, dataset),
         "learning_curve": data.learning_curve.model_dump(mode="json"),
+        "repeats": _repeats(play, dataset.rows.get("train", 0)),
         "files": {part: file_sha256(path) for part, path in files.items() if path and path.is_file()},
         "code": version_of("audit"),
     }
@@ -176,7 +177,7 @@ def _curve(play: Play, features: "FrozenFeatures", frozen: FrozenBaseline) -> "M
         metric=spec.target.all_limits[0],
         labels=spec.labels,
         sizes=asked.sizes,
-        repeats=asked.repeats,
+        repeats=_repeats(play, len(data.train)),
         worth=asked.worth,
         seed=spec.adaptation.seed,
     )
@@ -189,6 +190,16 @@ def _curve(play: Play, features: "FrozenFeatures", frozen: FrozenBaseline) -> "M
         return as_served(spec, truth, probabilities).answers(probabilities)
 
     return learning_curve(CurveRows(data.labels, data.train, data.validation), rules, CurveHeads(whole, fewer))
+
+
+def _repeats(play: Play, rows: int) -> int:
+    """How many series the learning curve has: as the task file says, else by how much there is to fit."""
+    from playbook.data.learning_curve import default_repeats
+
+    asked = play.task.spec.data.learning_curve
+    if "repeats" in asked.model_fields_set:
+        return asked.repeats
+    return default_repeats(asked.repeats, rows, len(play.task.spec.labels))
 
 
 def _publish(play: Play, done: LabelAudit) -> Path:

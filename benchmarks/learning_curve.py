@@ -22,7 +22,7 @@ from playbook.adapt.fewer_rows import heads_with_fewer_rows
 from playbook.adapt.frozen import FrozenFeatures, validated_by
 from playbook.adapt.head import Head, fit_head
 from playbook.adapt.rows import RungData
-from playbook.data.learning_curve import CurveHeads, CurveRows, CurveRules, learning_curve
+from playbook.data.learning_curve import CurveHeads, CurveRows, CurveRules, default_repeats, learning_curve
 from playbook.spec import Limit
 from playbook.statistics.answers import answers_of
 from playbook.statistics.metric import Metric, bind
@@ -99,7 +99,8 @@ def trial(rows: Rows, train: int, validation: int, seed: int) -> dict[str, Any]:
     first, l2 = baseline(features, labels, now, judged, metric)
     found = FrozenFeatures(features, RungData(np.ones(1), labels, now, judged), pd.DataFrame(), "")
     fewer = heads_with_fewer_rows(found, metric, "none", l2)
-    rules = CurveRules(METRIC, metric.labels, 6, 8, WORTH, 13)
+    repeats = default_repeats(8, train, len(metric.labels))
+    rules = CurveRules(METRIC, metric.labels, 6, repeats, WORTH, 13)
     heads = CurveHeads(answers_of(first.probabilities(features[judged])), lambda chosen: answers_of(fewer(chosen)))
     curve = learning_curve(CurveRows(labels, now, judged), rules, heads)
     assert curve is not None

@@ -32,6 +32,7 @@ CONFIDENCE = 0.95
 SMALLEST_DEVIATION = 1e-3  # between samples, of a score at all rows
 FEWEST_PER_CLASS = 3  # rows per class, on average, in the smallest subsample
 FEWEST_ROWS = 24  # in the smallest subsample
+MANY_CLASSES, MANY_ROWS, FEW_REPEATS = 20, 5000, 4  # from either on, so many series
 SPAN = 32  # the smallest subsample is not under this fraction of all rows
 
 
@@ -89,6 +90,11 @@ def learning_curve(rows: CurveRows, rules: CurveRules, heads: CurveHeads) -> Mea
     measured = _judged(rows.labels[rows.validation], _answers(rows, rules, heads, sizes), sizes, rules)
     seconds = round(time.perf_counter() - began, 2)
     return MeasuredCurve(measured.curve.model_copy(update={"seconds": seconds}), measured.outlook)
+
+
+def default_repeats(asked: int, rows: int, classes: int) -> int:
+    """How many series are drawn where the task file does not say: `asked`, or few where each head takes long."""
+    return min(asked, FEW_REPEATS) if classes >= MANY_CLASSES or rows >= MANY_ROWS else asked
 
 
 def subsample_sizes(rows: int, classes: int, count: int) -> list[int]:

@@ -16,6 +16,7 @@ from playbook.data.learning_curve import (
     CurveRows,
     CurveRules,
     MeasuredCurve,
+    default_repeats,
     judge_gain,
     learning_curve,
     nested_order,
@@ -63,6 +64,11 @@ def test_sizes_grow_to_all_rows_and_tiny_data_has_none() -> None:
     assert subsample_sizes(3000, 77, 6)[0] == 231
     assert subsample_sizes(40, 2, 6) == []
     assert curve_of(world(140, 0.3), 40, 100)[0] is None
+
+
+def test_large_data_is_drawn_less_often() -> None:
+    assert default_repeats(8, 4999, 19) == 8 and default_repeats(3, 9000, 77) == 3
+    assert default_repeats(8, 5000, 2) == default_repeats(8, 300, 20) == 4
 
 
 def test_every_beginning_of_the_order_has_the_classes_in_proportion() -> None:
