@@ -299,8 +299,8 @@ def test_a_change_of_any_file_that_is_read_makes_a_new_version(places: Settings,
 
 def test_a_label_file_that_is_not_there_is_named(places: Settings, tmp_path: Path) -> None:
     task = with_label_files(tmp_path / "own")
-    (tmp_path / "own" / "second.csv").unlink()
-    with pytest.raises(DataError, match=r"second\.csv: no such file; check .*data\.labels"):
+    (tmp_path / "own" / "guide.md").unlink()
+    with pytest.raises(DataError, match=r"guide\.md: no such file; check .*data\.labels"):
         DatasetVersions().prepare(task)
 
 

@@ -144,7 +144,14 @@ def test_the_pages_say_how_to_run_it_and_where_it_fails(place: Place) -> None:
         assert said in running, said
     rows = place.current()["dataset_version"].rows
     reference = f"{rows['validation'] + rows['test']} rows of validation"
-    for said in ("## Worst classes", "| mixed |", "## Worst slices", "likely label errors", reference):
+    for said in (
+        "## Worst classes",
+        "| mixed |",
+        "## Worst slices",
+        "## Errors in the labels",
+        "labels are to be checked",
+        reference,
+    ):
         assert said in failing, said
     assert content["evaluation_report.html"] == place.places.report("pairs").read_text("utf-8")
     assert content["task.yaml"] == place.file.read_text("utf-8")
