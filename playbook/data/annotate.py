@@ -183,7 +183,7 @@ def _answers(task: Task, sheet: Path, rows: pd.DataFrame, aside: Sequence[str]) 
         elif row in gone and row not in texts:
             set_aside.append(row)
         elif row not in texts:
-            faults.append(f"line {line.number}: row {shown(row)} is none of this task")
+            faults.append(f"line {line.number}: row {shown(row)} does not belong to this task")
         elif row in test:
             faults.append(f"line {line.number}: row {shown(row)} is of the test split, which stays closed")
         elif not _same_text(text, texts[row]):

@@ -120,7 +120,7 @@ def garbage(text: str) -> str:
 
     Deliberately mild: every word must be garbage, and words with letters beyond a-z never are. Emoji and emoticons
     alone are a message (a thumb, ":-)"): people answer with them, and they say what is felt. Digits and
-    punctuation alone are none: a number or "???" says nothing about its class that would hold for another one.
+    punctuation alone are not: a number or "???" says nothing about its class that would hold for another one.
     """
     tests: tuple[tuple[str, Callable[[str], bool]], ...] = (
         (MISSING_TEXT, lambda t: not t),

@@ -43,5 +43,5 @@ def vague(name: str, text: str) -> bool:
 
 
 def vague_classes(classes: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of classes whose definition is none, in their order."""
+    """Names of classes that are not really defined, in their order."""
     return tuple(name for name, text in classes.items() if vague(name, text))

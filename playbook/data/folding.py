@@ -76,7 +76,7 @@ _HAS_NUMBER = re.compile(r"\d[\w()/+ .-]*\d|#\d")
 
 
 def _number(found: re.Match[str]) -> str:
-    """The sign of a number, or the number itself where it is none of an order."""
+    """The sign of a number, or the number itself where it does not name an order."""
     number, before = found[0], found.string[max(found.start() - 12, 0) : found.start()]
     if _YEAR.fullmatch(number) or (number.isdigit() and len(number) < LONG_NUMBER) or _NAME_BEFORE.search(before):
         return number

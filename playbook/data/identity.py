@@ -1,4 +1,4 @@
-"""Whether ids name rows: one id on several rows, a column that is none of ids, ids that lost digits on the way."""
+"""Whether ids name rows: one id on several rows, a column that does not hold ids, ids that lost digits on the way."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def sides_before(ledger: Path, prepared: Path, task: Task) -> Sides:
     An empty ledger is the owner's word that nothing is known.
 
     Raises:
-        DataError: the ledger was altered so that it is none.
+        DataError: the ledger was altered and cannot be read.
     """
     known = read_sides(ledger)
     if known is not None and not known:

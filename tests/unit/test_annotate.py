@@ -175,7 +175,7 @@ def test_faults_are_named_and_nothing_is_kept(tmp_path: Path, places: Settings) 
     lines = text.splitlines()
     spoilt = {
         "misspelt": (lines[1].replace(",billing,", ",biling,").replace(",delivery,", ",delivry,"), "did you mean"),
-        "elsewhere": (f"R9999{lines[1][5:]}", "row R9999 is none of this task"),
+        "elsewhere": (f"R9999{lines[1][5:]}", "row R9999 does not belong to this task"),
         "twice": (lines[2], "comes twice"),
     }
     for line, said in spoilt.values():

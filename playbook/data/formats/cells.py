@@ -62,7 +62,7 @@ def is_whole(text: str) -> bool:
     return True
 
 
-def mended(text: str) -> str:
+def without_half_characters(text: str) -> str:
     """The text with a replacement character for each half of a surrogate pair."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -73,7 +73,7 @@ def column_names(names: Iterable[str]) -> list[str]:
     Raises:
         ValueError: two columns have one name.
     """
-    given = [mended(name) for name in names]
+    given = [without_half_characters(name) for name in names]
     tidy = [normal_form(name) for name in given]
     out: list[str] = []
     before: set[str] = set()

@@ -69,7 +69,7 @@ def _best(lines: Sequence[str], dialect: Dialect, skipped: int, form: Form) -> P
 
 
 def _has_quoted_field(parsed: Parsed) -> bool:
-    """Whether a field stands between two quotation marks: then they are none of the text's."""
+    """Whether a field stands between two quotation marks: then they do not belong to the text."""
     quote = parsed.dialect.quote
     return any(
         len(cell) > 1 and cell.startswith(quote) and cell.endswith(quote)

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from playbook.data.formats.cells import as_text, column_names, frame_of, is_nested, is_whole, mended, number_text
+from playbook.data.formats.cells import (
+    as_text,
+    column_names,
+    frame_of,
+    is_nested,
+    is_whole,
+    number_text,
+    without_half_characters,
+)
 from playbook.data.formats.records import (
     BROKEN_CHARACTER,
     NESTED,
@@ -70,7 +78,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 @lru_cache(maxsize=1024)
 def _key(name: str) -> str:
     """A key in the normal form of column names."""
-    return normal_form(mended(name))
+    return normal_form(without_half_characters(name))
 
 
 def value_text(value: Any) -> str:
@@ -209,7 +217,9 @@ def _unfit(value: dict[str, Any], used: Collection[str]) -> tuple[str, str]:
 def _encodable(columns: list[list[str]]) -> list[list[str]]:
     """Halves of surrogate pairs are replaced in columns that nobody uses."""
     return [
-        column if all(cell.isascii() or is_whole(cell) for cell in column) else [mended(cell) for cell in column]
+        column
+        if all(cell.isascii() or is_whole(cell) for cell in column)
+        else [without_half_characters(cell) for cell in column]
         for column in columns
     ]
 

@@ -1,4 +1,4 @@
-"""Parquet: columns of every plain type as text, a value that is none costs its row."""
+"""Parquet: columns of every plain type as text, a value that cannot be read costs its row."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _table(data: bytes) -> Any:
     file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
     column_names(file.schema_arrow.names)  # before reading: a name that comes twice cannot be asked for
     table = file.read()
-    table.validate()  # not in full: one text that is none costs its row alone
+    table.validate()  # not in full: one bad text costs its row alone
     return table
 
 

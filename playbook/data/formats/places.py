@@ -12,7 +12,7 @@ import fsspec
 
 from playbook.errors import DataError
 
-_BESIDE = (".crc", ".md", ".lock", "Thumbs.db", "desktop.ini")  # what stands beside part files and is none
+_BESIDE = (".crc", ".md", ".lock", "Thumbs.db", "desktop.ini")  # what may lie beside part files
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def read_bytes(location: str, data: bytes, form: Form = PLAIN, used: Collection[
 
 
 def _joined(location: str, parts: Sequence[Part], form: Form, used: Collection[str]) -> Records:
-    """The records of all part files; an empty one among them, as Spark writes, is none."""
+    """The records of all part files; an empty one, as Spark writes, has none."""
     read = [(part, content) for part in parts if (content := fetch(part.location)).strip()]
     if not read:
         raise DataError(f"{location}: expected rows, found empty files only; export the data again")
