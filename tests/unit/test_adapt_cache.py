@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +13,7 @@ from adapt_samples import make_bench, pairs, silent
 from tiny_base import write_tiny_base
 
 from playbook.adapt import cache as module
-from playbook.adapt.cache import ActivationCache, Recomputed, build_cache, chunks_of, length_order
+from playbook.adapt.cache import Recomputed, build_cache, chunks_of, length_order
 from playbook.adapt.encoder import Encoder, load_encoder
 from playbook.adapt.frozen import frozen_features
 from playbook.adapt.rows import cache_folder
@@ -114,33 +110,6 @@ def test_two_poolings_of_the_same_weights_share_nothing(tmp_path: Path) -> None:
     assert np.array_equal(frozen_features(bench.frozen(), silent).features, mean)
 
 
-def build_and_die(base: Path, folder: Path) -> None:
-    """Be killed when the activations are on disk and the last files are not."""
-
-    def die(*args: Any, **kwargs: Any) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    np.save = die
-    encoder, tokens = open_base(base)
-    build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, silent)
-
-
-def test_what_a_killed_builder_left_is_not_taken(base: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "cache"
-    child = CHILDREN.Process(target=build_and_die, args=(base, folder))
-    child.start()
-    child.join(240)
-    assert child.exitcode == -signal.SIGKILL
-    left = [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]
-    assert len(left) == 1 and not folder.exists(), "the builder died in the middle, its folder never got the name"
-    encoder, tokens = open_base(base)
-    lines: list[str] = []
-    found = build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, lines.append)
-    assert lines, "it was computed, not taken over"
-    order = length_order(tokens)
-    assert torch.equal(found.gather(order, 1)[0], Recomputed(encoder, tokens, torch.float32).gather(order, 1)[0])
-
-
 def test_a_folder_without_its_last_file_is_made_again(base: Path, tmp_path: Path) -> None:
     encoder, tokens = open_base(base)
     folder = tmp_path / "cache"
@@ -149,25 +118,3 @@ def test_a_folder_without_its_last_file_is_made_again(base: Path, tmp_path: Path
     (folder / "boundary_1.bin").write_bytes(b"")
     again = build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, silent)
     assert len(again.gather(length_order(tokens), 1)[0]) == tokens.lengths.sum()
-
-
-def build_in_child(base: Path, folder: Path, log: Path) -> None:
-    encoder, tokens = open_base(base)
-    lines: list[str] = []
-    build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, lines.append)
-    log.write_text(json.dumps(lines))
-
-
-def test_two_that_build_at_once_make_one_cache(base: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "caches" / "cache"
-    logs = [tmp_path / f"{number}.json" for number in range(2)]
-    children = [CHILDREN.Process(target=build_in_child, args=(base, folder, log)) for log in logs]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(240)
-    assert [child.exitcode for child in children] == [0, 0]
-    built = [bool(json.loads(log.read_text())) for log in logs]
-    assert sorted(built) == [False, True], "one computed, the other took what it found"
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["cache", "cache.lock"]
-    assert ActivationCache(folder).boundaries == [0, 1]

@@ -241,7 +241,7 @@ def shares_kept(
 
 
 @pytest.mark.parametrize("chance", [0.05, 0.31])
-@pytest.mark.parametrize(("apart", "epochs"), [(0.01, 1), (0.05, 1), (0.05, 10)])
+@pytest.mark.parametrize(("apart", "epochs"), [pytest.param(0.01, 1, marks=pytest.mark.proof), (0.05, 1), (0.05, 10)])
 def test_a_rung_without_a_gain_is_kept_at_most_as_often_as_the_task_file_says(
     chance: float, apart: float, epochs: int
 ) -> None:

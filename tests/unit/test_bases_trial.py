@@ -92,6 +92,7 @@ def test_a_base_that_is_out_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None
     assert gone.why.endswith("which is out: it is no longer a base of the task file")
 
 
+@pytest.mark.proof
 def test_chance_alone_seldom_prefers_another_base(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three bases that are alike: at most 2.5 % of trials may prefer another than the one that serves."""
     rng, times, preferred = np.random.default_rng(5), 150, 0

@@ -28,7 +28,7 @@ def sides(task: Task, known: Sides) -> dict[str, str]:
     return dict(zip(both["row_id"], both["split"], strict=True))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("group", ["customer", None])
 def test_a_row_never_changes_side(tmp_path: Path, seed: int, group: str | None) -> None:
     rng = random.Random(seed)  # noqa: S311
@@ -96,8 +96,7 @@ def test_refuse_leaves_copies_across_splits_for_the_gate(tmp_path: Path) -> None
     assert {"R0000", "R0001", "R0012"} <= set(kept["row_id"])
 
 
-@pytest.mark.parametrize("similarity", [0.95, 0.7, 0.3])
-def test_near_duplicates_are_exactly_those_of_a_comparison_of_all_pairs(similarity: float) -> None:
+def test_near_duplicates_are_exactly_those_of_a_comparison_of_all_pairs() -> None:
     rng = random.Random(3)  # noqa: S311
     base = [row["text"] for row in rows(40, seed=9)] + ["", "a", "ab", "abcd", "été à Paris", "日本語のテキスト"]
     edited = ["".join(c for c in text if rng.random() > 0.02) + rng.choice(["", " ok", "!"]) for text in base]
@@ -106,14 +105,12 @@ def test_near_duplicates_are_exactly_those_of_a_comparison_of_all_pairs(similari
         words = comparison_words(folded(text)) or comparison_key(text)
         return {words[at : at + 4] for at in range(max(1, len(words) - 3))}
 
-    expected = {
-        (i, j): len(grams(x) & grams(y)) / len(grams(x) | grams(y))
-        for i, x in enumerate(base)
-        for j, y in enumerate(edited)
-        if len(grams(x) & grams(y)) / len(grams(x) | grams(y)) >= similarity
-    }
-    found = {(pair.left, pair.right): pair.similarity for pair in near_duplicates(base, edited, similarity)}
-    assert found == pytest.approx(expected) and len(expected) > 5
+    lefts, rights = [grams(text) for text in base], [grams(text) for text in edited]
+    shared = {(i, j): len(x & y) / len(x | y) for i, x in enumerate(lefts) for j, y in enumerate(rights)}
+    for similarity in (0.95, 0.7, 0.3):
+        expected = {pair: value for pair, value in shared.items() if value >= similarity}
+        found = {(pair.left, pair.right): pair.similarity for pair in near_duplicates(base, edited, similarity)}
+        assert found == pytest.approx(expected) and len(expected) > 5
 
 
 def test_no_texts_have_no_near_duplicates() -> None:

@@ -198,20 +198,20 @@ def test_few_earlier_runs_leave_a_wide_interval_that_is_said_to_be_one() -> None
     assert few.low <= 191 / 140 <= few.high, "191 s came where 140 s were promised"
 
 
-def test_the_interval_of_an_estimate_holds_a_further_run_in_nine_of_ten_cases() -> None:
+@pytest.mark.parametrize("spread", [0.4, *(pytest.param(spread, marks=pytest.mark.proof) for spread in (0.15, 0.8))])
+def test_the_interval_of_an_estimate_holds_a_further_run_in_nine_of_ten_cases(spread: float) -> None:
     """Simulated: ratios of a log-normal kind, 5 to 10 of them known, the next one inside or not."""
     draws = np.random.default_rng(4)
-    for spread in (0.15, 0.4, 0.8):
-        for known in (5, 7, 10):
-            tried = np.exp(0.3 + spread * draws.standard_normal((800, known + 1)))
-            found = [spread_of(row[:-1].tolist()) for row in tried]
-            inside = np.mean([one.low <= row[-1] <= one.high for one, row in zip(found, tried, strict=True)])
-            assert 0.87 <= inside <= 0.935, (spread, known)
+    for known in (5, 7, 10):
+        tried = np.exp(0.3 + spread * draws.standard_normal((800, known + 1)))
+        found = [spread_of(row[:-1].tolist()) for row in tried]
+        inside = np.mean([one.low <= row[-1] <= one.high for one, row in zip(found, tried, strict=True)])
+        assert 0.87 <= inside <= 0.935, known
     alike = spread_of([1.0] * 8)
     assert alike.low == pytest.approx(1 / 1.1) and alike.high == pytest.approx(1.1), "never narrower than a tenth"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.proof) for seed in (1, 2))])
 def test_the_interval_holds_for_ratios_that_are_no_log_normal(seed: int) -> None:
     """Two further kinds with known truth: uniform ratios, and a heavy tail to the slow side."""
     draws = np.random.default_rng(seed)

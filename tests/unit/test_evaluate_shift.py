@@ -57,6 +57,7 @@ def test_false_alarms_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) 
     assert naive >= 15  # rows taken as independent would nearly always raise an alarm
 
 
+@pytest.mark.proof
 def test_customers_with_rows_in_both_samples_raise_no_more_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shift, "LEAST_PERMUTATIONS", 99)
     random, spec, pairs, alarms = np.random.default_rng(2), spec_with(0.1), 100, 0

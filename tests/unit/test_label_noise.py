@@ -32,7 +32,7 @@ def queue_of(noise: Noise) -> np.ndarray:
     return np.flatnonzero(noise.wrong >= 0.25)
 
 
-@pytest.mark.parametrize("sharp", [1.5, 3.0, 8.0])
+@pytest.mark.parametrize("sharp", [1.5, *(pytest.param(sharp, marks=pytest.mark.proof) for sharp in (3.0, 8.0))])
 def test_labels_that_differ_by_nature_are_no_errors(sharp: float) -> None:
     table, labels = answers(3000, 4, sharp, 1)
     queue = queue_of(read_noise(table, labels))
@@ -40,7 +40,7 @@ def test_labels_that_differ_by_nature_are_no_errors(sharp: float) -> None:
 
 
 @pytest.mark.parametrize("paired", [False, True])
-@pytest.mark.parametrize("rate", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("rate", [0.05, *(pytest.param(rate, marks=pytest.mark.proof) for rate in (0.02, 0.1))])
 def test_the_estimate_is_that_of_the_planted_errors(rate: float, paired: bool) -> None:
     """Probabilities are flatter than they should be, as those of a head that was trained on wrong labels are."""
     table, labels = answers(4000, 4, 6.0, 2)

@@ -111,7 +111,9 @@ def test_one_foreign_word_where_the_reference_has_none_is_no_alarm(name: str) ->
         assert (found.threshold is None) is (strange < 3)  # under the floor it is only shown
 
 
-@pytest.mark.parametrize(("size", "held"), [pytest.param(30, 150, marks=pytest.mark.proof), (60, 60)])
+@pytest.mark.parametrize(
+    ("size", "held"), [pytest.param(*one, marks=pytest.mark.proof) for one in ((30, 150), (60, 60))]
+)
 def test_rare_words_raise_false_alarms_no_more_often_than_promised(size: int, held: int) -> None:
     """One row in a hundred has a foreign word: most references have some, some have none."""
     random, alarms, windows = np.random.default_rng(size + held), 0, 200

@@ -101,7 +101,9 @@ def alarm(thresholds: Thresholds, values: np.ndarray) -> bool:
     return bool(thresholds.p_values(values).min() <= thresholds.rate + 1e-12)
 
 
-@pytest.mark.parametrize("kind", ["independent", "the same", "discrete"])
+@pytest.mark.parametrize(
+    "kind", ["independent", *(pytest.param(kind, marks=pytest.mark.proof) for kind in ("the same", "discrete"))]
+)
 @pytest.mark.parametrize("rate", [0.02, pytest.param(0.1, marks=pytest.mark.proof)])
 def test_min_p_keeps_the_joint_rate(kind: str, rate: float) -> None:
     random, alarms, runs, figures = np.random.default_rng(3), 0, 1500, 6

@@ -98,8 +98,7 @@ def short() -> MonitoringContent:
 def test_the_same_content_gives_the_same_page_and_picture() -> None:
     page = monitoring_page(short())
     assert monitoring_page(short()) == page and page.count('id="plot-') == 3
-    picture = story_plot(year(12))
-    assert picture == story_plot(year(12)) and picture.startswith(b"\x89PNG")
+    assert story_plot(year(12)).startswith(b"\x89PNG")  # that it is the same each time is shown below, on its SVG
 
 
 def test_the_picture_does_not_depend_on_where_its_parts_are_in_memory() -> None:

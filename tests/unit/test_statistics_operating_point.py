@@ -166,7 +166,10 @@ def test_even_classes_lose_next_to_nothing_by_a_threshold(name: str, at_least: f
     assert np.mean(gains) > -0.15
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.5, 300), (0.2, 300), (0.5, 1000)])
+@pytest.mark.parametrize(
+    ("share", "count"),
+    [(0.2, 300), *(pytest.param(0.5, count, marks=pytest.mark.proof) for count in (300, 1000))],
+)
 def test_without_a_true_gain_another_threshold_is_rarely_taken_for_better(share: float, count: int) -> None:
     """Accuracy of calibrated probabilities is greatest at 0.5. With 2 standard errors 5 to 12 % leave it."""
     metric = bind(Limit(metric="accuracy", at_least=0.97), LABELS)

@@ -159,6 +159,7 @@ def test_a_true_gain_of_the_margin_ships_as_often_as_promised_on_small_and_large
     assert shipped(rows // 2, MARGIN) < 0.65
 
 
+@pytest.mark.proof
 def test_no_gain_and_half_a_margin_seldom_ship() -> None:
     rows = rows_needed(MARGIN, 2 * LOST + MARGIN, 0.95, 0.8)
     assert shipped(rows, 0.0) <= 0.07  # 0.025
