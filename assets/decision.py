@@ -170,9 +170,10 @@ def _decide(
         play.report(f"all training of one run is estimated at {told}, {done.interval_from}")
     ends = bool(done.saved) and done.path == "no_model"  # an override goes on although the target is met
     reason = f"target already met by {references.meets_target}" if ends else ""
-    for finding in base.findings:
+    findings = (*done.findings, *base.findings)
+    for finding in findings:
         play.warn(finding)
-    return Made(done.model_copy(update={"reason": reason, "claim": claim, "findings": base.findings}))
+    return Made(done.model_copy(update={"reason": reason, "claim": claim, "findings": findings}))
 
 
 def _measured(

@@ -6,10 +6,11 @@ at least is in `playbook.decide.floors`. An answer that holds for every path spe
 
 from __future__ import annotations
 
-from playbook.artifacts import EvidenceRow
+from playbook.artifacts import EvidenceRow, Path
+from playbook.decide.asking import FAST_MS, NETWORK_MS, asked_at_home, latency_limit
 from playbook.decide.factors import CONTROL, LABELS, LACK, NOVELTY
 from playbook.decide.floors import compute_row, deadline_row, people_row, rows_missing
-from playbook.decide.limits import MADE_HERE, PROMPTED, TRAINED, answered, unanswered
+from playbook.decide.limits import MADE_HERE, PROMPTED, TRAINED, answered, asked_elsewhere, unanswered
 from playbook.decide.measured import (
     ENOUGH_ROWS,
     Measured,
@@ -24,8 +25,6 @@ from playbook.decide.measured import (
     volume_row,
 )
 from playbook.spec import TaskSpec
-
-FAST_MS = 300.0  # a prompted language model rarely answers within it
 
 CHOICES: dict[str, tuple[str, str, dict[str, Speaks]]] = {
     "novelty": (
@@ -99,6 +98,9 @@ def _choice(spec: TaskSpec, name: str) -> EvidenceRow:
     if answer is None:
         return unanswered(factor, question)
     said = meanings[answer]
+    if name == "control" and answer != "low" and asked_at_home(spec):
+        why = "weights of the team's own and a model on its own premises change only when it says so"
+        return answered(factor, question, answer, why, (*PROMPTED, *TRAINED), said.weight)
     return answered(factor, question, answer, said.why, said.favours, said.weight)
 
 
@@ -122,10 +124,14 @@ def _obtainable(spec: TaskSpec, measured: Measured) -> EvidenceRow:
 
 def _latency(spec: TaskSpec) -> EvidenceRow:
     question = "Latency need: what may one answer take?"
-    limit = spec.decision.latency_ms or spec.bake_off.budget.latency_p95_ms
+    limit = latency_limit(spec)
     if limit is None:
         return unanswered(CONTROL, question)
     if limit <= FAST_MS:
         why = "a small model of the team's own is fast enough"
-        return answered(CONTROL, question, f"{limit:g} ms", why, MADE_HERE, 2)
+        out: tuple[Path, ...] = ()
+        if limit <= NETWORK_MS and spec.decision.prompting_place in ("region", "elsewhere"):
+            out = asked_elsewhere(spec)
+            why += "; a prompted model on other machines is not" if out else ""
+        return answered(CONTROL, question, f"{limit:g} ms", why, MADE_HERE, 2, out)
     return answered(CONTROL, question, f"{limit:g} ms", "every path can keep it")

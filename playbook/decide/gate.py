@@ -3,10 +3,12 @@
 1. A reference baseline that meets the target ends the task: `no_model` (1.8).
 2. What a hard limit or a floor rules out is out, whatever its score.
 3. Where knowledge is what a model lacks, it is looked up: prompting or retrieval, if that is left.
-4. Of what is left, the path with the highest sum of weights. An answer that speaks for every path that is left is no
+4. A model that can be prompted comes before training where it was seen to reach the target, and where labelled rows are
+   few and it was not tried yet; not where answers must be fast or their control is high (`playbook.decide.asking`).
+5. Of what is left, the path with the highest sum of weights. An answer that speaks for every path that is left is no
    difference between them and counts for none. A tie goes to fine-tuning where it takes part in it, else to the
    simpler path.
-5. The task file may take another path, with a name and a reason, but none that is ruled out. To take no model is always
+6. The task file may take another path, with a name and a reason, but none that is ruled out. To take no model is always
    allowed.
 """
 
@@ -16,12 +18,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from playbook.artifacts import PATHS, Decision, EvidenceRow, Path
+from playbook.decide.asking import asked_first
+from playbook.decide.contradictions import contradictions
 from playbook.decide.cost import saved
 from playbook.decide.evidence import evidence_rows
-from playbook.decide.factors import BASE, CEILING, COMPUTE, PEOPLE, PLACE, RIGHTS, TIME, VOLUME
+from playbook.decide.factors import BASE, CEILING, COMPUTE, CONTROL, PEOPLE, PLACE, RIGHTS, TIME, VOLUME
 from playbook.decide.floors import rows_missing
-from playbook.decide.limits import hard_limits
-from playbook.decide.measured import WORDS, Measured, usable_reference
+from playbook.decide.limits import TRAINED, hard_limits
+from playbook.decide.measured import WORDS, Measured, noisy, usable_reference
 from playbook.errors import TaskFileError
 from playbook.spec import TaskSpec
 from playbook.spec.decision import Override
@@ -37,6 +41,7 @@ WAYS = {  # what would bring a path back, by the variable or factor that ruled i
     RIGHTS: "name a base and data whose licences allow it",
     TIME: "allow more time",
     COMPUTE: "find more device-hours",
+    CONTROL: "allow slower answers",
     PEOPLE: "find people who maintain it",
     CEILING: "try a better prompted model",
 }
@@ -60,8 +65,7 @@ def weigh(spec: TaskSpec, measured: Measured) -> Weighed:
     left = [path for path in PATHS if path not in out]
     counted = [row for row in rows if row.favours and not (len(left) > 1 and set(left) <= set(row.favours))]
     scores = {path: sum(row.weight for row in counted if path in row.favours) for path in left}
-    met = usable_reference(spec, measured)
-    path, why = _recommend(spec, scores, out, counted, met)
+    path, why = _recommend(spec, measured, scores, out, counted)
     return Weighed(path, why, rows, scores, out)
 
 
@@ -82,13 +86,14 @@ def decide_path(spec: TaskSpec, measured: Measured) -> Decision:
         task=spec.task,
         path=override.path if override is not None else found.path,
         recommended=found.path,
-        why=f"{found.why}{_label_first(spec, measured, found.path)} {sure.text}{_instead(found.path, override)}",
+        why=f"{found.why}{_before_training(spec, measured, found.path)} {sure.text}{_instead(found.path, override)}",
         overridden=f"{override.path} by {override.by}: {override.because}" if override is not None else "",
         evidence=found.rows,
         scores=dict(found.scores),
         open_questions=tuple(row.question for row in found.rows if row.source == "not answered"),
         confidence=sure.value,
         could_change=sure.could_change,
+        findings=contradictions(spec, measured),
         saved=saved(measured.costs, spec.prices.currency, met) if met and measured.costs else "",
         costs=measured.costs,
         currency=spec.prices.currency,
@@ -115,11 +120,12 @@ def _refuse_ruled_out(spec: TaskSpec, found: Weighed, override: Override | None)
 
 def _recommend(
     spec: TaskSpec,
+    measured: Measured,
     scores: Mapping[Path, float],
     out: Mapping[Path, EvidenceRow],
     rows: Sequence[EvidenceRow],
-    met: str,
 ) -> tuple[Path, str]:
+    met = usable_reference(spec, measured)
     if met:
         return "no_model", f"No model: {met} meets the target already (performance ceiling)."
     if not scores:
@@ -128,6 +134,9 @@ def _recommend(
     if spec.decision.bottleneck == "knowledge" and "prompt_or_retrieve" in scores:
         looked_up = "what the model lacks is knowledge, and facts that can be looked up are looked up, not trained in"
         return "prompt_or_retrieve", f"Prompting or retrieval: {looked_up}.{excluded}"
+    first = asked_first(spec, measured) if "prompt_or_retrieve" in scores and len(scores) > 1 else ""
+    if first:
+        return "prompt_or_retrieve", f"Prompting or retrieval: {first}.{excluded}"
     highest = max(scores.values())
     tied = [path for path in PATHS if scores.get(path) == highest]
     best: Path = "fine_tune" if "fine_tune" in tied else tied[0]
@@ -141,10 +150,13 @@ def _next(out: Mapping[Path, EvidenceRow]) -> str:
     return f"{NEXT}; {', '.join(others)}{', or ' if others else ''}{last}, and ask again."
 
 
-def _label_first(spec: TaskSpec, measured: Measured, path: Path) -> str:
-    """That a path reaches its floor only with rows that can still be had."""
+def _before_training(spec: TaskSpec, measured: Measured, path: Path) -> str:
+    """What comes before training: rows without which a path does not reach its floor, and labels that are wrong."""
     missing = rows_missing(spec, measured.class_rows, path) if measured.class_rows else 0
-    return f" Label {missing:,} further rows first: it has too few without them." if missing else ""
+    text = f" Label {missing:,} further rows first: it has too few without them." if missing else ""
+    if path in TRAINED and noisy(spec, measured):
+        text += " Correct the labels first: noisy ones are learned as they are, and no figure measured on them holds."
+    return text
 
 
 def _weighed(scores: Mapping[Path, float], tied: Sequence[Path], best: Path) -> str:

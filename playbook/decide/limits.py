@@ -68,7 +68,7 @@ def _residency(spec: TaskSpec) -> EvidenceRow:
     if said.training_place is not None and REACH.index(said.training_place) > furthest:
         out += TRAINED
     if said.prompting_place in REACH and REACH.index(said.prompting_place) > furthest:
-        out += _asked_elsewhere(spec)
+        out += asked_elsewhere(spec)
     if not out and said.training_place is None and said.residency != "anywhere":
         return unanswered(PLACE, question, f"texts must stay {_words(said.residency)}; training_place is not said")
     places = f"{_words(said.training_place)} for training, {_words(said.prompting_place)} for prompting"
@@ -82,7 +82,7 @@ def _privacy(spec: TaskSpec) -> EvidenceRow:
     if said.texts_may_leave is None:
         return unanswered(PLACE, question)
     outside = not said.texts_may_leave and said.prompting_place in ("region", "elsewhere")
-    out = _asked_elsewhere(spec) if outside else ()
+    out = asked_elsewhere(spec) if outside else ()
     why = "the model that would be prompted runs outside the house" if outside else ""
     why += ", but facts can be searched for without it" if outside and not out else ""
     return answered(PLACE, question, _yes(said.texts_may_leave), why, rules_out=out)
@@ -99,7 +99,7 @@ def _ownership(spec: TaskSpec) -> EvidenceRow:
     if not said.derived_weights_owned:
         out.append("fine_tune")
     if said.prompting_place in ("region", "elsewhere"):
-        out += _asked_elsewhere(spec)
+        out += asked_elsewhere(spec)
     why = "weights of that path would belong to somebody else" if out else ""
     kept = "stay" if said.derived_weights_owned else "do not stay"
     return answered(
@@ -126,13 +126,13 @@ def _on_device(spec: TaskSpec) -> EvidenceRow:
         return unanswered(PLACE, question)
     if not said.on_device:
         return answered(PLACE, question, "no")
-    if said.prompting_place in REACH and _asked_elsewhere(spec):
+    if said.prompting_place in REACH and asked_elsewhere(spec):
         why = "a small model of the team's own fits; one on other machines cannot be asked without a network"
         return answered(PLACE, question, "yes", why, MADE_HERE, 1, PROMPTED)
     return answered(PLACE, question, "yes", "a small model of the team's own fits on a device", MADE_HERE, 1)
 
 
-def _asked_elsewhere(spec: TaskSpec) -> tuple[Path, ...]:
+def asked_elsewhere(spec: TaskSpec) -> tuple[Path, ...]:
     """The path that is out where its model may not be asked; none where knowledge lacks: facts are searched for here.
 
     What is looked up needs no model that is prompted, so no limit on where that model runs stands against it.

@@ -19,6 +19,7 @@ from playbook.spec import TaskSpec
 from playbook.statistics.metric import is_met
 
 ENOUGH_ROWS = 50  # of a class: from here on adapting a base is the usual choice (judgement)
+NOISY_ROWS = 4  # noisy rows that are worth one clean row (judgement; more noise takes more rows: Rolnick et al. 2017)
 ALMOST_PERFECT = 0.8  # kappa (Landis and Koch 1977)
 SPLIT_WORDS, SHREDDED_WORDS = 1.6, 2.5  # tokens per word; 1.1 to 1.3 in a tokenizer's own language (Rust et al. 2021)
 UNKNOWN_TOKENS = 0.02
@@ -94,6 +95,8 @@ def ceiling_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
     if tried is None:
         return _open(CEILING, question, f"left open in the task file: decision.prompting_reaches{labels}")
     answer = f"a prompted model reached {tried:g}; {asked}"
+    if spec.decision.prompting_place == "none":
+        return answered(CEILING, question, answer, f"but the task file says that there is none to prompt{labels}")
     if is_met(spec.target, tried):
         why = f"the prompted model that was tried reaches it{labels}"
         return answered(CEILING, question, answer, why, PROMPTED, 4)
@@ -122,14 +125,37 @@ def _ceiling_of_labels(spec: TaskSpec, measured: Measured) -> str:
     return f"; two people agree on only {agreed:.2f} of the rows, and no path can be shown to pass that"
 
 
+def noisy(spec: TaskSpec, measured: Measured) -> bool:
+    """Whether two people disagree beyond the floor, or the team says so of labels that nobody labelled twice."""
+    if measured.kappa is not None:
+        return measured.kappa < spec.data.labels.min_kappa
+    return spec.decision.labels == "noisy"
+
+
+def few_rows(spec: TaskSpec, measured: Measured) -> str:
+    """How few labelled rows there are for each class on average, with those that can be had; "" where they suffice."""
+    if not measured.class_rows:
+        return ""
+    rows = sum(measured.class_rows.values()) + (spec.decision.rows_obtainable or 0)
+    each = rows / max(1, len(spec.labels))
+    many = NOISY_ROWS if noisy(spec, measured) else 1
+    if each >= ENOUGH_ROWS * many:
+        return ""
+    told = f"about {each:,.0f} labelled rows for each class"
+    return told + (f" with noisy labels, worth {each / many:,.0f} clean ones" if many > 1 else "")
+
+
 def volume_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
-    """Rows of the rarest class."""
+    """Rows of the rarest class, and of all."""
     question = "Data volume: how many labelled training rows does the rarest class have?"
     if not measured.class_rows:
         return unanswered(VOLUME, question, "no rows were counted")
     rarest, fewest = min(measured.class_rows.items(), key=lambda item: (item[1], item[0]))
     total = sum(measured.class_rows.values())
     answer = f"{fewest:,} of {rarest}; {total:,} in {len(measured.class_rows)} classes"
+    too_few = few_rows(spec, measured)
+    if too_few:
+        return _found(VOLUME, question, answer, f"{too_few}: a prompt needs them only to be judged by", PROMPTED, 2)
     if fewest < ENOUGH_ROWS:
         few: tuple[Path, ...] = ("prompt_or_retrieve", "fine_tune")
         return _found(VOLUME, question, answer, f"fewer than {ENOUGH_ROWS} of a class", few, 1)
@@ -179,8 +205,10 @@ def labels_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
     """Agreement of two people, or what the team says of its labels."""
     question = "Label cleanliness: do two people agree?"
     if measured.kappa is not None:
-        answer, floor = f"kappa {measured.kappa:.2f}", spec.data.labels.min_kappa
-        if measured.kappa < floor:
+        floor, said = spec.data.labels.min_kappa, spec.decision.labels
+        level = "noisy" if noisy(spec, measured) else "clean" if measured.kappa >= ALMOST_PERFECT else "some_noise"
+        answer = f"kappa {measured.kappa:.2f}" + (f"; the team says {said}" if said not in (None, level) else "")
+        if noisy(spec, measured):
             return _found(
                 LABELS, question, answer, f"below the floor of {floor:g}: the labels come first", MODEL_FREE, 2
             )

@@ -17,7 +17,7 @@ from playbook.spec.drift_rates import TOLERANCE, finer, resamples_for, shows, su
 from playbook.spec.evaluation import Evaluation
 from playbook.spec.package import Package
 from playbook.spec.production import MOST_RATE, MOST_RESAMPLES, Monitoring, Retraining, Serving
-from playbook.spec.section import BUDGETS, NEED_PROBABILITIES, PER_CLASS_METRICS, Section
+from playbook.spec.section import BUDGETS, NEED_PROBABILITIES, PER_CLASS_METRICS, UNBOUNDED, Section
 from playbook.spec.sign_off import SignOff
 from playbook.spec.target import Owners, Target
 from playbook.spec.untouched import require_question
@@ -82,6 +82,17 @@ class TaskSpec(Section):
                 "target.operating_point: threshold needs a limit that depends on which class is answered (accuracy, "
                 f"for example), and there are only {', '.join(sorted(metrics))}; add one, or say argmax"
             )
+
+    @model_validator(mode="after")
+    def _prompting_in_the_metric(self) -> TaskSpec:
+        tried, metric = self.decision.prompting_reaches, self.target.metric
+        if tried is not None and (tried < 0 or (tried > 1 and metric not in UNBOUNDED)):
+            most = "" if metric in UNBOUNDED else " and at most 1 (0.93, not 93)"
+            raise ValueError(
+                f"decision.prompting_reaches: expected a value of {metric}, the target's metric: at least 0{most}; "
+                f"found {tried:g}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _override_decided(self) -> TaskSpec:
