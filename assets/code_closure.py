@@ -37,6 +37,7 @@ OUTSIDE = {
     "playbook.taskfile": "reads the task file, whose values are in the keys",
     "playbook.plays": "names of assets",
     "playbook.decide.log": "keeps decisions on record",
+    "playbook.decide.log_chain": "keeps decisions on record",
     "playbook.decide.log_storage": "keeps decisions on record",
     "playbook.decide.log_files": "keeps decisions on record",
     "playbook.durable": "keeps files through a power cut",

@@ -24,7 +24,6 @@ def accept_loss(task: Task, places: Settings, *, by: str, reason: str) -> Entry:
 
     Raises:
         ApprovalRefused: by nobody who may, without a reason, or nothing is lost.
-        LogTampered: what is left of the log is no unbroken chain.
     """
     owners, refused = task.spec.owners, f"{task.spec.task}: no loss is accepted"
     reasons = not_allowed(owners, "accept_loss", by) + no_reason(reason, "--reason")

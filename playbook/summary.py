@@ -75,8 +75,8 @@ def _scope(status: dict[str, Any]) -> list[tuple[str, str]]:
             for one in status["base"]["candidates"]
         ]
         rows.append(("base", f"{status['base']['chosen']}; probes: {', '.join(scored)}"))
-    findings = (status["base"] or status["decision"] or {}).get("findings", [])
-    return rows + [("finding", one) for one in findings]
+    found = [one for part in (status["decision"], status["base"]) for one in (part or {}).get("findings", [])]
+    return rows + [("finding", one) for one in dict.fromkeys(found)]
 
 
 def _doubts(status: dict[str, Any]) -> list[tuple[str, str]]:

@@ -19,13 +19,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from playbook.artifacts import LogHead
+from playbook.decide.log_storage import WITHOUT_A_BACKUP
 from playbook.errors import ArtifactError, LogTampered, StorageError
 from playbook.plays import DECISION_LOG
 from playbook.store import Store
 
 if TYPE_CHECKING:
-    from playbook.decide.log import Entry
+    from playbook.decide.log_chain import Entry
 
+WAYS_OUT = f"Restore it from a backup. {WITHOUT_A_BACKUP}"
 PROGRESS = logging.getLogger("playbook.progress")
 
 
@@ -114,12 +116,6 @@ def hold_against(name: str, entries: Sequence[Entry], places: Sequence[AnchorPla
         found = entries[anchor.count - 1].sha256
         if found != anchor.sha256:
             raise LogTampered(f"{expected}; found SHA-256 {found[:12]} at that place: this is another log. {WAYS_OUT}")
-
-
-WAYS_OUT = (
-    "Restore it from a backup. Where there is none, the sign-off owner puts the loss on record and goes on: playbook "
-    "log TASK --accept-loss --as NAME --reason TEXT. Nothing is recorded until then"
-)
 
 
 def write_down(head: Anchor, places: Sequence[AnchorPlace], *, whatever_was: bool = False) -> None:

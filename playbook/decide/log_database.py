@@ -31,6 +31,14 @@ MAKE = (
 )
 READ = "SELECT index AS number, line, sha256 FROM decision_entries WHERE task = :task ORDER BY index"
 READ_HEAD = "SELECT count AS lines, sha256 FROM decision_heads WHERE task = :task"
+KEEP = (
+    "CREATE TABLE IF NOT EXISTS decision_entries_lost (task text NOT NULL, set_aside timestamptz NOT NULL, "
+    "index integer NOT NULL, line bytea NOT NULL, sha256 text NOT NULL)"
+)
+MOVE = (
+    "WITH gone AS (DELETE FROM decision_entries WHERE task = :task RETURNING *) INSERT INTO decision_entries_lost "
+    "SELECT task, transaction_timestamp(), index, line, sha256 FROM gone"
+)
 ADD = "INSERT INTO decision_entries (task, index, line, sha256) VALUES (:task, :index, :line, :sha256)"
 ADD_HEAD = (
     "INSERT INTO decision_heads (task, count, sha256) VALUES (:task, :count, :sha256) "
@@ -103,13 +111,22 @@ class LogTables:
         head = Head(count=len(stored.lines), sha256=_hash_in(stored.lines[-1])) if behind else stored.head
         return Stored(stored.lines, head, stored.torn)
 
+    def set_aside(self) -> tuple[str, tuple[bytes, ...]]:
+        """Move the task's rows into `decision_entries_lost`; a log that is in files yet is renamed."""
+        if not self._has_rows():
+            with self.files.locked():
+                self._in_files = 0
+                return self.files.set_aside()
+        lines = tuple(bytes(row.line) for row in self._ask(READ, task=self.task).all())
+        self._ask(KEEP)
+        self._ask(MOVE, task=self.task)
+        self._ask("DELETE FROM decision_heads WHERE task = :task", task=self.task)
+        return f"decision_entries_lost in {place_of(self.url)}", lines
+
     def add(self, earlier: tuple[bytes, ...], line: bytes, head: Head) -> None:
         """Insert a line and move the head; lines that were read from files are inserted before it."""
         if not self._has_tables():
-            ensure_schema(self.url)
-            self._ask("SELECT pg_advisory_xact_lock(:key)", key=lock_key(LOCK_TABLES))
-            for statement in MAKE:
-                self._ask(statement)
+            self._make_tables()
         first = len(earlier) - self._in_files
         for index, text in enumerate((*earlier[first:], line), start=first + 1):
             self._ask(ADD, task=self.task, index=index, line=text, sha256=_hash_in(text))
@@ -118,6 +135,12 @@ class LogTables:
             taken = f"took over {self._in_files} decisions from {self.files.path} into the {self.name}"
             logging.getLogger("playbook.progress").info(taken)
         self._added = True
+
+    def _make_tables(self) -> None:
+        ensure_schema(self.url)
+        self._ask("SELECT pg_advisory_xact_lock(:key)", key=lock_key(LOCK_TABLES))
+        for statement in MAKE:
+            self._ask(statement)
 
     def _has_tables(self) -> bool:
         return self._ask("SELECT to_regclass('decision_heads')").scalar() is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -63,6 +64,17 @@ class LogFiles:
             found = f"{self.head}: expected a count and a hash, found something else"
             raise LogTampered(f"{found}. {remedy(self)}") from None
 
+    def set_aside(self) -> tuple[str, tuple[bytes, ...]]:
+        """Rename both files, whatever is in them."""
+        content = self.path.read_bytes() if self.path.exists() else b""
+        aside = _free_name(self.path)
+        if self.path.exists():
+            self.path.replace(aside)
+        if self.head.exists():
+            self.head.replace(aside.with_name(f"{aside.name}.head"))
+        sync_folder(self.path.parent)
+        return str(aside), tuple(line + b"\n" for line in content.split(b"\n")[:-1])
+
     def add(self, earlier: tuple[bytes, ...], line: bytes, head: Head) -> None:
         """Put a line behind the verified ones, then count it."""
         if not self.head.exists():
@@ -92,3 +104,10 @@ class LogFiles:
             os.fsync(stream.fileno())
         part.replace(self.head)
         sync_folder(self.head.parent)
+
+
+def _free_name(path: Path) -> Path:
+    """A name beside a log that nothing has yet, with the time in it."""
+    when = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (path.with_name(f"{path.name}.lost-{when}{again}") for again in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next(name for name in names if not name.exists() and not name.with_name(f"{name.name}.head").exists())

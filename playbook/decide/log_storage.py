@@ -9,6 +9,10 @@ from typing import Any, Protocol
 
 from playbook.artifacts.artifact import Part
 
+WITHOUT_A_BACKUP = (
+    "Where there is none, the sign-off owner puts the loss on record and goes on: playbook log TASK --accept-loss "
+    "--as NAME --reason TEXT. Nothing is recorded until then"
+)
 GENESIS = "0" * 64  # hash before the first entry
 
 
@@ -57,6 +61,10 @@ class LogStorage(Protocol):
         """Everything that lies there."""
         ...
 
+    def set_aside(self) -> tuple[str, tuple[bytes, ...]]:
+        """Put everything that lies there where it is kept and read no more; says where, and what the lines were."""
+        ...
+
     def add(self, earlier: tuple[bytes, ...], line: bytes, head: Head) -> None:
         """Put a line behind the verified ones, and the head that counts it."""
         ...
@@ -64,7 +72,7 @@ class LogStorage(Protocol):
 
 def remedy(storage: LogStorage) -> str:
     """What to do about a log that was tampered with."""
-    return f"The log is not what was written: {storage.remedy}; nothing is recorded until then"
+    return f"The log is not what was written: {storage.remedy}. {WITHOUT_A_BACKUP}"
 
 
 def canonical(value: Any) -> bytes:

@@ -226,3 +226,26 @@ def test_tables_that_were_emptied_are_noticed_by_the_store(
     query(server, url, "DROP TABLE decision_entries; DROP TABLE decision_heads")
     with pytest.raises(LogTampered, match="found no log"):
         anchored.entries()
+
+
+def test_a_table_whose_last_rows_are_gone_has_a_way_out(server: PostgresServer, url: str, log: DecisionLog) -> None:
+    whole = log.entries()
+    query(server, url, "DELETE FROM decision_entries WHERE index > 1")
+    with pytest.raises(LogTampered, match=r"the last lines were cut off.*--accept-loss"):
+        log.entries()
+    entry = log.accept_loss(by="anna@example.org", reason="somebody deleted rows, and there is no backup")
+    assert (entry.index, entry.kind) == (2, "lost_log") and log.entries() == (whole[0], entry)
+    assert str(entry.body["set aside"]).startswith("decision_entries_lost in ")
+    assert query(server, url, "SELECT count(*) FROM decision_entries_lost").strip() == "1"
+    assert log.append("ship", "Ship it", by="playbook").index == 3
+
+
+def test_a_broken_log_in_files_has_a_way_out_into_the_tables(url: str, tmp_path: Path) -> None:
+    files = DecisionLog(tmp_path / "tickets" / "decisions.jsonl")
+    for number in range(3):
+        files.append("rung", f"Rung {number} is kept", by="playbook")
+    lines = files.storage.path.read_bytes().splitlines(keepends=True)
+    files.storage.path.write_bytes(b"".join(lines[:2]))
+    tables = DecisionLog(LogTables(url, "tickets", files.storage))
+    entry = tables.accept_loss(by="anna@example.org", reason="the disk broke and there was no backup")
+    assert (entry.index, len(tables.entries())) == (3, 3) and not files.storage.path.exists()

@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -320,6 +321,52 @@ def test_a_loss_is_accepted_on_record_and_by_name(anchored: DecisionLog) -> None
     assert anchored.append("ship", "Ship it", by="playbook").index == 2
     remove(anchored)
     refused(anchored, "expected 2 decisions")  # from then on the new log is anchored
+
+
+def cut_the_tail(log: DecisionLog) -> None:
+    rewrite(log, lines_of(log)[:3])
+
+
+def edit_a_line(log: DecisionLog) -> None:
+    rewrite(log, [*lines_of(log)[:3], lines_of(log)[3].replace(b"Ship", b"Shop"), *lines_of(log)[4:]])
+
+
+def spoil_the_head(log: DecisionLog) -> None:
+    rewrite(log, lines_of(log)[:3])
+    log.storage.head.write_text("{")
+
+
+def lose_the_head(log: DecisionLog) -> None:
+    rewrite(log, lines_of(log)[:3])
+    log.storage.head.unlink()
+
+
+@pytest.mark.parametrize("damage", [cut_the_tail, edit_a_line, spoil_the_head, lose_the_head])
+@pytest.mark.parametrize("with_anchors", [True, False])
+def test_a_broken_log_has_a_way_out_that_keeps_what_is_left(
+    anchored: DecisionLog, damage: Callable[[DecisionLog], None], with_anchors: bool
+) -> None:
+    log = anchored if with_anchors else DecisionLog(anchored.storage)
+    whole = anchored.entries()
+    damage(log)
+    found = log.storage.path.read_bytes()
+    refused(log, r"restore both files from a backup. Where there is none, .* --accept-loss")
+    entry = log.accept_loss(by="anna@example.org", reason="the disk broke and there was no backup")
+    assert (entry.index, entry.kind) == (4, "lost_log")
+    assert log.entries() == (*whole[:3], entry), "what is left is gone on with, unchanged"
+    assert "line 4" in entry.body["found"] or ".head" in entry.body["found"]
+    assert Path(entry.body["set aside"]).read_bytes() == found, "the broken log is kept as it was found"
+    with pytest.raises(ValueError, match="nothing is lost"):
+        log.accept_loss(by="anna@example.org", reason="once more")
+    assert log.append("ship", "Ship it", by="playbook").index == 5
+
+
+def test_an_altered_anchor_has_a_way_out(anchored: DecisionLog, tmp_path: Path) -> None:
+    for manifest in (tmp_path / "store" / "tickets" / "decision_log").rglob("manifest.json"):
+        manifest.write_text(manifest.read_text().replace('"count": 5', '"count": 2'))
+    entry = anchored.accept_loss(by="anna@example.org", reason="the store was edited by mistake")
+    assert "anchor in the store" in entry.inputs["kept"]["the store"] and entry.index == 6
+    assert len(anchored.entries()) == 6
 
 
 def test_installations_that_share_a_store_each_have_their_anchor(
