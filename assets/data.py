@@ -26,6 +26,7 @@ from playbook.data.sides import ledger_of
 from playbook.errors import DataError
 from playbook.plays import ACCUMULATED, DATASET, PROBLEM, modelling_assets
 from playbook.spec import TaskSpec
+from playbook.states import RED_GATE
 from playbook.taskfile import Task
 
 READABLE = "source_readable"
@@ -211,7 +212,7 @@ def _say_red(play: Play, dataset: DatasetVersion) -> None:
     from assets.publish import publish_early_end
     from playbook.evaluate.report_content import ReportInputs
 
-    reason = f"the gate is red for dataset version {dataset.number}: {names}"
+    reason = f"{RED_GATE} {dataset.number}: {names}"
     play.report(reason)
     failed = [check.model_dump(mode="json") for check in dataset.gate.failures] if dataset.gate else []
     play.decide("gate", reason, {"data": dataset.dataset_hash}, {"red": failed})

@@ -67,6 +67,7 @@ HEADLINES: dict[State, str] = {
     "in_progress": "IN PROGRESS: not all plays have run",
     "not_run": "NOT RUN YET",
 }
+RED_GATE = "the gate is red for dataset version"  # how the reason begins why a play was skipped behind it
 LOCKED = "NO ANSWER: what decides changed after the test split was opened"  # `refused` for its terms
 TOO_SMALL_NOW = "NO ANSWER: the test split is too small for this comparison; it is not opened for it"
 SERVED: frozenset[State] = frozenset(

@@ -47,7 +47,7 @@ from playbook.plays import (
 )
 from playbook.production_status import read_production
 from playbook.settings import Settings
-from playbook.states import standing_of
+from playbook.states import RED_GATE, standing_of
 from playbook.store import Store
 from playbook.taskfile import Task
 
@@ -120,15 +120,20 @@ def _cost(task: Task, evaluation: Evaluation | None) -> dict[str, Any] | None:
 def _of_todays_data(store: Store, task: Task) -> dict[str, Any]:
     """Every asset's result, without those that became current on other data than today's dataset version.
 
+    Nor are those shown that were skipped behind a red gate once it is green: they are yet to run.
+
     Where the question has changed since (`problem_statement` has the one that was asked), references and decision
     answer another one.
     """
     name = task.spec.task
     found: dict[str, Any] = {asset: store.current(name, asset, kind) for asset, kind in asset_kinds(task.spec).items()}
     dataset = found.get(DATASET)
+    green = dataset is not None and dataset.gate is not None and dataset.gate.passed
     for asset in modelling_assets(task.spec):
-        stood_on = store.current_data(name, asset)
+        stood_on, artifact = store.current_data(name, asset), found.get(asset)
         if dataset is not None and stood_on and stood_on != dataset.dataset_hash:
+            found[asset] = None
+        if green and artifact is not None and artifact.skipped and artifact.reason.startswith(RED_GATE):
             found[asset] = None
     statement = found.get(PROBLEM)
     if statement is not None and statement.spec.get("target") != task.spec.target.model_dump(mode="json"):

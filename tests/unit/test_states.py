@@ -21,12 +21,13 @@ from playbook.artifacts import (
     LockedTerms,
     PackagedModel,
     ReferenceBaselines,
+    Rung,
     Side,
     SignOff,
     TermChange,
 )
 from playbook.plays import DATASET, DECISION, EVALUATION, FROZEN, PACKAGED, REFERENCES, SIGN_OFF
-from playbook.states import HEADLINES, SERVED, STATES, standing_of
+from playbook.states import HEADLINES, RED_GATE, SERVED, STATES, standing_of
 from playbook.status import read_status
 from playbook.summary import summary
 
@@ -140,3 +141,16 @@ def test_what_was_made_of_older_data_is_not_shown_beside_new_data(tmp_path: Path
     assert status["dataset"]["version"] == 2 and status["state"] == "in_progress"
     assert status["verdict"] is None and status["frozen_baseline"]["validation"] is None and not status["rungs"]
     assert "IN PROGRESS" in summary(status)
+
+
+@pytest.mark.parametrize("green", [True, False])
+def test_what_was_skipped_behind_a_red_gate_is_yet_to_run_once_it_is_green(tmp_path: Path, green: bool) -> None:
+    place = waiting(tmp_path)
+    reason = f"{RED_GATE} 2: classes"
+    skipped = Rung(task="demo", index=1, status="skipped", reason=reason, play_key="s1")
+    place.store.put("rung_1", skipped, {})
+    place.store.set_current("demo", "rung_1", "s1")
+    gate = GateVerdict(passed=green, dataset_hash="d2", checks=())
+    place.store.put(DATASET, DatasetVersion(task="demo", number=2, dataset_hash="d2", play_key="k2", gate=gate), {})
+    place.store.set_current("demo", DATASET, "k2", data="d2")
+    assert [rung["reason"] for rung in read_status(place.task, place.places)["rungs"]] == ([] if green else [reason])
