@@ -16,6 +16,7 @@ import pandas as pd
 
 from playbook.data.accumulated import ACCUMULATED, read_accumulated
 from playbook.data.formats import PLAIN, Form, Records, Rejected, read_records
+from playbook.data.formats.dialect import DELIMITERS, OTHER_MARKS, delimiter_of_names
 from playbook.data.formats.records import refuse_rejected
 from playbook.data.tables import DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
 from playbook.data.text import shown
@@ -107,7 +108,7 @@ def read_source(task: Task, raw_override: Mapping[str, Path] | None = None) -> R
 
 def _records(location: str, columns: Columns, split_column: str | None, form: Form) -> Records:
     found = read_records(location, form, _named(columns, split_column).values())
-    require_columns(found.rows, columns, split_column, location)
+    require_columns(found.rows, columns, split_column, location, form)
     return found
 
 
@@ -154,8 +155,10 @@ def _named(columns: Columns, split_column: str | None) -> dict[str, str]:
     return {field: name for field, name in fields.items() if name is not None}
 
 
-def require_columns(table: pd.DataFrame, columns: Columns, split_column: str | None, location: str) -> None:
-    """Refuse a table without a column that the task file names.
+def require_columns(
+    table: pd.DataFrame, columns: Columns, split_column: str | None, location: str, form: Form = PLAIN
+) -> None:
+    """Refuse a table without a column that the task file names; `form` is what was said about how it is written.
 
     Raises:
         DataError: every such column is named, with what it may be called.
@@ -168,11 +171,29 @@ def require_columns(table: pd.DataFrame, columns: Columns, split_column: str | N
             hint = f"; did you mean {near!r}?" if near else ""
             faults.append(f"column {name!r} ({field}) is missing{hint}")
     if faults:
-        headless = "" if len(faults) < len(_named(columns, split_column)) else HEADLESS
-        raise DataError(
-            f"{location}: {'; '.join(faults)} (columns found: {', '.join(map(shown, present))}); "
-            f"name the right columns under data.columns in the task file, or rename them in the source{headless}"
+        named = _named(columns, split_column)
+        remedy = "name the right columns under data.columns in the task file, or rename them in the source"
+        if len(faults) == len(named):
+            remedy = _parting(present, tuple(named.values()), form) or remedy + HEADLESS
+        raise DataError(f"{location}: {'; '.join(faults)} (columns found: {', '.join(map(shown, present))}); {remedy}")
+
+
+def _parting(present: list[str], wanted: tuple[str, ...], form: Form) -> str:
+    """What to do where all names of the columns stand in one, because another mark parts them; '' where none does."""
+    mark = delimiter_of_names(present, wanted)
+    if not mark:
+        return ""
+    seems = (DELIMITERS | OTHER_MARKS)[mark]
+    if form.delimiter and form.certain:
+        told = DELIMITERS.get(form.delimiter, repr(form.delimiter))
+        return f"data.source.delimiter says {told}, the names seem to be parted by {seems}: set that one"
+    if mark in DELIMITERS:
+        return (
+            f"the names are parted by {seems}, but read as one: take away quotation marks around whole lines, or a "
+            "first line sep= with another mark"
         )
+    advice = form.or_set("delimiter")
+    return f"the names seem to be parted by {seems}: export the rows with commas{advice}"
 
 
 def _canonical(table: pd.DataFrame, columns: Columns, asked: str, split_column: str | None) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import lzma
+import pickle
 import random
 import re
 import time
@@ -72,6 +73,9 @@ DIALECTS = [
     ("\ufeff" + CSV, "a.csv", []),
     (CSV[:-1], "a.csv", []),
     (CSV.replace("\nS5", "\n\n   \nS5"), "a.csv", []),
+    (CSV.replace("\nS5", "\n\ufeffS5"), "a.csv", []),
+    (CSV + "\x1a", "a.csv", []),
+    ('"' + CSV[:-1].replace(",", '", "').replace("\n", '"\n"') + '"', "a.csv", ["blanks before quotation marks"]),
     (written(delimiter=";"), "a.csv", ["semicolons between the fields"]),
     (written(delimiter="\t"), "a.csv", ["tabs between the fields"]),
     (written(delimiter="\t"), "a.tsv", []),
@@ -91,6 +95,8 @@ DIALECTS = [
     (JSONL, "a.json", []),
     (JSONL.replace("\n", "\r"), "a.jsonl", []),
     (JSONL.replace("}\n{", "}{", 3), "a.jsonl", []),
+    (JSONL.replace("}\n", "},\n"), "a.jsonl", ["commas between the objects"]),
+    (JSONL.replace("}\n", "},", 7), "a.jsonl", ["commas between the objects"]),
     (JSONL.encode("utf-16"), "a.jsonl", ["UTF-16 (by its byte order mark)"]),
     (f"[{','.join(JSONL.splitlines())}]", "a.json", []),
     (f"[\n{','.join(JSONL.splitlines())}\n]", "a.jsonl", ["a JSON array, although its name ends in .jsonl"]),
@@ -144,6 +150,8 @@ def test_what_the_task_file_says_is_believed() -> None:
         (CSV + 'S99,"a\nb",c,d\nS98,c,money\n', (22, 23), "too many fields", "4 fields"),
         (CSV + 'S99,"Hello" she said,parcel\nS98,c,money\n', (22, 22), QUOTES, "found more text"),
         (CSV.replace("parcel 7", "par\rcel 7"), (9, 9), QUOTES, "carriage return in the middle"),
+        (CSV + CSV.splitlines()[0] + "\nS98,c,money\n", (22, 22), "header again", "the names of the columns again"),
+        (CSV + "\ufeffid,text ,label\nS98,c,money\n", (22, 22), "header again", "the names of the columns again"),
         (CSV.replace("parcel 3", "\ud83d"), (5, 5), "broken character", "half of a surrogate pair"),
         (JSONL + '{"id": \n{"id": "S98"}\n', (21, 21), "not JSON", "Expecting value"),
         (JSONL + '{"id": "S99", "id": "S98"}\n', (21, 21), "repeated key", "'id' comes twice"),
@@ -187,6 +195,12 @@ UNCLOSED = CSV.replace("Where is parcel 5", '"Where is parcel 5')
         (CSV.replace("parcel 4", "paqu\u00eat 4").encode("cp1252"), "line 6: expected UTF-8 text, found byte 0xea at"),
         (JSONL[:-10], "line 20: the file ends in the middle of a record"),
         ("text\nWhere, now?\n", "line 2: 2 fields where the header has 1: Where, now"),
+        ("Tickets of May\n\n" + CSV, "line 3: 3 fields .* take out what stands above the names of the columns"),
+        (CSV.replace("\nS0,", "\n--+--\nS0,"), "line 2: .* take it out if it is no record"),
+        (CSV + CSV[14:].replace("\n", "\r") + "\n", "line 22: records are parted by carriage returns alone here"),
+        (json.dumps({"rows": [dict(zip(COLUMNS, row, strict=True)) for row in ROWS]}), r"jq -c '.\[.rows.\]\[\]'"),
+        (json.dumps({"rows": [{"id": "1"}]}, indent=1), r"jq -c '.\[.rows.\]\[\]'"),
+        (json.dumps({name: {"0": name} for name in COLUMNS}), "one object of columns: .* orient='records'"),
     ],
 )  # fmt: skip
 def test_a_file_whose_records_nobody_can_tell_is_refused(data: str | bytes, said: str) -> None:
@@ -302,6 +316,15 @@ OTHERS = [
     (b"\n<html><body>404</body></html>", "a web page"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
     (b"ARROW1\x00\x00", "an Arrow"),
+    (b"<table><tr><td>id</td></tr></table>", "a table saved as one"),
+    (b'<?xml version="1.0"?><rows/>', "an XML document; export the rows"),
+    (b'<?xml version="1.0"?><?mso-application progid="Excel.Sheet"?>', "an Excel workbook (XML); save the sheet"),
+    (b"rows.csv".ljust(257, b"\0") + b"ustar", "a tar archive; unpack it"),
+    (gzip.compress(b"rows.csv".ljust(257, b"\0") + b"ustar", mtime=0), "a tar archive; unpack it"),
+    (gzip.compress(gzip.compress(CSV.encode(), mtime=0), mtime=0), "compressed twice; unpack it once"),
+    (pickle.dumps([1]), "a Python pickle"),
+    (b"outs:\n- md5: 0123\n  path: rows.csv\n", "dvc pull"),
+    (b"/annex/objects/SHA256E-s1--0.csv\n", "git annex get"),
     (gzip.compress(CSV.encode(), mtime=0)[:-20], "the gzip file is cut off"),
     (bz2.compress(CSV.encode())[:-9], "the bzip2 file is cut off"),
     (lzma.compress(CSV.encode())[:-9], "the xz file is cut off"),
@@ -328,6 +351,31 @@ def test_a_file_that_unpacks_to_no_end_is_refused(pack: Any, monkeypatch: pytest
     assert read(pack(many.encode())).count == len(ROWS) + 1
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.DictionaryArray.from_arrays(pa.array([0] * 3000, pa.int32()), pa.array(["a" * 1000])),
+        pa.array(["a" * 1000] * 3000),
+        pa.array([b"a" * 1000] * 3000),
+        pa.array(["a" * 1000] * 3000, pa.string_view()),
+        pa.array([["a" * 1000]] * 3000),
+        pa.nulls(300_000),
+    ],
+    ids=["dictionary", "text", "bytes", "view", "list", "absent"],
+)
+def test_a_parquet_file_that_unpacks_to_no_end_is_refused(column: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = parquet({"a.b": column})
+    assert read(data, "a.parquet").count == len(column)
+    monkeypatch.setattr("playbook.data.formats.kind.SURELY_FINE", 1 << 20)
+    assert len(data) < 10_000 and "unpacks to more than 100 times its size (1 MiB)" in refused(data, "a.parquet")
+
+
+def test_a_wrong_delimiter_is_named_with_the_one_that_seems_right() -> None:
+    told = Form(delimiter=";", settable=True)
+    said = refused(CSV.replace("is parcel", "is; parcel"), form=told)
+    assert "data.source.delimiter says semicolons, the file seems to have commas between its fields" in said
+
+
 def test_a_table_of_many_columns_is_read_in_time() -> None:
     names = [f"c{number}" for number in range(40_000)]
     started = time.process_time()
@@ -340,7 +388,7 @@ def test_a_name_that_promises_another_kind_is_said() -> None:
     assert "if the file is no JSON Lines, name it for what it is" in refused(CSV, "a.jsonl")
     pretty = "".join(json.dumps(json.loads(line), indent=1) + "\n" for line in JSONL.splitlines())
     assert "write each object on one line" in refused(pretty, "a.jsonl")
-    assert "take away what stands behind the objects" in refused(JSONL.replace("}\n", "},\n"), "a.jsonl")
+    assert "take away what stands behind the objects" in refused(JSONL.replace("}\n", "};\n"), "a.jsonl")
 
 
 def _folder(root: Path) -> Path:

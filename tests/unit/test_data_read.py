@@ -89,6 +89,25 @@ def test_missing_columns_are_named_together_with_the_nearest_match(tmp_path: Pat
     assert "columns found: id, text, customer, channel, labels" in message
 
 
+@pytest.mark.parametrize(
+    ("mark", "delimiter", "said"),
+    [
+        (",", ";", "data.source.delimiter says semicolons, the names seem to be parted by commas: set that one"),
+        (":", None, "parted by colons: export the rows with commas, or set data.source.delimiter"),
+        ('"', None, "The first line has to hold the names"),
+    ],
+)
+def test_names_that_stand_in_one_are_told_by_what_parts_them(
+    tmp_path: Path, mark: str, delimiter: str | None, said: str
+) -> None:
+    (tmp_path / "rows.csv").write_text(f"id{mark}text{mark}label\n1{mark}hello{mark}a\n")
+    source = {"path": "rows.csv", **({"delimiter": delimiter} if delimiter else {})}
+    task = write_task(tmp_path, source, columns={"text": "text", "label": "label", "id": "id"})
+    with pytest.raises(DataError) as caught:
+        read_rows(task)
+    assert said in str(caught.value)
+
+
 def test_rows_without_ids_are_named_by_their_content(tmp_path: Path) -> None:
     columns = {"text": "text", "label": "label"}
     table = rows(20)

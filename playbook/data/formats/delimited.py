@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from playbook.data.formats.cells import column_names, frame_of, is_whole
-from playbook.data.formats.dialect import DELIMITERS, Dialect, find_dialect, lines_of
+from playbook.data.formats.dialect import DELIMITERS, Dialect, find_dialect, lines_of, other_delimiter
 from playbook.data.formats.parsing import Parsed, parse
 from playbook.data.formats.records import BROKEN_CHARACTER, TOO_FEW, TOO_MANY, Form, Records, Rejected, require_most
 from playbook.data.text import shown
@@ -87,7 +87,7 @@ def _require_widths(parsed: Parsed, lines: Sequence[str], form: Form) -> None:
     wrong = [one for one in parsed.rejected if one.reason in (TOO_MANY, TOO_FEW)]
     if not wrong:
         return
-    remedy = f"put a text that has a {_name(parsed.dialect)} in quotation marks{form.or_set('delimiter')}"
+    remedy = _remedy(parsed, wrong, lines, form)
     if wrong[0] is parsed.rejected[0] and wrong[0].before == 0:
         alike = len(wrong) - 1
         more = f" ({alike} more record{'' if alike == 1 else 's'} of another width)" if alike else ""
@@ -98,6 +98,18 @@ def _require_widths(parsed: Parsed, lines: Sequence[str], form: Form) -> None:
         raise ValueError(
             f"line {last.first}: the file ends in the middle of a record ({last.detail}); fetch or export it again"
         )
+
+
+def _remedy(parsed: Parsed, wrong: Sequence[Rejected], lines: Sequence[str], form: Form) -> str:
+    """What to do about records of another width than the header."""
+    other = other_delimiter(lines, parsed.dialect) if form.delimiter and form.certain else ""
+    if other:
+        told, seems = (DELIMITERS.get(mark, repr(mark)) for mark in (form.delimiter, other))
+        return f"data.source.delimiter says {told}, the file seems to have {seems} between its fields: set that one"
+    if wrong[0].reason == TOO_FEW and 2 * len(wrong) < len(parsed.rows):
+        return "mend that line, or take it out if it is no record"
+    title = ", or take out what stands above the names of the columns" if len(parsed.header) == 1 else ""
+    return f"put a text that has a {_name(parsed.dialect)} in quotation marks{form.or_set('delimiter')}{title}"
 
 
 def _without_broken_characters(parsed: Parsed) -> Parsed:

@@ -7,13 +7,17 @@ import io
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from playbook.data.formats.records import Form, Quoting
+from playbook.names import normal_form
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+# Marks that other programs put between fields; they are advised, not guessed.
+OTHER_MARKS = {":": "colons", "^": "carets", "~": "tildes", "\xa6": "broken bars"}
 SAMPLE = 500  # lines that are looked at
+ALIKE = 0.9  # share of records as wide as the header from which a delimiter explains a file
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)  # the first line that Excel understands
 
 
@@ -24,6 +28,7 @@ class Dialect:
     delimiter: str = ","
     quoting: Quoting = "doubled"
     quote: str = '"'
+    padded: bool = False  # a blank stands between a delimiter and the quotation mark behind it
 
     def reader(self, lines: Sequence[str], strict: bool = True) -> Any:
         """Python's reader of CSV over lines with their ends."""
@@ -35,6 +40,7 @@ class Dialect:
             quotechar=self.quote,
             doublequote=self.quoting == "doubled",
             escapechar="\\" if self.quoting == "backslash" else None,
+            skipinitialspace=self.padded,
             strict=strict,
         )
 
@@ -47,6 +53,8 @@ class Dialect:
             out.append("quotation marks taken as they stand: no field is quoted")
         elif self.quote != '"':
             out.append(f"fields quoted by {self.quote}")
+        if self.padded:
+            out.append("blanks before quotation marks")
         if self.quoting == "backslash":
             out.append("quotation marks inside of fields marked by a backslash")
         return out
@@ -88,10 +96,40 @@ def find_dialect(lines: Sequence[str], form: Form, usual: str) -> tuple[Dialect,
     sample = lines[skipped : skipped + SAMPLE]
     quote = told.quote or _quote(sample, delimiter)
     quoting: Quoting = told.quoting or "doubled"
-    if delimiter is None:
-        order = [usual, *(one for one in DELIMITERS if one != usual)]
-        delimiter = max(order, key=lambda one: _fits(sample, Dialect(one, quoting, quote)))
-    return Dialect(delimiter, quoting, quote), skipped
+    if delimiter is not None:
+        return _padded(Dialect(delimiter, quoting, quote), sample), skipped
+    order = [usual, *(one for one in DELIMITERS if one != usual)]
+    dialects = [_padded(Dialect(one, quoting, quote), sample) for one in order]
+    return max(dialects, key=lambda one: _fits(sample, one)), skipped
+
+
+def other_delimiter(lines: Sequence[str], dialect: Dialect) -> str:
+    """The delimiter that explains the first lines where the one of the dialect does not; '' where none does."""
+    sample = [line for line in lines[: SAMPLE + 1] if line.strip()]
+    others = [one for one in DELIMITERS if one != dialect.delimiter]
+    fits = {one: _fits(sample, replace(dialect, delimiter=one, padded=False)) for one in others}
+    best = max(others, key=lambda one: fits[one])
+    return best if fits[best][0] >= ALIKE else ""
+
+
+def delimiter_of_names(names: Sequence[str], wanted: Sequence[str]) -> str:
+    """The mark that parts one of the names into all that are wanted, as a wrong delimiter leaves them; '' without."""
+    for mark in (*DELIMITERS, *OTHER_MARKS):
+        for name in names:
+            parts = {normal_form(part.strip("\"'")) for part in name.split(mark)}
+            if len(parts) > 1 and parts.issuperset(wanted):
+                return mark
+    return ""
+
+
+def _padded(dialect: Dialect, sample: Sequence[str]) -> Dialect:
+    """The dialect with blanks before quotation marks where most lines have one: else the marks would be text."""
+    if dialect.quoting == "none" or dialect.delimiter == " ":
+        return dialect
+    filled = [line for line in sample if line.strip()]
+    mark = re.compile(f"{re.escape(dialect.delimiter)} +{re.escape(dialect.quote)}")
+    found = sum(mark.search(line) is not None for line in filled)
+    return replace(dialect, padded=True) if 2 * found > len(filled) else dialect
 
 
 def _quote(sample: Sequence[str], delimiter: str | None) -> str:

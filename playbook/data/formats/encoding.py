@@ -14,15 +14,25 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16 (by its byte order mark)"),
 )
 BOM = "\ufeff"
+END_OF_FILE = "\x1a"
 MANY_NULS = 0.2  # share of NUL bytes from which a file is no UTF-8 text
 
 
 def decoded(data: bytes, form: Form) -> tuple[str, list[str]]:
     """Text of a file, and what is unexpected about its encoding. Halves of surrogate pairs are left in.
 
+    Byte order marks at the beginning of lines go, which files have that were put together out of several, and the mark
+    by which DOS ends a file.
+
     Raises:
         ValueError: the bytes are not what they should be; the line is named.
     """
+    text, found = _decoded(data, form)
+    text = text.removesuffix(END_OF_FILE)
+    return (text.removeprefix(BOM).replace(f"\n{BOM}", "\n") if BOM in text else text), found
+
+
+def _decoded(data: bytes, form: Form) -> tuple[str, list[str]]:
     mark = next((one for one in _MARKS if data.startswith(one[0])), None)
     if form.encoding and form.certain:
         if mark and _digits(codecs.lookup(form.encoding).name) != _digits(mark[1]):
@@ -30,8 +40,7 @@ def decoded(data: bytes, form: Form) -> tuple[str, list[str]]:
                 f"expected {form.encoding} text, as data.source.encoding says, found the byte order mark of "
                 f"UTF-{_digits(mark[1])}; take data.source.encoding out of the task file"
             )
-        text = _decode(data, form.encoding, form.encoding, "name the right one in data.source.encoding")
-        return text.removeprefix(BOM), []
+        return _decode(data, form.encoding, form.encoding, "name the right one in data.source.encoding"), []
     if mark:
         return _decode(data, mark[1], mark[2] or "UTF-8", "export it again"), [mark[2]] if mark[2] else []
     if data[:4096].count(0) > MANY_NULS * len(data[:4096]):

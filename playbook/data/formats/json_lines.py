@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -56,6 +57,7 @@ class _Found:
     value: Any
     fault: str = ""
     reason: str = NO_JSON
+    comma: bool = False  # one stands behind it, as in a list
 
 
 def decoder() -> json.JSONDecoder:
@@ -113,8 +115,9 @@ def read_json_lines(text: str, used: Collection[str] = ()) -> Records:
             f"line {found[-1].first}: the file ends in the middle of a record ({found[-1].fault}); fetch or export it "
             "again"
         )
-    remedy = _remedy(text, found)
-    return _records(found, used, "line", "JSON Lines", remedy)
+    _refuse_one_object(text, found, used)
+    records = _records(found, used, "line", "JSON Lines", _remedy(text, found))
+    return replace(records, found=("commas between the objects",)) if any(one.comma for one in found) else records
 
 
 def read_json_array(text: str, used: Collection[str] = ()) -> Records:
@@ -126,7 +129,10 @@ def read_json_array(text: str, used: Collection[str] = ()) -> Records:
     try:
         values = decoder().decode(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"not readable as JSON: {_why(error)}; export it again, best as JSON Lines") from None
+        raise ValueError(
+            f"not readable as JSON: {_why(error)}; export it again, best as JSON Lines; if it is "
+            "no JSON, name it for what it is (.csv)"
+        ) from None
     if not isinstance(values, list):
         raise ValueError(
             f"expected a list of objects, found {_NAMES.get(type(values), 'something else')}; export the rows as JSON "
@@ -152,7 +158,35 @@ def _values(line: str, number: int) -> list[_Found]:
         if found[-1].reason == NO_OBJECT and found[-1].fault:
             return found
         position = _begin(line, end)
+        after = _begin(line, position + 1)
+        if line[position : position + 1] == "," and line[after : after + 1] in ("", "{"):
+            found[-1], position = replace(found[-1], comma=True), after
     return found
+
+
+def _refuse_one_object(text: str, found: Sequence[_Found], used: Collection[str]) -> None:
+    """Refuse a document that is one object around the rows, or an object of columns.
+
+    Raises:
+        ValueError: what it is, and how to get at the rows.
+    """
+    whole = found[0].value if len(found) == 1 else None
+    if found and all(one.fault for one in found) and text.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):
+            whole = _DECODER.decode(text.strip())
+    if not whole or not isinstance(whole, dict) or any(not is_nested(whole[name]) for name in used if name in whole):
+        return
+    below = [name for name, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if below and not any(name in whole for name in used):
+        raise ValueError(
+            f"expected one object per row, found one object whose {shown(below[0])} is a list of objects: write that "
+            f"list alone (jq -c '.[\"{shown(below[0])}\"][]')"
+        )
+    if all(map(is_nested, whole.values())):
+        raise ValueError(
+            "expected one object per row, found one object of columns: export the rows one by one (pandas: "
+            "orient='records', lines=True)"
+        )
 
 
 def _begin(line: str, position: int) -> int:

@@ -51,6 +51,13 @@ _OTHERS: dict[bytes, tuple[str, str]] = {
     b"\xff\xd8\xff": ("a picture", _EXPORT),
     b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", "unpack it and name the file inside"),
     b"Rar!\x1a\x07": ("a RAR archive", "unpack it and name the file inside"),
+    b"bplist00": ("a property list", _EXPORT),
+    b"$FL2@(#)": ("an SPSS file", _EXPORT),
+    b"<stata_dta>": ("a Stata file", _EXPORT),
+    b"RDX3\n": ("a file of R data", _EXPORT),
+    b"RDX2\n": ("a file of R data", _EXPORT),
+    b"outs:\n- md5:": ("a pointer of DVC, not the file itself", "fetch it with `dvc pull`, and name the file"),
+    b"/annex/objects/": ("a pointer of git-annex, not the file itself", "fetch it with `git annex get`"),
     b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "fetch it with `git lfs pull`"),
 }
 # These could begin the name of a column; what follows them is no text.
@@ -59,8 +66,10 @@ _TEXTUAL: dict[bytes, tuple[str, str]] = {
     b"FEA1": ("a Feather file", _EXPORT),
     b"ORC": ("an ORC file", _EXPORT),
 }
+_PICKLE = re.compile(rb"\x80[\x02-\x05][\x95c}\]()K]", re.DOTALL)
+_TAR = slice(257, 262)
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-_PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body|table)\b", re.IGNORECASE | re.DOTALL)
 _JSON_START = re.compile(rb'\s*(?:\{\s*(?:"|\})|\[\s*(?:[\[{"\d\]]|null|true|false))')
 
 
@@ -93,17 +102,32 @@ def unpacked(data: bytes, packed_name: str) -> tuple[bytes, list[str]]:
         raise ValueError(f"the {method} file is cut off: its end is missing; fetch or export it again") from None
     except (OSError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"the {method} file is damaged ({error}); fetch or export it again") from None
+    if any(re.match(magic, plain, re.DOTALL) for magic in _PACKED):
+        raise ValueError("expected a file that is compressed once, found one that is compressed twice; unpack it once")
     return plain, [f"compressed with {method}, which its name does not say"] if method != promised else []
 
 
+def most_bytes(size: int) -> int:
+    """How much a file of some size may unpack to."""
+    return max(SURELY_FINE, LARGEST_RATIO * size)
+
+
+def too_large(what: str, bound: int) -> str:
+    """What is said of a file that unpacks to more than it may."""
+    return (
+        f"expected {what} of rows, found one that unpacks to more than {LARGEST_RATIO} times its size "
+        f"({bound >> 20:,} MiB): no texts do"
+    )
+
+
 def _unpack(data: bytes, method: str) -> bytes:
-    bound = max(SURELY_FINE, LARGEST_RATIO * len(data))
+    bound = most_bytes(len(data))
     with _opened(io.BytesIO(data), method) as stream:
         plain = bytes(stream.read(bound + 1))
         if len(plain) > bound:
             raise ValueError(
-                f"expected a {method} file of rows, found one that unpacks to more than {LARGEST_RATIO} times its size "
-                f"({bound >> 20:,} MiB): no texts do. If these are your rows, unpack the file and name the one inside"
+                f"{too_large(f'a {method} file', bound)}. If these are your rows, unpack the file and name the one "
+                "inside"
             )
     return plain
 
@@ -131,10 +155,26 @@ def require_table(data: bytes) -> None:
     else:
         found = next((other for magic, other in _OTHERS.items() if data.startswith(magic)), None)
         found = found or next((other for magic, other in _TEXTUAL.items() if _begins(data, magic)), None)
-        page = ("a web page (a login or error page?)", "fetch the data again") if _PAGE.match(data[:4096]) else None
-        name, remedy = found or page or ("", "")
+        page = (
+            ("a web page (a login or error page, or a table saved as one?)", f"fetch the data again, or {_EXPORT}")
+            if _PAGE.match(data[:4096])
+            else None
+        )
+        name, remedy = found or page or _by_its_middle(data) or ("", "")
     if name:
         raise ValueError(f"expected CSV, JSON Lines or Parquet, found {name}; {remedy}")
+
+
+def _by_its_middle(data: bytes) -> tuple[str, str] | None:
+    if data[_TAR] == b"ustar":
+        return "a tar archive", "unpack it and name the file inside"
+    if _PICKLE.match(data):
+        return "a Python pickle", _EXPORT
+    start = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"<?xml"):
+        workbook = b"urn:schemas-microsoft-com:office:spreadsheet" in data or b"Excel.Sheet" in data
+        return ("an Excel workbook (XML)", _SAVE) if workbook else ("an XML document", _EXPORT)
+    return None
 
 
 def _begins(data: bytes, magic: bytes) -> bool:

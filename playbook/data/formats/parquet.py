@@ -8,9 +8,12 @@ from collections.abc import Collection
 from typing import Any
 
 from playbook.data.formats.cells import as_text, column_names, frame_of, is_nested
+from playbook.data.formats.kind import most_bytes, too_large
 from playbook.data.formats.records import BROKEN_CHARACTER, NESTED, Records, Rejected, require_most
 from playbook.data.text import shown
 
+POINTER = 8  # bytes that a cell takes at least
+PIECE = 1024  # rows of a column that is read in pieces
 _FRACTION = re.compile(r"(\.\d+)")
 
 
@@ -47,13 +50,81 @@ def read_parquet(data: bytes, used: Collection[str] = ()) -> Records:
 
 
 def _table(data: bytes) -> Any:
+    """The table, of which no more is unpacked than a file of its size may hold.
+
+    A text that comes a million times takes a few bytes of a file, so texts are read as dictionaries, which leaves them
+    as small as they are; other columns that may grow come in pieces.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
-    column_names(file.schema_arrow.names)  # before reading: a name that comes twice cannot be asked for
-    table = file.read()
+    schema = pq.ParquetFile(io.BytesIO(data)).schema_arrow
+    names = list(schema.names)
+    column_names(names)  # before reading: a name that comes twice cannot be asked for
+    texts = [name for name, kind in zip(names, schema.types, strict=True) if _is_plain_text(kind, pa)]
+    others = [
+        name for name, kind in zip(names, schema.types, strict=True) if pa.types.is_nested(kind) or _view(kind, pa)
+    ]
+    file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True, read_dictionary=texts)
+    allowance = _Allowance(most_bytes(len(data)))
+    allowance.take(file.metadata.num_rows * POINTER * len(names))
+    plain = file.read(columns=[name for name in names if name not in others])
+    for name in texts:
+        allowance.take(_unfolded(plain.column(name), pa))
+    columns = {name: plain.column(name) for name in names if name not in others}
+    for name in others:
+        pieces = []
+        for piece in file.iter_batches(batch_size=PIECE, columns=[name]):
+            allowance.take(piece.nbytes)
+            pieces.append(piece.column(name))
+        columns[name] = pa.chunked_array(pieces, type=schema.field(name).type)
+    table = pa.table({name: columns[name] for name in names}) if names else plain
     table.validate()  # not in full: one bad text costs its row alone
     return table
+
+
+class _Allowance:
+    """Bytes that may still be unpacked."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound, self._left = bound, bound
+
+    def take(self, size: int) -> None:
+        """Take a part of it.
+
+        Raises:
+            ValueError: nothing is left.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise ValueError(
+                f"{too_large('a Parquet file', self._bound)}. If these are your rows, export them as several files"
+            )
+
+
+def _is_plain_text(kind: Any, pa: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return any(
+        getattr(pa.types, name)(kind) for name in ("is_string", "is_large_string", "is_binary", "is_large_binary")
+    )
+
+
+def _view(kind: Any, pa: Any) -> bool:
+    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
+
+
+def _unfolded(column: Any, pa: Any) -> int:
+    """Bytes of the texts of a column, each as often as it comes."""
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    size = 0
+    for chunk in column.chunks:
+        lengths = pc.cast(pc.binary_length(chunk.dictionary), pa.int64())
+        size += int(pc.sum(lengths.take(chunk.indices)).as_py() or 0)
+    return size
 
 
 def _column(name: str, column: Any, flat: bool, whole: bool, faults: dict[int, tuple[str, str]]) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from playbook.data.formats.dialect import Dialect
-from playbook.data.formats.records import PLAIN, QUOTES, TOO_FEW, TOO_MANY, Form, Rejected
+from playbook.data.formats.records import HEADER_AGAIN, PLAIN, QUOTES, TOO_FEW, TOO_MANY, Form, Rejected
 from playbook.data.formats.swallowed import Record, swallowed
 from playbook.data.text import shown
 
@@ -86,6 +87,11 @@ def _fault(out: Parsed, lines: Sequence[str], first: int, last: int, reason: str
         )
     elif not out.header:
         out.broken = f"line {first}: the header is not readable as CSV ({reason}); mend that line"
+    elif "new-line" in reason and _holds_records(lines[first - 1], out.dialect, len(out.header)):
+        out.broken = (
+            f"line {first}: records are parted by carriage returns alone here, and by other line ends elsewhere; write "
+            "all of the file with one kind of line end"
+        )
     elif first == last and lines[first - 1].count(quote) % 2 == 0:
         detail = f"{_out_of_place(reason, quote)}: {shown(lines[first - 1])}"
         out.rejected.append(Rejected(first, last, QUOTES, detail))
@@ -101,6 +107,12 @@ def _fault(out: Parsed, lines: Sequence[str], first: int, last: int, reason: str
         )
 
 
+def _holds_records(line: str, dialect: Dialect, wide: int) -> bool:
+    """Whether the pieces between the carriage returns of a line are several records rather than parts of a text."""
+    pieces = [piece for piece in re.split(r"[\r\n]+", line) if piece.strip()]
+    return wide > 1 and sum(piece.count(dialect.delimiter) == wide - 1 for piece in pieces) > 1
+
+
 def _out_of_place(reason: str, quote: str) -> str:
     if "new-line" in reason:
         return "a carriage return in the middle of a field that is not quoted"
@@ -112,9 +124,15 @@ def _by_width(out: Parsed, lines: Sequence[str], records: list[Record]) -> Parse
     if _all_trail(records, wide):
         out.trailing = True
         records = [Record(one.first, one.last, one.cells[:-1]) for one in records]
-    out.rows = [one for one in records if len(one.cells) == wide]
+    names = [name.strip() for name in out.header]
     for one in records:
-        if len(one.cells) != wide:
+        if len(one.cells) == wide:
+            if wide > 1 and one.cells[-1].strip() == names[-1] and [cell.strip() for cell in one.cells] == names:
+                detail = "expected a row, found the names of the columns again"  # files that were put together
+                out.rejected.append(Rejected(one.first, one.last, HEADER_AGAIN, detail))
+            else:
+                out.rows.append(one)
+        else:
             found = f"{len(one.cells)} field{'' if len(one.cells) == 1 else 's'} where the header has {wide}"
             detail = f"{found}: {shown(''.join(lines[one.first - 1 : one.last]))}"
             reason = TOO_MANY if len(one.cells) > wide else TOO_FEW

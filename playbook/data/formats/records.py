@@ -16,6 +16,7 @@ Quoting = Literal["doubled", "backslash", "none"]
 # Why a record is set aside.
 TOO_MANY, TOO_FEW = "too many fields", "too few fields"
 QUOTES = "quotation marks out of place"
+HEADER_AGAIN = "header again"
 NO_JSON, NO_OBJECT, REPEATED_KEY = "not JSON", "no JSON object", "repeated key"
 NESTED = "list or object as a value"
 BROKEN_CHARACTER = "broken character"
