@@ -104,7 +104,7 @@ def _remedy(parsed: Parsed, wrong: Sequence[Rejected], lines: Sequence[str], for
     """What to do about records of another width than the header."""
     other = other_delimiter(lines, parsed.dialect) if form.delimiter and form.certain else ""
     if other:
-        told, seems = (DELIMITERS.get(mark, repr(mark)) for mark in (form.delimiter, other))
+        told, seems = (DELIMITERS.get(mark, repr(mark)) for mark in (parsed.dialect.delimiter, other))
         return f"data.source.delimiter says {told}, the file seems to have {seems} between its fields: set that one"
     if wrong[0].reason == TOO_FEW and 2 * len(wrong) < len(parsed.rows):
         return "mend that line, or take it out if it is no record"
