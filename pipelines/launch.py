@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from filelock import FileLock, Timeout
 
@@ -68,7 +69,7 @@ def _materialise(task: Task, places: Settings, until: str | None) -> Outcome:
     quietly()
     definitions = task_definitions(task, places, resources_of(places))
     job = definitions.resolve_job_def(job_name(task.spec.task))
-    with dg.DagsterInstance.get() as instance:
+    with redirect_stderr(cast("TextIO", WithoutStatements(sys.stderr))), dg.DagsterInstance.get() as instance:
         _end_dead_runs(instance, task.spec.task)
         done = job.execute_in_process(
             instance=instance,
@@ -79,6 +80,22 @@ def _materialise(task: Task, places: Settings, until: str | None) -> Outcome:
         )
     made = {event.asset_key.path[-1] for event in done.all_events if event.is_step_materialization and event.asset_key}
     return Outcome(done.run_id, done.success, "" if done.success else failure_of(done), frozenset(made))
+
+
+class WithoutStatements:
+    """A stream to which Dagster reports a database that fails: the reason is kept, the statement that failed is not."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, without the statement and parameters that SQLAlchemy appends to its errors."""
+        reason, found, _ = text.partition("\n[SQL: ")
+        self._stream.write(f"{reason}\n" if found else text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 def quietly() -> None:

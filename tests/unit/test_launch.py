@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
 
-from pipelines.launch import _told_once
+from pipelines.launch import WithoutStatements, _told_once
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,13 @@ from pipelines.launch import _told_once
 )
 def test_the_name_of_an_error_comes_once(message: str, said: str) -> None:
     assert _told_once("LogTampered", message) == said
+
+
+def test_the_statement_that_failed_is_left_out_and_the_reason_is_kept() -> None:
+    stream = StringIO()
+    quiet = WithoutStatements(stream)
+    quiet.write(
+        "not written: (sqlite3.OperationalError) disk I/O error\n[SQL: INSERT INTO t VALUES (?)]\n[parameters: 1]\n"
+    )
+    print("another line", file=quiet)  # type: ignore[call-overload]
+    assert stream.getvalue() == "not written: (sqlite3.OperationalError) disk I/O error\nanother line\n"
