@@ -13,6 +13,7 @@ that nothing that is trained on is younger than the cut. The cuts are fixed when
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -24,6 +25,7 @@ import pandas as pd
 from playbook.data.tables import GROUP, LABEL, SPLIT, TIME
 
 Counts = npt.NDArray[np.float64]
+FEW_GROUPS, ORDERS = 50, 10  # up to so many groups, several orders are tried to see what could be reached
 
 
 def position_of(group: str, seed: int) -> float:
@@ -72,20 +74,21 @@ class _State:
         self.wanted = shares[:, None] * total[None, :]
 
     def neediest(self, classes: npt.NDArray[np.int64], rows: Counts) -> int:
-        """The side on which these rows bring the counts nearest to what is wanted, by chi-square."""
+        """The side on which these rows bring the counts nearest to what is wanted, by chi-square.
+
+        All rows together weigh as the root of the number of classes does: else many classes of a few groups each, which
+        all round up or all round down, take a side far from its share.
+        """
         have, wanted = self.have[:, classes], np.maximum(self.wanted[:, classes], self.shares[:, None])
         worth = (rows * (2 * (have - wanted) + rows) / wanted).sum(axis=1)
         all_have, all_wanted, count = self.have.sum(axis=1), self.wanted.sum(axis=1), rows.sum()
-        worth += count * (2 * (all_have - all_wanted) + count) / np.maximum(all_wanted, self.shares)
-        return int(np.argmin(worth))
+        every = count * (2 * (all_have - all_wanted) + count) / np.maximum(all_wanted, self.shares)
+        return int(np.argmin(worth + math.sqrt(self.have.shape[1]) * every))
 
 
 def _place_groups(state: _State, code: Any, label: Any, size: Any, place: Any) -> dict[int, int]:
     """Groups of several rows: the larger ones first, by powers of two, at random among those of a like size."""
-    several = np.flatnonzero(size > 1)
-    if not len(several):
-        return {}
-    order = several[np.lexsort((place[several], -np.floor(np.log2(size[several]))))]
+    order = _order(size, place)
     by_group = np.argsort(code, kind="stable")
     ends = np.cumsum(size)
     found = {}
@@ -95,6 +98,12 @@ def _place_groups(state: _State, code: Any, label: Any, size: Any, place: Any) -
         state.have[side, classes] += rows
         found[at] = side
     return found
+
+
+def _order(size: Any, place: Any) -> Any:
+    """Groups of several rows in the order in which they are placed."""
+    several = np.flatnonzero(size > 1)
+    return several[np.lexsort((place[several], -np.floor(np.log2(size[several]))))]
 
 
 def _deal_out(state: _State, alone: Any, label: Any, place: Any) -> dict[int, int]:
@@ -128,21 +137,31 @@ def _whole(exact: Counts, total: int) -> npt.NDArray[np.int64]:
 def reachable(sizes: Sequence[int], shares: Mapping[str, float], seed: int) -> dict[str, float]:
     """How near to its share each side comes where groups of these sizes are placed: distances, as shares of all rows.
 
+    Few groups come out well or badly with the order in which they are placed, so the worst of several orders counts.
+
     Args:
         sizes: rows of each group.
         shares: as for `by_class`.
         seed: as for `by_class`.
     """
-    total = sum(sizes)
-    if not total:
+    if not sum(sizes):
         return dict.fromkeys(shares, 0.0)
-    names = np.repeat([f"{at}" for at in range(len(sizes))], list(sizes))
-    rows = pd.DataFrame({GROUP: names, LABEL: ""})
-    found = by_class(rows, pd.DataFrame({LABEL: [], SPLIT: []}), shares, seed)
-    have = dict.fromkeys(shares, 0)
-    for at, size in enumerate(sizes):
-        have[found[f"{at}"]] += size
-    return {side: abs(have[side] / total - share) for side, share in shares.items()}
+    orders = ORDERS if len(sizes) <= FEW_GROUPS else 1
+    found = [_reached(np.asarray(sizes), shares, seed + order) for order in range(orders)]
+    return {side: float(distance) for side, distance in zip(shares, np.max(found, axis=0), strict=True)}
+
+
+def _reached(size: npt.NDArray[np.int64], shares: Mapping[str, float], seed: int) -> Counts:
+    """Distance of each side from its share, as `reachable` has it, for one order."""
+    total, wanted = float(size.sum()), np.array(list(shares.values()))
+    place = np.array([position_of(f"{at}", seed) for at in range(len(size))])
+    state = _State(list(shares), wanted, np.array([total]), np.zeros((len(wanted), 1)))
+    one_class = np.zeros(1, dtype=np.int64)
+    for at in _order(size, place).tolist():
+        state.have[state.neediest(one_class, size[at : at + 1].astype(float)), 0] += size[at]
+    alone = np.flatnonzero(size == 1)
+    _deal_out(state, alone, np.zeros(len(alone), dtype=np.int64), place)
+    return np.asarray(np.abs(state.have[:, 0] / total - wanted))
 
 
 def moment(value: str) -> float:

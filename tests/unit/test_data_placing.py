@@ -76,6 +76,22 @@ def test_groups_stay_together_and_classes_are_even_as_far_as_groups_allow() -> N
         assert (frame.loc[side == name, LABEL] == "rare").mean() == pytest.approx(0.1, abs=0.04)
 
 
+def test_many_classes_of_a_few_groups_each_do_not_take_a_side_from_its_share() -> None:
+    share = 0.1
+    groups = [f"g{at // 5}" for at in range(6000)]
+    frame = made(groups, [f"class {at // 60}" for at in range(6000)])  # twelve groups of one class each
+    shares = {"test": share, "validation": share, "train": 1 - 2 * share}
+    counts = Counter(frame[GROUP].map(by_class(frame, NOTHING, shares, 7)))
+    assert all(abs(counts[side] / 6000 - wanted) < 0.01 for side, wanted in shares.items()), counts
+
+
+def test_a_class_of_a_single_group_is_for_training() -> None:
+    groups = [f"g{at // 10}" for at in range(600)]
+    for seed in range(5):
+        frame = made(groups, ["alone" if at < 10 else f"class {at % 20}" for at in range(600)])
+        assert by_class(frame, NOTHING, SHARES, seed)["g0"] == "train"
+
+
 def test_new_rows_bring_the_shares_nearer() -> None:
     placed = pd.DataFrame({LABEL: ["a"] * 100, SPLIT: ["train"] * 90 + ["test"] * 10})
     new = made([f"g{at}" for at in range(100)], ["a"] * 100)
@@ -150,6 +166,19 @@ def test_rows_that_go_do_not_turn_fractions_red(tmp_path: Path) -> None:
     frame = made([f"g{at}" for at in range(1000)], ["a", "b"] * 500)
     sides = by_class(frame, NOTHING, SHARES, 1)
     assert not any(beyond(frame[rng.random(1000) < 0.5], sides, task) for _ in range(20))
+
+
+@pytest.mark.parametrize(("groups", "share"), [(2, 0.3), (7, 0.1)])
+def test_a_few_huge_customers_are_green_in_whatever_order_they_are_placed(
+    tmp_path: Path, groups: int, share: float
+) -> None:
+    task = task_of(tmp_path, test=share, validation=share)
+    shares = {"test": share, "validation": share, "train": 1 - 2 * share}
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        sizes = random.integers(50, 400, groups)
+        frame = made([f"c{at}" for at in np.repeat(np.arange(groups), sizes)], ["a"] * int(sizes.sum()))
+        assert not beyond(frame, by_class(frame, NOTHING, shares, seed), task), (seed, sizes)
 
 
 def test_what_could_be_reached_follows_from_the_groups() -> None:
