@@ -3,9 +3,10 @@
 Texts are folded first (`playbook.data.folding`). Two are near duplicates from a similarity on that a task file names.
 By default that is 0.9, or less where typos explain it: a typo changes up to five of the 4-grams, which is much of a
 short text and little of a long one. So the threshold follows length: what two typos leave of the 4-grams, at least 0.5;
-and below 0.9 no more than two edits (one in texts of up to 24 characters) may part the texts, none of them of a digit
-or of a Chinese character, which is a word. Nor is it a typo where the words that part them are all words of the data,
-about as frequent ("mein" and "dein", "now" and "not"): a misspelling is rarer than what it misspells.
+and below 0.9 no more than two edits (one in texts of up to 24 characters) may part the texts, none of them of a digit,
+a Chinese character or an emoji, which mean something by themselves. Nor is it a typo where the words that part them are
+all words of the data, about as frequent ("mein" and "dein", "now" and "not"), since a misspelling is rarer than what it
+misspells; or where one denies the other ("possible" and "impossible").
 An edit is a character put in, left out or replaced, or two neighbours swapped (optimal string alignment, after Damerau,
 CACM 7 (1964) 171-176). docs/near_duplicates.md has what that finds, and how many innocent rows it sets aside.
 
@@ -21,11 +22,12 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
+from unicodedata import category
 
 import numpy as np
 import pandas as pd
 
-from playbook.data.folding import folded
+from playbook.data.folding import SIGNS, folded
 from playbook.data.text import comparison_key, comparison_words
 
 GRAM = 4
@@ -36,6 +38,16 @@ ROUNDING = 1e-9
 ALIKE, LEAST_ALIKE = 0.9, 0.5  # default: near duplicates whatever parts them; and the least where it is typos
 TYPOS, GRAMS_OF_A_TYPO = 2, 5
 LEAST_TEXTS, LEAST_RATIO = 3, 0.1  # that have a word of the data, and as a share of those that have the other word
+DENYING = (
+    "un",
+    "in",
+    "im",
+    "il",
+    "ir",
+    "dis",
+    "non",
+)  # before a word, make its contrary (English; "un" in German, too)
+DENIALS = frozenset(("not", "no", "never", "t", "nt"))  # "can't" is read as "can t"
 SHORT = 24  # characters of a text in which only one typo is forgiven
 
 
@@ -95,6 +107,8 @@ class Comparison:
         parted = [*(left - right), *(right - left)]
         if not parted or one.replace(" ", "") == two.replace(" ", ""):
             return False
+        if _denied(parted):
+            return True
         counts = [self._texts_with[word] for word in parted]
         return min(counts) >= max(LEAST_TEXTS, LEAST_RATIO * max(counts))
 
@@ -134,9 +148,23 @@ def edits(one: str, two: str, most: int) -> int:
     return min(last[-1], most + 1)
 
 
+def _denied(parted: Sequence[str]) -> bool:
+    """Whether of the words that part two texts one denies the other: "able" and "unable", "can" and "can't"."""
+    if len(parted) == 1:
+        return parted[0] in DENIALS
+    short, long = sorted(parted, key=len)[:2]
+    return len(parted) == 2 and (long in {before + short for before in DENYING} or long in (f"{short}nt", "cant"))
+
+
 def _whole(text: str) -> str:
-    """The characters that mean something by themselves: digits and Chinese characters."""
-    return "".join(one for one in text if one.isdigit() or "\u3400" <= one <= "\u9fff")
+    """The characters that mean something by themselves: digits, Chinese characters and emoji."""
+    return "".join(
+        one
+        for one in text
+        if one.isdigit()
+        or "\u3400" <= one <= "\u9fff"
+        or (one > "\u2190" and one not in SIGNS and category(one) == "So")
+    )
 
 
 def _thresholds(sizes: Any, similarity: float | None) -> Any:

@@ -203,13 +203,17 @@ def _groups_apart(rows: pd.DataFrame, kept: set[str]) -> tuple[pd.DataFrame, pd.
 class Compared:
     """Rows whose texts were read once, to find near duplicates between any two parts of them.
 
+    Rows of two classes are none: what parts their texts is what their labels are about, and who learns one of them
+    answers the other one wrongly, which makes no score too good.
+
     Args:
-        rows: with `text`; parts of it are asked for by index later.
+        rows: with `text` and `label`; parts of it are asked for by index later.
         similarity: see `Comparison.near`.
     """
 
     def __init__(self, rows: pd.DataFrame, similarity: float | None) -> None:
         self._comparison = Comparison(rows[TEXT].tolist())
+        self._labels = rows[LABEL].tolist()
         self._index = rows.index
         self._similarity = similarity
 
@@ -217,7 +221,8 @@ class Compared:
         """Index of a row of each part, and how alike the two are."""
         left, right = self._index.get_indexer(one.index), self._index.get_indexer(two.index)
         pairs = self._comparison.near(left.tolist(), right.tolist(), self._similarity)
-        return [(int(self._index[a]), int(self._index[b]), alike) for a, b, alike in pairs]
+        same = (pair for pair in pairs if self._labels[pair.left] == self._labels[pair.right])
+        return [(int(self._index[a]), int(self._index[b]), alike) for a, b, alike in same]
 
 
 def _added_copies(rows: pd.DataFrame, compared: Compared) -> tuple[pd.DataFrame, pd.DataFrame]:

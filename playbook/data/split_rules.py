@@ -76,7 +76,7 @@ def _leaks(task: Task) -> tuple[Rule, ...]:
         (
             "no near copies across splits",
             a.NEAR_COPY_IN,
-            f"no two texts in two splits with a similarity of {alike_in_words(task.spec.data.splits)}",
+            f"no two texts of one class in two splits with a similarity of {alike_in_words(task.spec.data.splits)}",
             _APART,
         ),
         (

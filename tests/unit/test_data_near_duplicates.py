@@ -59,6 +59,12 @@ def test_typos_are_found_whatever_the_length(text: str, typos: int, least: float
         ("my paypal account is locked since monday", "my раyраl асcount is lосked since monday"),
         ("my card is lost, block it now", FULL_WIDTH),
         ("The oﬃce chair has arrived broken", "The office chair has arrived broken"),
+        ("Tom &amp; Jerry&#39;s tickets came twice", "Tom & Jerry's tickets came twice"),
+        ("<p>My card was <b>declined</b><br/>at the shop</p>", "My card was declined at the shop"),
+        ("see bit.ly/3xYz for my broken screen", "see t.co/9aBc for my broken screen"),
+        ("where is order no. 4711 of last week", "where is order no. 4712 of last week"),
+        ("my iban DE89 3704 0044 0532 0130 00 is wrong", "my iban DE12 5001 0517 0648 4898 90 is wrong"),
+        ("Моя карта не работает", "Моя kаpтa не работает"),
     ],
 )
 def test_what_a_template_leaves_open_and_look_alikes_are_folded(first: str, second: str) -> None:
@@ -90,6 +96,8 @@ def test_amounts_years_and_other_scripts_stay(text: str) -> None:
         ("+49 170 1234567", "0171 9876543"),
         ("what does error 10060 mean", "what does error 12029 mean"),  # names, not numbers of orders
         ("in 1789 there was a revolution", "in 1848 there was a revolution"),
+        ("my ISO 27001 certificate is here", "my ISO 14001 certificate is here"),
+        ("the order of 2016 was fine for me", "the order of 2019 was fine for me"),
         ("I have paid 1500 euros", "I have paid 2700 euros"),
         ("balance is 12000 yen only", "balance is 45000 yen only"),
         ("我想问一下 10000元怎么转账给朋友", "我想问一下 50000个人可以参加活动吗"),
@@ -112,6 +120,10 @@ def test_numbers_and_addresses_are_folded_beside_letters_without_blanks() -> Non
         ("error f72, what does it mean", "error f87, what does it mean"),  # another digit is another matter
         ("I lost my card", "I lost my phone"),
         ("yes", "no"),
+        ("love it 😀", "love it 😡"),
+        ("I am able to pay this", "I am unable to pay this"),
+        ("It is possible to cancel my plan", "It is impossible to cancel my plan"),
+        ("I can log in to it now", "I can't log in to it now"),
         ("where do i order a new card here", "where do i cancel a new card here"),
     ],
 )
@@ -133,6 +145,27 @@ def test_other_matters_are_no_copies(first: str, second: str) -> None:
 def test_edits_are_counted(one: str, two: str, count: int) -> None:
     assert edits(one, two, 5) == edits(two, one, 5) == count
     assert edits(one, two, 0) == min(count, 1)
+
+
+def test_rows_of_two_classes_are_no_near_copies(tmp_path: Path) -> None:
+    table = rows(120)
+    for number, (side, label) in enumerate(
+        [("train", "billing"), ("test", "delivery"), ("train", "delivery"), ("test", "billing")]
+    ):
+        table[number] |= {"label": label, "split": side}
+    for one in table[4:]:
+        one["split"] = "train"
+    for one, order in zip(table[:2], (48213, 99107), strict=True):
+        one["text"] = f"what about my order {order} of last week"  # the number alone parts two classes
+    table[2]["text"], table[3]["text"] = "the courier did not ring", "the courier did not rings"
+    table[4] |= {"text": "what about my order 77777 of last week", "label": "delivery"}
+    columns = {"text": "text", "label": "label", "id": "id"}
+    task = sample(tmp_path, table, columns=columns, splits={"column": "split", "across_splits": "quarantine"})
+    prepare(task, tmp_path / "out")
+    aside = pd.read_parquet(tmp_path / "out" / "quarantine.parquet").set_index("row_id")["detail"]
+    assert aside.to_dict() == {"R0004": "1.00 like row R0001 in test"}
+    seen = audit(task, tmp_path / "out")
+    assert (seen.rows["near_copy_in"] == "").all()
 
 
 def test_texts_of_a_template_that_differ_in_a_word_of_the_data_are_no_copies() -> None:
