@@ -4,8 +4,8 @@ Rows that name one customer belong together, but only a group column says so. Wh
 group is named, the same customers are on two sides of the split, and a model is tested on people whom it knows.
 
 A key is known by its kind: the letters around its digits ("C-9"), or the word before a bare number ("customer 9").
-Amounts, decimals, percentages, times of day and years are no keys. Nor are numbers of things that many people share:
-error codes, versions, models, pages.
+Amounts, decimals, percentages, times of day, years, counts ("for 150 people") and measures ("20kg", "12th") are no
+keys. Nor are numbers of things that many people share: error codes, versions, models, pages.
 """
 
 from __future__ import annotations
@@ -22,10 +22,23 @@ DIGITS = "numbers of "  # begins the kind of numbers without a word or a letter
 SHARED = frozenset(
     ("error", "fault", "code", "errors", "version", "v", "model", "page", "line", "step", "room", "chapter", "article")
 )
+NAMING = frozenset(("id", "no", "nr", "number", "nummer", "customer", "account", "user", "client", "patient", "kunde"))
+BARE = frozenset(("id 9", "no 9", "nr 9", "number 9"))  # kinds that do not say whose number it is
+COUNTING = frozenset((
+    "a", "about", "after", "all", "almost", "an", "and", "around", "at", "be", "before", "by", "cost", "costs", "every",
+    "exactly", "for", "from", "in", "is", "just", "last", "least", "most", "my", "nearly", "next", "of", "on", "only",
+    "or", "over", "paid", "past", "per", "since", "than", "the", "these", "those", "till", "to", "under", "until", "up",
+    "was", "were", "with", "within",
+))  # fmt: skip
+_MEASURE = re.compile(r"\d{1,4}[^\W\d_]{1,3}")
+_GROUPED = re.compile(  # an IBAN, or a number written in groups of three: one key, not several
+    r"(?<!\w)[A-Z]{2}\d{2}(?: [A-Z\d]{4}){3,7}(?: [A-Z\d]{1,3})?(?!\w)"
+    r"|(?<![\w.,$€£¥])\d{2,3}(?:\.\d{3}){2,}(?![\w.,]\d|[\w€%])"
+)
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _MENTION = re.compile(r"(?<![\w@.])@\w+")
 _TOKEN = re.compile(
-    r"(?:\b([^\W\d]+)[\s:=.(]{1,3}(?:(?:no|nr|number|id|is)\b[\s.:]{1,2})?)?"  # the word before it
+    r"(?:\b([^\W\d]+)[\s:=.(]{1,3}(?:(no|nr|number|id|is)\b[\s.:]{1,2})?)?"  # the words before it
     r"(?<![\w$€£¥.,:/-])(\#?)([\w-]*\d[\w-]*)(?![\w%€£$]|[.,:/]\d)",
     re.IGNORECASE,
 )
@@ -55,7 +68,7 @@ def repeated_keys(texts: Sequence[str], sides: Sequence[str]) -> list[RepeatedKe
         for kind, value in keys_in(text):
             seen.setdefault(kind, {}).setdefault(value, []).append(at)
     found, covered = [], set[int]()
-    for kind in sorted(seen, key=lambda one: (one.startswith(DIGITS), one)):  # what has a name, before mere digits
+    for kind in sorted(seen, key=lambda one: (one.startswith(DIGITS), one in BARE, one)):  # what has a name comes first
         repeated = {value: rows for value, rows in seen[kind].items() if len(set(rows)) > 1}
         rows = {at for own in repeated.values() for at in own}
         if len(repeated) < LEAST_VALUES or len(rows - covered) < LEAST_SHARE * len(texts):
@@ -75,8 +88,13 @@ def keys_in(text: str) -> list[tuple[str, str]]:
         text = _MAIL.sub(" ", text)
         found += [("mention", value.casefold()) for value in _MENTION.findall(text)]
     if any(map(str.isdigit, text)):
+        grouped = [re.sub(r"[ .]", "", value) for value in _GROUPED.findall(text)]
+        found += [("numbers in groups", value) for value in grouped]
+        text = _GROUPED.sub(" ", text) if grouped else text
         for match in _TOKEN.finditer(text):
-            found += _kinds(match[1] or "", match[2] or "", match[3].strip("-_"))
+            kinds = _kinds(match[1] or "", match[3] or "", match[4].strip("-_"))
+            called = f"{(match[2] or '').casefold()} 9"  # "the courier (id: 382)"
+            found += [*kinds, *((called, value) for kind, value in kinds[:1] if called in BARE and kind != called)]
     return found
 
 
@@ -86,10 +104,12 @@ def _kinds(word: str, sign: str, value: str) -> list[tuple[str, str]]:
     word = word.casefold()
     if digits < FEWEST_DIGITS or len(value) > LONGEST or word in SHARED or _YEAR.fullmatch(value):
         return []
+    if _MEASURE.fullmatch(value):
+        return []
     if digits < len(value.replace("-", "").replace("_", "")):
         letters = re.sub(r"[\d_-]*\d", "9", value)
         return [(letters if len(letters) <= LETTERS else "codes of letters and digits", value)]
     if sign:
         return [("#9", value)]
-    named = [(f"{word} 9", value)] if word and digits > FEWEST_DIGITS else []
+    named = [(f"{word} 9", value)] if word in NAMING or (word not in ("", *COUNTING) and digits > FEWEST_DIGITS) else []
     return named + ([(f"{DIGITS}{digits} digits", value)] if digits >= LONG_NUMBER else [])

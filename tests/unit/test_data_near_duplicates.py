@@ -203,6 +203,10 @@ def with_keys(write: Callable[[int, str], str], customers: int = 60) -> list[dic
         (lambda at, text: f"{text} (K-{382 + at})", "K9"),
         (lambda at, text: f"{text}, order number: {38200 + at}", "order 9"),
         (lambda at, text: f"{text} {100000 + at}", "numbers of 6 digits"),
+        (lambda at, text: f"{text.split()[0]} (ID: {300 + at}) {text}", "id 9"),
+        (lambda at, text: f"{text}, account no {10 + at}", "account 9"),
+        (lambda at, text: f"{text}, DE89 3704 0044 0532 01{at:02d} 00", "numbers in groups"),
+        (lambda at, text: f"{text}, order 17.382.{100 + at}", "numbers in groups"),
         (lambda at, text: f"#{100 + at} {text}", "#9"),
         (lambda at, text: f"{text} me{at}@mail.example", "mail address"),
         (lambda at, text: f"@user{at} {text}", "mention"),
@@ -231,6 +235,8 @@ def test_numbers_that_are_no_keys_are_left_alone() -> None:
     texts = [said.format(100 + at % 40, at % 30, 1000 + at % 50, 1 + at % 28) for at in range(400)]
     assert repeated_keys(texts, ["train", "test"] * 200) == []
     assert repeated_keys([row["text"] for row in rows(400)], ["train", "test"] * 200) == []
+    counts = [f"for {100 + at % 80} people, {at % 90 + 10}kg of it on the {at % 21 + 10}th" for at in range(400)]
+    assert repeated_keys(counts, ["train", "train", "test"] * 133 + ["test"]) == []
     assert keys_in("I paid 35.99 for 2 of 12 at 12:30 in 2025") == []
 
 
