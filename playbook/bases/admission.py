@@ -83,8 +83,8 @@ def findings_of_all(spec: TaskSpec, resolve: Callable[[str], str]) -> tuple[str,
 
 
 def alone(spec: TaskSpec) -> tuple[str, ...]:
-    """One base alone is compared with nothing (2.1)."""
-    if len(spec.bases) > 1:
+    """One base alone is compared with nothing (2.1); the same weights named twice are one."""
+    if len({(base.sha256, base.layers) for base in spec.bases}) > 1:
         return ()
     return (f"{stated_name(spec.base)} is the only base: name one or two more in bake_off.alternatives to compare it",)
 

@@ -14,66 +14,29 @@ from pathlib import Path
 
 import yaml
 
+from playbook.bases.licence_names import Ways, names_in, names_named, ways_of, ways_of_text
 from playbook.data.text import shown
 from playbook.spec import Base, TaskSpec
 
 CARD = "README.md"
-NO_LICENCE = {"", "not stated", "unknown", "none", "other"}
+NO_LICENCE = {"", "not stated", "unknown", "none", "null", "other", "n/a", "na", "tbd", "todo", "?", "-", "unlicensed"}
 MOST = 200_000  # bytes that are read of a card
-HEAD = 4_000  # characters of a licence in which its kind is looked for; what is appended is of other works
-# Words by which a licence's text is recognised; the first of them in the text count, the narrower ones before others.
-TEXTS: tuple[tuple[str, str], ...] = (
-    (r"gnu affero general public license", "agpl-3.0"),
-    (r"gnu lesser general public license\s+version 2\.1", "lgpl-2.1"),
-    (r"gnu lesser general public license", "lgpl-3.0"),
-    (r"gnu general public license\s+version 2", "gpl-2.0"),
-    (r"gnu general public license", "gpl-3.0"),
-    (r"mozilla public license,? version 2", "mpl-2.0"),
-    (r"apache license,?\s+version 2\.0", "apache-2.0"),
-    (r"attribution-noncommercial-sharealike 4\.0", "cc-by-nc-sa-4.0"),
-    (r"attribution-noncommercial-noderivatives 4\.0", "cc-by-nc-nd-4.0"),
-    (r"attribution-noncommercial 4\.0", "cc-by-nc-4.0"),
-    (r"attribution-noderivatives 4\.0", "cc-by-nd-4.0"),
-    (r"attribution-sharealike 4\.0", "cc-by-sa-4.0"),
-    (r"attribution 4\.0", "cc-by-4.0"),
-    (r"cc0 1\.0|creative commons zero", "cc0-1.0"),
-    (r"llama\s*([\d.]+) community license", r"llama\1"),
-    (r"openrail", "openrail"),
-    (r"the unlicense|free and unencumbered software", "unlicense"),
-    (r"redistribution and use in source and binary forms[\s\S]*neither the name", "bsd-3-clause"),
-    (r"redistribution and use in source and binary forms", "bsd-2-clause"),
-    (r"permission is hereby granted, free of charge", "mit"),
-    (r"permission to use, copy, modify,? and(?:/or)? distribute", "isc"),
-)
-ALIASES = {
-    "gnu-general-public": "gpl", "gnu-lesser-general-public": "lgpl", "gnu-affero-general-public": "agpl", "gnu-": "",
-    "mozilla-public": "mpl", "apache2": "apache-2", "bsd3": "bsd-3", "bsd2": "bsd-2", "new-bsd": "bsd-3",
-    "creative-commons-zero": "cc0", "creative-commons-": "cc-by-", "cc-by-attribution": "cc-by",
-    "noncommercial": "nc", "sharealike": "sa", "noderivatives": "nd",
-}  # fmt: skip
-SILENT = {"the", "license", "licence", "version", "software", "only", "or", "later", "international"}  # in a name
+HEADING = re.compile(r"^#+\s*[^\n]*licen[sc]e[^\n]*\n(.*?)(?=^#|\Z)", re.IGNORECASE | re.MULTILINE | re.DOTALL)
+LINE = re.compile(r"^\W*licen[sc]e\W*:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Stated:
-    """Licences that a base states itself, in one spelling, and where; of a text that is not recognised, none."""
+    """What a base states of its licence itself, and where; no ways where that names no licence that is known."""
 
-    names: tuple[str, ...]
+    ways: Ways
     where: str
+    says: str = ""  # the word in place of a licence, for example `other`
 
-
-def licence_name(text: str) -> str:
-    """One spelling of a licence's name: `Apache 2.0`, `apache-2.0` and `Apache License, Version 2.0` are one."""
-    words = re.split(r"[\s_,/()-]+", text.strip().casefold().rstrip("."))
-    name = "-".join(word for word in dict.fromkeys(words) if word and word not in SILENT) or text.strip().casefold()
-    for spelling, short in ALIASES.items():
-        name = name.replace(spelling, short)
-    name = re.sub(r"(?<=[a-z-])v(?=\d)", "", name)  # gplv3, gpl-v3
-    name = re.sub(r"^llama-?(\d[\d.]*)(-community)?$", r"llama\1", name)
-    name = re.sub(r"^((?:a|l)?gpl|bsd)(?=\d)", r"\1-", name)
-    name = re.sub(r"^bsd-([23])$", r"bsd-\1-clause", name)
-    name = re.sub(r"^cc0(-1(\.0)?)?(-universal)?$", "cc0-1.0", name)
-    return re.sub(r"^((?:a|l)?gpl|apache|mpl|cc-by[a-z-]*)-(\d)$", r"\1-\2.0", name)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every licence that is named, once."""
+        return names_in(self.ways)
 
 
 def licence_fault(base: Base, allowed: Sequence[str], forbidden: Sequence[str] = ()) -> str:
@@ -81,21 +44,25 @@ def licence_fault(base: Base, allowed: Sequence[str], forbidden: Sequence[str] =
     licence = base.licence.strip()
     if licence.casefold() in NO_LICENCE:
         return f"licence {licence or 'empty'!r}: expected one that is stated"
-    name = licence_name(licence)
-    if name in {licence_name(one) for one in forbidden}:
+    usable = [way for way in ways_of(licence) if not way & _listed(forbidden)]
+    if not usable:
         return f"licence {licence}: bake_off.forbidden_licences names it"
-    if allowed and name not in {licence_name(one) for one in allowed}:
+    if allowed and not any(way <= _listed(allowed) for way in usable):
         return f"licence {licence}: expected one of {', '.join(allowed)}"
     return ""
 
 
+def _listed(licences: Sequence[str]) -> frozenset[str]:
+    return frozenset(name for one in licences for name in names_in(ways_of(one)))
+
+
 def card_fault(spec: TaskSpec, located: Path) -> str:
     """Why a base is out by what its own card says: a licence that the task file forbids; or nothing."""
-    forbidden = {licence_name(one) for one in spec.bake_off.forbidden_licences}
+    forbidden = _listed(spec.bake_off.forbidden_licences)
     for stated in stated_licences(located):
-        for name in stated.names:
-            if name in forbidden:
-                return f"licence {name}, as {stated.where} says: bake_off.forbidden_licences names it"
+        if stated.ways and all(way & forbidden for way in stated.ways):
+            named = names_in(way & forbidden for way in stated.ways)
+            return f"licence {' or '.join(named)}, as {stated.where} says: bake_off.forbidden_licences names it"
     return ""
 
 
@@ -115,11 +82,14 @@ def licence_findings(spec: TaskSpec, base: Base, name: str, located: Path | None
             f"{name}: licence {shown(base.licence)} is neither allowed nor forbidden: name it in bake_off.licences or "
             "bake_off.forbidden_licences, or answer decision.base_licences_allow_use"
         )
+    ways = ways_of(base.licence)
     for stated in stated_licences(located) if located is not None else ():
-        says = " and ".join(shown(one) for one in stated.names)
-        if not says:
+        says = " or ".join(" and ".join(map(shown, sorted(way))) for way in stated.ways)
+        if stated.says:
+            found.append(f"{name}: {stated.where} says only {shown(stated.says)} of its licence: read it")
+        elif not says:
             found.append(f"{name}: {stated.where} is no licence that is known by its words: read it")
-        elif licence_name(base.licence) not in stated.names:
+        elif not any(holds <= way for holds in stated.ways for way in ways):
             found.append(
                 f"{name}: the task file says licence {shown(base.licence)}, {stated.where} says {says}: find out which "
                 "holds, and correct the task file or take another base"
@@ -132,19 +102,33 @@ def stated_licences(folder: Path) -> tuple[Stated, ...]:
 
     Without a card the file counts too whose words are not known; without both, the file of the package around it does.
     """
-    names = _card_names(_start_of(folder / CARD))
-    card = (Stated(names, f"its card {CARD}"),) if names else ()
-    beside = _licence_file(folder)
-    if card:
-        return (*card, beside) if beside is not None and beside.names else card
+    card, beside = _card(folder / CARD), _licence_file(folder)
+    if card is not None and card.ways:
+        return (card, beside) if beside is not None and beside.ways else (card,)
+    if card is not None and not (beside is not None and beside.ways):
+        return (card,)
     around = (_licence_file(place) for place in _package_of(folder))
     found = beside or next((one for one in around if one is not None), None)
     return (found,) if found is not None else ()
 
 
 def _licence_file(place: Path) -> Stated | None:
+    """The licence files of a folder; those that are named by their licences, as LICENSE-MIT, offer a choice."""
     files = sorted(path for path in place.glob("LICEN[CS]E*") if path.is_file()) if place.is_dir() else []
-    return Stated(recognised(_start_of(files[0])), f"its file {files[0].name}") if files else None
+    if not files:
+        return None
+    known = [(path.name, ways) for path in files if (ways := ways_of_text(_start_of(path)))]
+    if not known:
+        return Stated((), f"its file {files[0].name}")
+    where = f"its file{'s' if len(known) > 1 else ''} {' and '.join(name for name, _ in known)}"
+    if len(known) == 1 or all(_named_by_its_licence(name, ways) for name, ways in known):
+        return Stated(tuple(way for _, ways in known for way in ways), where)
+    return Stated((frozenset(name for _, ways in known for name in names_in(ways)),), where)
+
+
+def _named_by_its_licence(file: str, ways: Ways) -> bool:
+    words = re.split(r"[-_.]", Path(file).stem.casefold())[1:]
+    return bool(words) and any(name.startswith(words[0]) for name in names_in(ways))
 
 
 def _package_of(folder: Path) -> list[Path]:
@@ -157,33 +141,44 @@ def _package_of(folder: Path) -> list[Path]:
     return [top, *(place for one in about for place in (one, one / "licenses"))]
 
 
-def recognised(licence: str) -> tuple[str, ...]:
-    """The name of a licence, by its text; nothing where its words are not known."""
-    text = re.sub(r"\s+", " ", licence.casefold())
-    found = [
-        (match.start(), at, match.expand(name))
-        for at, (words, name) in enumerate(TEXTS)
-        if (match := re.search(words, text[:HEAD]))
-    ]
-    return (min(found)[2],) if found else ()
+def _card(path: Path) -> Stated | None:
+    """What a card says of the licence: in its front matter, else in a line or under a heading of its own."""
+    text, where = _start_of(path), f"its card {CARD}"
+    matter = re.match(r"\A\ufeff?\s*---\s*\n(.*?)\n(?:---|\.\.\.)\s*(?:\n|\Z)", text, flags=re.DOTALL)
+    given = _given(matter.group(1)) if matter is not None else []
+    if given and not all(one.casefold() in NO_LICENCE for one in given):
+        lists = [ways_of(one) for one in given if one.casefold() not in NO_LICENCE]
+        return Stated(
+            lists[0] if len(lists) == 1 else (frozenset(name for one in lists for name in names_in(one)),), where
+        )
+    body = text[matter.end() :] if matter is not None else text
+    written = [*LINE.findall(body)[:1], *HEADING.findall(body)[:1]]
+    ways = next((found for one in written if (found := ways_of_text(one) or _sentence(one))), ())
+    if ways:
+        return Stated(ways, where)
+    return Stated((), where, given[0]) if given else None
 
 
-def _card_names(text: str) -> tuple[str, ...]:
-    """The licences of a card's front matter; none where it has no such lines, or says only `other`."""
-    matter = re.match(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", text, flags=re.DOTALL)
-    if matter is None:
-        return ()
+def _sentence(text: str) -> Ways:
+    named = names_named(text[:1000])
+    return (frozenset(named),) if named else ()
+
+
+def _given(matter: str) -> list[str]:
+    """The values of `license` in a card's front matter; of `other` its name beside it, where there is one."""
     try:
-        said = yaml.safe_load(matter.group(1))
+        said = yaml.safe_load(matter)
     except yaml.YAMLError:
-        return ()
+        line = LINE.search(matter)
+        return list(names_named(line.group(1))) if line is not None else []
     if not isinstance(said, dict):
-        return ()
-    given = said.get("license", said.get("licence"))
-    if isinstance(given, str) and given.casefold() == "other":
-        given = said.get("license_name")
-    names = given if isinstance(given, list) else [given]
-    return tuple(licence_name(str(name)) for name in names if name and str(name).casefold() not in NO_LICENCE)
+        return []
+    fields = {str(name).casefold(): value for name, value in said.items()}
+    given = fields.get("license", fields.get("licence"))
+    if isinstance(given, str) and given.strip().casefold() in NO_LICENCE:
+        given = fields.get("license_name") or given
+    values = given if isinstance(given, list) else [given]
+    return [str(one).strip() for one in values if isinstance(one, str | float | int) and str(one).strip()]
 
 
 def _start_of(path: Path) -> str:

@@ -13,7 +13,8 @@ from report_samples import spec_for
 from tiny_base import tiny_spec, write_tiny_base
 
 from playbook.bases.admission import alone, find_bases, findings_of_all
-from playbook.bases.licences import licence_fault, licence_name, recognised, stated_licences
+from playbook.bases.licence_names import licence_name, recognised
+from playbook.bases.licences import licence_fault, stated_licences
 from playbook.spec import BakeOff, Base, DecisionAnswers, TaskSpec
 
 MIT = "MIT License\n\nCopyright (c) 2020 X\n\nPermission is hereby granted, free of charge, to any person"
@@ -46,14 +47,25 @@ def findings(base: Base, **rest: Any) -> tuple[str, ...]:
     [
         ("apache-2.0", "Apache 2.0", "Apache-2.0", "Apache License, Version 2.0", "apache2", "The Apache License 2.0"),
         ("apache-2.0", "Apache-2", "Apache Software License, Version 2.0"),
-        ("mit", "MIT", "MIT License", "The MIT License", "The MIT License (MIT)"),
-        ("gpl-3.0", "GPLv3", "GPL-3.0-only", "gpl-3.0-or-later", "GPL v3", "GNU General Public License v3.0"),
+        ("apache-2.0", "ASL 2.0", "Apache License, Version 2.0, January 2004", "APACHE-2.0"),
+        ("mit", "MIT", "MIT License", "The MIT License", "The MIT License (MIT)", "Expat"),
+        (
+            "gpl-3.0",
+            "GPLv3",
+            "GPL-3.0+",
+            "GPL-3.0-only",
+            "gpl-3.0-or-later",
+            "GPL v3",
+            "GNU General Public License v3.0",
+        ),
         ("agpl-3.0", "AGPLv3", "GNU AGPL v3", "GNU Affero General Public License, version 3"),
         ("cc-by-4.0", "CC BY 4.0", "cc-by-4", "Creative Commons Attribution 4.0 International"),
         ("cc-by-nc-4.0", "CC BY-NC 4.0", "Creative Commons Attribution-NonCommercial 4.0"),
-        ("bsd-3-clause", "BSD 3-Clause License", "BSD-3", "new BSD"),
+        ("cc-by-sa-4.0", "Creative Commons Attribution Share Alike 4.0", "Creative Commons BY-SA 4.0"),
+        ("bsd-3-clause", "BSD 3-Clause License", "BSD-3", "new BSD", "3-clause BSD", "Modified BSD License"),
+        ("bsd-2-clause", "Simplified BSD", "FreeBSD License"),
         ("mpl-2.0", "Mozilla Public License 2.0", "MPL 2"),
-        ("llama3.1", "Llama 3.1 Community License"),
+        ("llama3.1", "Llama 3.1 Community License", "META LLAMA 3.1 COMMUNITY LICENSE AGREEMENT"),
     ],
 )
 def test_a_licence_has_one_spelling(spellings: tuple[str, ...]) -> None:
@@ -84,10 +96,19 @@ def test_a_licence_that_nobody_has_allowed_or_forbidden_is_a_finding(folder: Pat
         (
             "README.md",
             "\ufeff---\r\nlicense:\r\n- gpl-3.0\r\n- agpl-3.0\r\n---\r\n",
-            "gpl-3.0 and agpl-3.0",
+            "agpl-3.0 and gpl-3.0",
         ),
         ("README.md", "---\nlicense: other\nlicense_name: llama3\n---\n", "llama3"),
+        ("README.md", "---\nlicense: [mit, cc-by-nc-4.0]\n---\n", "its card README.md says cc-by-nc-4.0 and mit"),
+        ("README.md", "---\nLicense: GPL-3.0\n---\n", "says gpl-3.0"),
+        ("README.md", "\n---\nlicense: gpl-3.0\ntags: [a\n---\n", "says gpl-3.0"),
+        ("README.md", "---\nlicense: gpl-2.0 OR gpl-3.0\n---\n", "says gpl-2.0 or gpl-3.0"),
+        ("README.md", "---\nlicense: other\n---\n", "its card README.md says only other of its licence"),
+        ("README.md", "# No front matter\nlicense: gpl-3.0\n", "says gpl-3.0"),
+        ("README.md", "# Base\n\n## License\n\nReleased under CC BY-NC 4.0 by us.\n\n# More\nMIT", "cc-by-nc-4.0"),
         ("LICENSE", NONCOMMERCIAL, "its file LICENSE says cc-by-nc-4.0"),
+        ("LICENSE", "SPDX-License-Identifier: AGPL-3.0-only\n", "says agpl-3.0"),
+        ("LICENSE", "Attribution-NonCommercial 3.0 Unported", "says cc-by-nc-3.0"),
         ("LICENCE.txt", "Apache License\n   Version 2.0, January 2004", "its file LICENCE.txt says apache-2.0"),
         ("LICENSE", "You may do what I say.", "its file LICENSE is no licence that is known by its words"),
     ],
@@ -105,8 +126,13 @@ def test_what_a_base_says_of_itself_is_held_against_the_task_file(
     [
         ("README.md", "---\nlicense: MIT\n---\n"),
         ("LICENSE", MIT),
-        ("README.md", "# No front matter\nlicense: gpl-3.0\n"),
         ("README.md", "---\nlicense: [unclosed\n---\n"),
+        ("README.md", "---\nlicense: {name: mit}\n---\n"),
+        ("README.md", "---\nlicense: MIT OR Apache-2.0\n---\n"),
+        ("README.md", "# Base\nTrained on licensed texts.\n"),
+        ("LICENSE", "MIT\n"),
+        ("LICENSE", "Dual licensed under the MIT license or the Apache License, Version 2.0, at your option."),
+        ("LICENSE", "SPDX-License-Identifier: MIT OR GPL-3.0-or-later\n"),
         ("README.md", "---\n- a list\n---\n"),
         ("README.md", "---\nlicense:\n---\n"),
     ],
@@ -126,6 +152,51 @@ def test_a_licence_file_that_contradicts_the_card_beside_it_is_named(folder: Pat
     assert found.out == "licence cc-by-nc-4.0, as its file LICENSE says: bake_off.forbidden_licences names it"
     (folder / "LICENSE").write_text("You may do what the card says.")
     assert findings(base, licences=("mit",)) == alone(spec_with(base)), "the card says what words nobody knows mean"
+
+
+@pytest.mark.parametrize(
+    ("licence", "allowed", "forbidden", "fault"),
+    [
+        ("MIT OR Apache-2.0", ("apache-2.0",), (), ""),
+        ("MIT/Apache-2.0", ("apache-2.0",), ("mit",), ""),
+        ("(MIT OR GPL-3.0-or-later)", (), ("gpl-3.0",), ""),
+        ("GPL-2.0 or later", ("gpl-2.0",), (), ""),
+        ("GPL-2.0 OR GPL-3.0", (), ("gpl-2.0", "gpl-3.0"), "forbidden_licences names it"),
+        ("MIT AND CC-BY-NC-4.0", ("mit",), (), "expected one of mit"),
+        ("MIT AND CC-BY-NC-4.0", (), ("cc-by-nc-4.0",), "forbidden_licences names it"),
+        ("Apache-2.0 WITH LLVM-exception", ("apache-2.0",), (), ""),
+        ("mit", ("MIT OR Apache-2.0",), (), ""),
+        ("N/A", (), (), "expected one that is stated"),
+        ("tbd", (), (), "expected one that is stated"),
+    ],
+)
+def test_whoever_uses_a_base_of_two_licences_chooses_and_is_bound_by_all_that_hold_together(
+    licence: str, allowed: tuple[str, ...], forbidden: tuple[str, ...], fault: str
+) -> None:
+    found = licence_fault(Base(folder="x", sha256="0" * 64, licence=licence), allowed, forbidden)
+    assert (fault in found) if fault else not found
+
+
+def test_a_card_that_offers_a_choice_is_out_only_where_every_way_is_forbidden(folder: Path) -> None:
+    def out(card: str) -> str:
+        (folder / "README.md").write_text(f"---\nlicense: {card}\n---\n")
+        spec = spec_with(tiny_spec(folder), forbidden_licences=("gpl-3.0", "agpl-3.0"))
+        return find_bases(spec, str, folder.parent)[0].out
+
+    assert not out("mit or gpl-3.0")
+    assert "licence gpl-3.0, as its card README.md says" in out("[mit, gpl-3.0]"), "a list holds as a whole"
+    assert "licence gpl-3.0 or agpl-3.0" in out("gpl-3.0 or agpl-3.0")
+
+
+def test_licence_files_that_are_named_by_their_licences_offer_a_choice(folder: Path) -> None:
+    (folder / "LICENSE-MIT").write_text(MIT)
+    (folder / "LICENSE-APACHE").write_text("Apache License\n   Version 2.0, January 2004")
+    (stated,) = stated_licences(folder)
+    assert set(stated.ways) == {frozenset({"mit"}), frozenset({"apache-2.0"})}
+    assert findings(tiny_spec(folder), licences=("mit",)) == alone(spec_with(tiny_spec(folder)))
+    (folder / "LICENSE-APACHE").rename(folder / "LICENSE-WEIGHTS")
+    (stated,) = stated_licences(folder)
+    assert stated.ways == (frozenset({"mit", "apache-2.0"}),), "another name: both hold, each for its part"
 
 
 def test_the_embedded_base_says_what_the_sample_says() -> None:
@@ -169,4 +240,6 @@ def test_a_claim_of_relevance_needs_a_reason(folder: Path) -> None:
 def test_one_base_alone_is_a_finding_and_two_are_none(folder: Path) -> None:
     base = tiny_spec(folder)
     assert "is the only base" in findings(base, licences=("mit",))[0]
-    assert findings(base, licences=("mit",), alternatives=(base,)) == ()
+    assert "is the only base" in findings(base, licences=("mit",), alternatives=(base,))[0], "named twice, it is one"
+    shorter = base.model_copy(update={"layers": 1})
+    assert findings(base, licences=("mit",), alternatives=(shorter,)) == ()
