@@ -25,6 +25,10 @@ Place = tuple[str | int, ...]
 FOUND_WIDTH = 60
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 QUOTE = "in quotes"  # ends what is said of a word that YAML takes for something else
+SPECIAL = (
+    "Write a name or a text in quotes where it has a colon or a # after a blank, or begins with one of "
+    "- ? : , [ ] { } # & * ! | > ' \" % @ `"
+)
 _EXPECTS_TEXT = ("string_type", "literal_error", "enum")  # pydantic's kinds of error
 
 
@@ -59,8 +63,15 @@ def load_document(path: Path, kind: type[D], remedy: str) -> D:
         raise TaskFileError(str(path), [f"no such file; {remedy}"])
     try:
         read = parsed(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = f"{error.object[error.start]:#04x}"
+        raise TaskFileError(
+            str(path), [f"line {line}: expected text in UTF-8, found byte {byte}; save the file as UTF-8"]
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise TaskFileError(str(path), [f"not readable as YAML: {' '.join(str(error).split())}"]) from None
+        said = " ".join(str(error).split()).replace(' in "<unicode string>",', ",")
+        raise TaskFileError(str(path), [f"not readable as YAML: {said}{_remedy(said)}"]) from None
     if not isinstance(read.content, dict):
         fields = ", ".join([name for name, field in kind.model_fields.items() if field.is_required()][:3])
         raise TaskFileError(str(path), [f"expected a mapping of fields ({fields}, ...); this is none"])
@@ -72,6 +83,13 @@ def load_document(path: Path, kind: type[D], remedy: str) -> D:
     if read.faults:
         raise TaskFileError(str(path), read.faults)
     return found
+
+
+def _remedy(said: str) -> str:
+    """What to do about a fault of the parser, where a name or a text without quotes is the likely cause."""
+    if "'\\t' that cannot start" in said:
+        return ". Indent lines by blanks, not by tabs"
+    return "" if "single document" in said or "!!" in said else f". {SPECIAL}"
 
 
 def parsed(text: str) -> Document:
@@ -169,6 +187,7 @@ def _allowed(item: Any, scalar: tuple[str, str] | None) -> str:
     if item["type"] == "extra_forbidden":
         return f"found {found}, but there is no such field"
     allowed = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    allowed = allowed.replace("a valid dictionary", "a mapping, `name: text` on a line of its own for each")
     message = f"found {found}; allowed: {allowed}"
     if item["type"] not in _EXPECTS_TEXT or scalar is None:
         return message

@@ -21,7 +21,44 @@ _WORDS = {
     "", "todo", "to do", "tbd", "tbc", "tba", "fixme", "n a", "na", "none", "nil", "null", "nothing", "empty",
     "unknown", "description", "definition", "meaning", "text", "desc", "a description", "the description",
     "class description", "label description", "see name", "see its name", "see above", "same as name",
-    "self explanatory", "ditto", "test", "foo", "bar", "foo bar", "asdf",
+    "self explanatory", "ditto", "test", "foo", "bar", "foo bar", "asdf", "abc", "qwerty", "lorem",
+    "t b d", "t b c", "t b a", "wip", "work in progress", "in progress", "pending", "undefined", "not defined",
+    "not yet defined", "not defined yet", "not written yet", "missing", "to follow", "none yet", "no description",
+    "no definition", "text here", "insert text", "insert text here", "your text here", "description here",
+    "description goes here", "enter description", "enter description here", "write description here",
+}  # fmt: skip
+# The same in other languages, as whole definitions: "pendiente de pago" is one.
+_ABROAD = {
+    # German
+    "noch offen", "folgt", "folgt noch", "fehlt", "fehlt noch", "kommt noch", "noch zu definieren", "zu definieren",
+    "noch zu ergänzen", "zu ergänzen", "wird ergänzt", "wird noch ergänzt", "wird nachgereicht", "in arbeit",
+    "platzhalter", "beschreibung", "beschreibung folgt", "definition folgt", "keine beschreibung",
+    "ohne beschreibung", "beschreibung fehlt", "noch keine beschreibung", "unklar", "k a", "keine angabe",
+    # French
+    "à compléter", "a compléter", "à definir", "à définir", "a définir", "à faire", "a faire", "à venir", "a venir",
+    "à préciser", "à rédiger", "à remplir", "à déterminer", "en cours", "en attente", "non défini", "non définie",
+    "sans description", "pas de description", "aucune description",
+    # Spanish
+    "pendiente", "por definir", "por completar", "por hacer", "a definir", "a completar", "sin definir",
+    "sin descripción", "sin descripcion", "en proceso", "descripción", "descripcion", "falta",
+    # Portuguese
+    "por preencher", "a preencher", "pendente", "a fazer", "por fazer", "sem descrição", "descrição", "em curso",
+    # Italian
+    "da definire", "da completare", "da fare", "in lavorazione", "descrizione", "senza descrizione", "in sospeso",
+    # Dutch
+    "nog in te vullen", "in te vullen", "nader te bepalen", "nog te bepalen", "n t b", "volgt", "volgt nog",
+    "beschrijving", "beschrijving volgt", "geen beschrijving",
+    # Polish, Czech
+    "do uzupełnienia", "do ustalenia", "brak", "brak opisu", "opis", "doplnit", "bude doplněno", "popis",
+    # Danish, Norwegian, Swedish, Finnish
+    "mangler", "kommer senere", "saknas", "kommer snart", "kommer", "ikke defineret", "ej definierad", "beskrivelse",
+    "beskrivning", "puuttuu", "täydennetään", "kuvaus",
+    # Russian, Ukrainian, Turkish
+    "не определено", "уточняется", "будет дополнено", "описание", "в работе", "позже", "не визначено", "опис",
+    "tanımlanacak", "eklenecek", "açıklama",
+    # Chinese, Japanese, Korean
+    "未定", "待定", "待补充", "待補充", "暂无", "暫無", "要確認", "準備中",
+    "作成中", "記入予定", "後で記入", "미정", "추후", "작성 예정",
 }  # fmt: skip
 _EMPTY_WORDS = {"a", "an", "the", "class", "category", "label", "of", "for", "is", "this", "called", "named", "all"}
 
@@ -32,7 +69,8 @@ def is_placeholder(text: str) -> bool:
     words = comparison_words(plain.replace("_", " ").replace("/", " "))
     one_sign = len(set(words.replace(" ", ""))) <= 1  # "x", "???", "---"; also a single letter of a long alphabet
     marked = _MARK.match(plain) or _PLACE.fullmatch(words) or plain.endswith(UNWRITTEN)
-    return one_sign or words in _WORDS or bool(marked)
+    said = words.strip("<>$ ")  # <description>, ${description}
+    return one_sign or said in _WORDS or said in _ABROAD or bool(marked)
 
 
 def vague(name: str, text: str) -> bool:

@@ -45,35 +45,68 @@ def is_blank(text: str) -> bool:
     return not any(unicodedata.category(one)[0] in "LMNPS" and one not in _UNSEEN for one in text)
 
 
-# Blocks of pictures; the symbols between them (frames, arrows, currency, copyright) are no message by themselves.
+# Blocks of pictures; the symbols between them (frames, arrows, currency, copyright) are no message by themselves,
+# unless a variation selector makes a picture of one.
 _EMOJI = re.compile(
-    "[\u203c\u2049\u20e3\u231a\u231b\u23e9-\u23fa\u25b6\u25c0\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001faff]"
+    "[\u203c\u2049\u20e3\u231a\u231b\u23e9-\u23fa\u25b6\u25c0\u2600-\u27bf\u2b50\u2b55\u3297\u3299\U0001f000-\U0001faff]"
+    "|[^\\d#*\\s]\ufe0f"
 )
 _LONGEST_EMOTICON = 20  # a longer run of signs is a line of decoration
-_EYES, _MOUTH = "[:;=]", r"[()\[\]{}|/\\*<]+"
-_EMOTICON = re.compile(rf"{_EYES}[-^o'*]*{_MOUTH}|{_MOUTH}[-^o'*]*{_EYES}|<3+|</3|\^[_.-]*\^|-[_.]+-|\(\^.{{0,2}}\^\)")
+_EYES, _MOUTH = ">?[:;=]", r"[()\[\]{}|/\\*<]+"
+_EMOTICON = re.compile(
+    rf"{_EYES}[-^o'*]*{_MOUTH}|{_MOUTH}[-^o'*]*{_EYES}|8-[()]+|<3+|</3|\^[_.-]*\^|-[_.]+-|\(\^.{{0,2}}\^\)"
+)
+_LETTERED = re.compile(r"[:;=][-^']*[a-z]|[a-z][-^']*[:;=]")  # :D and D: are opposites
+# Faces made of signs: two eyes that are alike or turn to each other, and a mouth between them.
+_EYE = r"[^\w\s\"'()\[\]{}|,]"
+_FACE = re.compile(rf"({_EYE})_{{1,3}}\1(?!\1)|>[_.]{{1,3}}<|\^[_.-]\^|[/;]_[/;]")
+# Between brackets, where a face is likely, any mouth will do, if not all of it is ASCII.
+_BETWEEN_BRACKETS = re.compile(r"[(\[{]([^()\[\]{}\w]|_){3,12}[)\]}]")
+_STRANGE_FACE = re.compile(r"([^\w\s])(?!\1)(?:[^\w\s]|_){1,3}\1")
 
 
 def says_something(text: str) -> bool:
-    """Whether a text has a letter of any script, an emoji or an emoticon."""
+    """Whether a text has a letter of any script, an emoji, an emoticon or a face made of signs."""
     if any(one.isalpha() for one in text):
         return True
     words = (word for word in text.split() if len(word) <= _LONGEST_EMOTICON)
-    return _EMOJI.search(text) is not None or any(map(_EMOTICON.fullmatch, words))
+    return _EMOJI.search(text) is not None or any(map(_EMOTICON.fullmatch, words)) or _has_face(text)
+
+
+def _has_face(text: str) -> bool:
+    """Whether a short text without letters is a face such as (>_<) or (╯°□°)╯."""
+    if len(text) > 2 * _LONGEST_EMOTICON:
+        return False
+    for form in (text, unicodedata.normalize("NFKC", text)):
+        if _FACE.search(form):
+            return True
+        for inside in _BETWEEN_BRACKETS.finditer(form):
+            if not inside[0].isascii() and _STRANGE_FACE.search("".join(inside[0][1:-1].split())):
+                return True
+    return False
 
 
 def comparison_key(text: str) -> str:
     """What two exact duplicates have in common: casefolded, without punctuation and blanks.
 
-    A text of punctuation alone (":-)") is its own key, without blanks.
+    A text of punctuation alone is its own key, without blanks, and so is one of emoticons: ":)" and ":(" are no copies.
     """
     folded = unicodedata.normalize("NFC", text.casefold())
-    return folded.translate(_CLOSED) or "".join(folded.split())
+    key = folded.translate(_CLOSED)
+    return "".join(folded.split()) if not key or _is_emoticons(folded) else key
+
+
+def _is_emoticons(folded: str) -> bool:
+    """Whether a casefolded text is one emoticon or some."""
+    if len(folded) > _LONGEST_EMOTICON:
+        return False
+    return all(_EMOTICON.fullmatch(word) or _LETTERED.fullmatch(word) for word in folded.split())
 
 
 def comparison_words(text: str) -> str:
     """Casefolded text without punctuation, words one blank apart: near duplicates are measured on it."""
-    return " ".join(unicodedata.normalize("NFC", text.casefold()).translate(_SPACED).split())
+    folded = unicodedata.normalize("NFC", text.casefold())
+    return " ".join((folded if _is_emoticons(folded) else folded.translate(_SPACED)).split())
 
 
 def shown(value: str) -> str:

@@ -143,7 +143,30 @@ def unreadable(values: Sequence[str], found: Times) -> str:
     some = ", ".join(f"{value!r} in row {row}" for value, row in list(rows.items())[:NAMED])
     more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
     why = f": {found.fault}" if found.fault else f", among {found.form}"
-    return f"expected times of one form, found {some}{more}{why}. {FORMS}"
+    return f"expected times of one form, found {some}{more}{why}.{_hint(list(rows))} {FORMS}"
+
+
+# What values are that stand for times and are none that can be read: their form, what is said of them.
+_LIKELY = {
+    r"[2-6]\d{4}(?:[.,]\d+)?": "{} may be days since 1900, as spreadsheets count them: format the column as a date and "
+    "export it again",
+    r"\d+[.,]\d+[eE]\+?\d+": "{} has lost digits: format the column as a whole number and export it again",
+    rf"{_CLOCK}{_ZONE}": "{} is a time of day without a date",
+    r"\d{1,2}([-/. ])(?:\d{1,2}|[^\W\d]{3,})\1\d{2}(?:\D.*)?": "{} has a year of two digits: name the form in "
+    "data.columns.time_format, with %y",
+    r"0000-.*|19\d\d-\d\d-00.*": "{} stands for an absent time in some databases: leave it blank",
+    r"/Date\(\d+\)/": "{} is milliseconds since 1970 in an old form of JSON: keep the digits alone",
+    r"null|none|nan|nat|n/?a|\\n|-+": "{} is a word here: leave absent times blank",
+}
+
+
+def _hint(values: Sequence[str]) -> str:
+    """What the values may be, with what to do about it; '' where nothing is known."""
+    for pattern, said in _LIKELY.items():
+        like = [value for value in values if re.fullmatch(pattern, value, re.IGNORECASE)]
+        if 2 * len(like) > len(values):
+            return f" {said.format(repr(like[0]))}."
+    return ""
 
 
 def _decided(counts: Counter[str]) -> tuple[dict[str, Moment], str, str]:
@@ -176,8 +199,7 @@ def _recognised(cell: str) -> tuple[str, Any]:
             return SURE, date.fromisoformat(cell) if len(cell) <= 10 else _in_utc(datetime.fromisoformat(cell))
         except (ValueError, OverflowError):  # the latter: in UTC the moment lies beyond the year 9999, or before 1
             pass
-    number = _NUMBER.fullmatch(cell)
-    unit = _DIGITS.get(len(number[1]), "") if number else ""
+    unit = _unit(cell)
     if unit:
         return unit, _epoch(cell, unit)
     match = _PATTERNS["numbers"].fullmatch(cell)
@@ -194,6 +216,12 @@ def _recognised(cell: str) -> tuple[str, Any]:
             found = _moment(int(match["year"]), month, int(match["day"]), match)
             return (SURE, found) if found is not None else ("", None)
     return "", None
+
+
+def _unit(cell: str) -> str:
+    """What a number counts since 1970, by its length; '' of other lengths, and where it is no number."""
+    number = _NUMBER.fullmatch(cell)
+    return _DIGITS.get(len(number[1]), "") if number else ""
 
 
 def _joined(cell: str) -> datetime | None:
@@ -284,12 +312,14 @@ def _epoch(cell: str, unit: str) -> datetime | None:
 def _by_format(cells: Iterable[str], time_format: str) -> dict[str, Moment]:
     """What has the form that the task file names, read at once; see `pandas.to_datetime` with a format."""
     if time_format in EPOCHS:
-        read = {cell: _epoch(cell, time_format) for cell in cells}
+        # A number of another length counts another part of a second: read as milliseconds, seconds are all of 1970.
+        fit = (cell for cell in cells if _unit(cell) in ("", time_format))
+        read = {cell: _epoch(cell, time_format) for cell in fit}
         return {cell: value for cell, value in read.items() if value is not None}
     import pandas as pd
 
     given = list(cells)
-    zoned = "%z" in time_format
+    zoned = "%z" in time_format.lower()
     found = pd.to_datetime(pd.Series(given, dtype="str"), format=time_format, errors="coerce", utc=zoned)
     with_clock = re.search(r"%[HIMSfcXTRsp]", time_format) is not None
     moments = found.dt.to_pydatetime() if with_clock else found.dt.date

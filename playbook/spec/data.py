@@ -52,6 +52,18 @@ class Columns(Section):
             raise ValueError("time_format says how the column `time` is written: name that one, too")
         return self
 
+    @model_validator(mode="after")
+    def _a_column_for_each_part(self) -> Columns:
+        parts = {"text": self.text, "label": self.label, "id": self.id, "time": self.time}
+        blank = [part for part, name in (parts | {"group": self.group}).items() if name == ""]
+        if blank:
+            raise ValueError(f"names of columns, not a blank one ({', '.join(blank)})")
+        for name in parts.values():
+            same = [part for part, other in parts.items() if name is not None and other == name]
+            if len(same) > 1:
+                raise ValueError(f"a column of its own for each of {' and '.join(same)}, not {name!r} for all of them")
+        return self
+
 
 class Source(Section):
     """Where rows come from: CSV, Parquet or JSON Lines, a file or a folder of parts, by local path (relative to the

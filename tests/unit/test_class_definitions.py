@@ -20,12 +20,17 @@ NOTHING = [
     "TODO", "todo: ask Ann", "TBD", "Tba", "TBD - ask Ann", "...", "\u2026", "???", "xxx", "x", "-", "n/a",
     "description", "Description", "<TODO>", "* TODO", "to be defined", "to be defined by legal", "placeholder",
     "Fill in later", "lorem ipsum dolor sit", "Refund", "refund.",
+    "noch offen", "Beschreibung folgt.", "\u00c0 compl\u00e9ter", "A\u0300 de\u0301finir", "Pendiente",
+    "por definir", "da definire", "nog in te vullen", "do uzupe\u0142nienia", "\u672a\u5b9a", "\ubbf8\uc815", "T.B.D.",
+    "WIP", "<description>", "${description}",
     "The class refund", "TODO what belongs here, and what does not",
 ]  # fmt: skip
 SOMETHING = [
     "Money back", "Money", "The customer wants a refund", "Todos los pagos", "todo lo dem\u00e1s",
     "\u8fd4\u91d1\u306e\u4f9d\u983c",
     "To be added to the mailing list", "Fill in forms for me", "Coming soon announcements", "XXX-rated content",
+    "Noch offene Bestellungen", "pendiente de pago", "\u00c0 compl\u00e9ter par le client : formulaires",
+    "en cours de livraison", "Pending orders", "Descripci\u00f3n de un producto",
     "No refund is asked for", "Test messages of engineers", "Nothing of the other classes",
 ]  # fmt: skip
 

@@ -35,6 +35,18 @@ GOOD = [
     "1️⃣",
     ":-)",
     "^_^ <3",
+    "(\u256f\u00b0\u25a1\u00b0)\u256f",
+    "\u00af\\_(\u30c4)_/\u00af",
+    "(\u256f\u00b0\u25a1\u00b0)\u256f\ufe35 \u253b\u2501\u253b",
+    "(>_<)",
+    "(\uffe3\u25bd\uffe3)",
+    "\uff08\uff1b\uff3f\uff1b\uff09",
+    "\\(^_^)/",
+    "\u00ac_\u00ac",
+    "( \u00b0 \u25a1 \u00b0 )",
+    ">:(",
+    "\u3297\ufe0f",
+    "\u2122\ufe0f",
 ]
 BAD = {
     "": "missing text",
@@ -42,6 +54,11 @@ BAD = {
     "─────": "no letters",
     "8/10": "no letters",
     "--": "no letters",
+    "(20\u00b0)": "no letters",
+    "(\u2026)": "no letters",
+    "+---+---+": "no letters",
+    "(***) *.*": "no letters",
+    "=====_=====": "no letters",
     "https://example.com/a?id=1": "lone URL",
     "www.example.net/pic.jpg": "lone URL",
     "asdf": "keyboard mash",
@@ -127,6 +144,7 @@ def test_every_fault_has_its_reason_and_nothing_is_lost(tmp_path: Path) -> None:
 def test_emoji_and_emoticons_are_texts_of_their_own(tmp_path: Path) -> None:
     up, down = "\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}"
     said = {":-)": "billing", ":-(": "delivery", ":)": "billing", up: "billing", down: "delivery"}
+    said |= {"=)": "billing", "=(": "delivery", "<3": "billing", "</3": "delivery", ":D": "billing", "D:": "delivery"}
     table = rows(60)
     for row, (text, label) in zip(table, said.items(), strict=False):
         row |= {"text": text, "label": label}

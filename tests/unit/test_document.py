@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from data_samples import task_document
+from data_samples import task_document, write_task
 
 from playbook.data.accumulated import read_classes
 from playbook.document import parsed
@@ -134,3 +134,29 @@ def test_classes_that_retraining_found_follow_the_same_rules(tmp_path: Path) -> 
     (tmp_path / "classes.yaml").write_text("lost: A lost card.\nyes: It is.\n", "utf-8")
     with pytest.raises(DataError, match="line 2, yes: YAML reads this as true; write 'yes' in quotes"):
         read_classes(tmp_path / "classes.yaml")
+
+
+@pytest.mark.parametrize("name", ["a: b", "[a]", "{a}", "*a", "@a", "%a", "- a", "a #b"])
+def test_a_class_that_begins_like_something_else_of_yaml_is_to_be_quoted(tmp_path: Path, name: str) -> None:
+    fault = " ".join(faults_of(task_with(tmp_path, f"    {name}: One of the two.\n    refund: Money back.")))
+    assert "not readable as YAML" in fault and "Write a name or a text in quotes" in fault
+    task_with(tmp_path, f"    '{name}': One of the two.\n    refund: Money back.")
+    assert name in load_task(tmp_path / "task.yaml").spec.labels
+
+
+def test_tabs_and_lists_of_classes_have_remedies_of_their_own(tmp_path: Path) -> None:
+    assert "by blanks, not by tabs" in faults_of(task_with(tmp_path, "\tbilling: One\n\trefund: Two"))[0]
+    assert "a mapping, `name: text`" in faults_of(task_with(tmp_path, "    - billing\n    - refund"))[0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"text": "body", "label": "body"}, "a column of its own for each of text and label, not 'body'"),
+        ({"text": "body", "label": "kind", "id": "kind"}, "label and id, not 'kind'"),
+        ({"text": "body", "label": " "}, "names of columns, not a blank one .label."),
+    ],
+)
+def test_one_column_cannot_play_two_parts(tmp_path: Path, columns: dict[str, str], said: str) -> None:
+    with pytest.raises(TaskFileError, match=said):
+        write_task(tmp_path, {"path": "rows.csv"}, columns=columns)

@@ -131,7 +131,7 @@ def test_what_is_no_task_file_says_so(tmp_path: Path, content: str, said: str) -
 
 def test_bytes_that_are_no_text_are_a_fault(tmp_path: Path) -> None:
     (tmp_path / "task.yaml").write_bytes(b"task: \xff\xfe")
-    with pytest.raises(TaskFileError, match="not readable as YAML"):
+    with pytest.raises(TaskFileError, match="line 1: expected text in UTF-8, found byte 0xff; save the file as UTF-8"):
         load_task(tmp_path / "task.yaml")
 
 

@@ -15,7 +15,7 @@ from playbook.cli import main
 from playbook.data.clean import clean_rows
 from playbook.data.prepare import prepare
 from playbook.data.read import read_rows
-from playbook.data.times import moments, read_times
+from playbook.data.times import moments, read_times, unreadable
 from playbook.errors import DataError, TaskFileError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -176,6 +176,33 @@ def test_a_date_that_is_none_among_dates_without_marks_makes_them_no_millisecond
 )
 def test_a_moment_beyond_the_calendar_costs_its_row(beyond: str) -> None:
     assert read_times([DAY, beyond]).unread == (1,)
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("45292", "days since 1900, as spreadsheets count them"),
+        ("1.7041032E+12", "has lost digits"),
+        ("10:00 PM", "a time of day without a date"),
+        ("31-Dec-24", "a year of two digits: name the form in data.columns.time_format"),
+        ("0000-00-00 00:00:00", "stands for an absent time in some databases"),
+        ("NULL", "is a word here: leave absent times blank"),
+    ],
+)
+def test_what_a_column_may_be_is_said(cell: str, said: str) -> None:
+    assert f"{cell!r} " in (told := unreadable([cell], read_times([cell]))) and said in told
+    assert said not in unreadable(["soon"], read_times(["soon"]))
+
+
+def test_seconds_that_the_task_file_calls_milliseconds_are_not_moments_of_1970() -> None:
+    assert read_times(["1704103200", "1704103200000"], "epoch_ms").unread == (0,)
+    assert read_times(["1704103200", "1704103200000"], "epoch_s").unread == (1,)
+    assert read_times(["0", "5"], "epoch_s").unread == ()
+
+
+def test_names_of_zones_are_read_where_the_task_file_names_the_form() -> None:
+    found = read_times(["3/7/2024 10:00 UTC", "3/1/2024 10:00 EST"], "%d/%m/%Y %H:%M %Z")
+    assert found.iso == ["2024-07-03T10:00:00+00:00", "2024-01-03T15:00:00+00:00"]
 
 
 @pytest.mark.parametrize(
