@@ -153,15 +153,26 @@ def first_base(task: Task) -> FirstBase:
 
 
 def require_bases(task: Task) -> None:
-    """Find and verify every base that may be used, before anything is fitted.
+    """Find, verify and load every base that may be used, before anything is fitted.
+
+    One that is over the budget by its size alone is not loaded, unless the references need it.
 
     Raises:
-        PinMismatch: one is not there, or not what its pin says; the run ends with that.
+        PinMismatch: one is not there, not what its pin says, or cannot be loaded; the run ends with that.
     """
-    from playbook.bases.admission import find_bases
+    from playbook.bases.admission import budget_faults, disk_mb, find_bases
+    from playbook.bases.loadable import require_loadable
 
-    if task.spec.decision.base_licences_allow_use is not False:
-        find_bases(task.spec, task.resolve, settings().derived_bases)
+    spec = task.spec
+    if spec.decision.base_licences_allow_use is False:
+        return
+    needed = True
+    for one in find_bases(spec, task.resolve, settings().derived_bases):
+        if one.folder is None or one.pin is None:
+            continue
+        if needed or not budget_faults(spec.bake_off.budget, one.pin, disk_mb(one.folder), None):
+            require_loadable(one.name, one.folder, one.pin, spec.adaptation)
+        needed = False
 
 
 def reference_extractor(play: Play) -> "FeatureExtractor | None":

@@ -293,7 +293,10 @@ def _fill_block(block: Block, tensors: dict[str, Tensor], number: int, names: Ar
 def _checked(tensors: dict[str, Tensor], name: str, place: Tensor) -> Tensor:
     if name not in tensors or tensors[name].shape != place.shape:
         found = tuple(tensors[name].shape) if name in tensors else "nothing"
-        raise PinMismatch(f"{name}: expected a tensor of shape {tuple(place.shape)}, found {found}; wrong checkpoint?")
+        raise PinMismatch(
+            f"{name}: expected a tensor of shape {tuple(place.shape)}, found {found}; config.json and the "
+            "weights are of different bases: fetch both again from one revision, or choose another base"
+        )
     return tensors[name]
 
 
@@ -306,7 +309,7 @@ def load_encoder(folder: Path, pooling: str) -> Encoder:
     """
     config = json.loads((folder / "config.json").read_text())
     kind, activation = config.get("model_type"), config.get("hidden_act", config.get("activation"))
-    if kind not in ARCHITECTURES or activation not in ACTIVATIONS:
+    if str(kind) not in ARCHITECTURES or str(activation) not in ACTIVATIONS:
         raise PinMismatch(
             f"{folder}: found architecture {kind!r} with activation {activation!r}; supported are "
             f"{', '.join(ARCHITECTURES)} with {', '.join(ACTIVATIONS)}. Choose another base."

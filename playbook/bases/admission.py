@@ -13,6 +13,7 @@ from playbook.bases.latency import MIB
 from playbook.bases.licences import card_fault, licence_fault, licence_findings
 from playbook.bases.locate import CONFIG, REQUIRED, locate_base
 from playbook.bases.pin import pin_base, read_json
+from playbook.errors import PinMismatch
 from playbook.spec import Base, Budget, TaskSpec
 
 # Fields of Hugging Face configurations that say what a model reads.
@@ -43,7 +44,17 @@ def find_bases(spec: TaskSpec, resolve: Callable[[str], str], cache: Path) -> tu
     Raises:
         PinMismatch: a candidate that is allowed is not what its pin says, or is not there.
     """
-    return tuple(_find(spec, base, resolve, cache) for base in spec.bases)
+    found = []
+    for base in spec.bases:
+        try:
+            found.append(_find(spec, base, resolve, cache))
+        except OSError as error:
+            raise PinMismatch(
+                f"{stated_name(base)}: expected files that can be read, found {type(error).__name__} "
+                f"({error.strerror or error}{f': {error.filename}' if error.filename else ''}); see to the rights of "
+                "whoever runs this, and to the disk"
+            ) from None
+    return tuple(found)
 
 
 def _find(spec: TaskSpec, base: Base, resolve: Callable[[str], str], cache: Path) -> Found:
