@@ -29,7 +29,7 @@ from playbook.plays import DATASET, DECISION, PROBLEM, REFERENCES
 from playbook.spec import TaskSpec
 
 # Parts of the task file that answers, costs and paths follow from; limits are met or not by the references.
-NOT_PRICED = "not priced"
+NOT_PRICED, NOT_MEASURED = "not priced", "not measured"
 DECIDED_BY = {"task", "modality", "decision", "prices", "base", "bake_off", "adaptation", "data"}
 
 if TYPE_CHECKING:
@@ -100,9 +100,25 @@ def decision_entry(
 
 
 def _cost_kept(cost: PathCost) -> dict[str, Any]:
-    money = NOT_PRICED if cost.money is None else round(cost.money, 2)
-    kept: dict[str, Any] = {"device hours": float(f"{cost.device_hours:.4g}"), "money": money}
+    """A path's cost as the log keeps it: every estimate with its interval, and what nobody priced or measured."""
+    kept: dict[str, Any] = {"device hours": NOT_MEASURED if _unmeasured(cost) else _rounded(cost.device_hours)}
+    if cost.hours_interval is not None:
+        kept["device hours between"] = [_rounded(end) for end in cost.hours_interval]
+    kept["money"] = NOT_PRICED if cost.money is None else round(cost.money, 2)
+    if cost.money_interval is not None:
+        kept["money between"] = [round(end, 2) for end in cost.money_interval]
+    per = cost.inference_per_1000
+    kept |= {"1,000 answers": NOT_PRICED if per is None else _rounded(per), "GB": _rounded(cost.storage_gb)}
     return {**kept, **({"not priced": list(cost.unpriced)} if cost.unpriced else {})}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _unmeasured(cost: PathCost) -> bool:
+    """Whether a path takes device time of which nobody knows how much; 0 would say that it takes none."""
+    return cost.device_hours == 0 and "device time" in cost.unpriced
 
 
 def decision_shown(done: Decision) -> dict[str, Any]:
@@ -246,7 +262,7 @@ def _speaks(row: EvidenceRow) -> str:
 def _cost_row(cost: PathCost) -> tuple[str, ...]:
     fewest, most = cost.iterations
     count = str(most) if fewest == most else f"{fewest} to {most}"
-    hours = f"{cost.device_hours:.3g}"
+    hours = NOT_MEASURED if _unmeasured(cost) else f"{cost.device_hours:.3g}"
     if cost.hours_interval is not None:
         hours += f" ({cost.hours_interval[0]:.3g} to {cost.hours_interval[1]:.3g})"
     money = NOT_PRICED if cost.money is None else f"{cost.money:,.2f}"

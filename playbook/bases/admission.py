@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playbook.artifacts import BasePin
+from playbook.bases.choice import counted
 from playbook.bases.derive import base_on_disk
 from playbook.bases.footprint import Footprint
 from playbook.bases.latency import MIB
 from playbook.bases.licences import card_fault, licence_fault, licence_findings
 from playbook.bases.locate import CONFIG, REQUIRED, locate_base
 from playbook.bases.pin import pin_base, read_json
+from playbook.data.text import shown
 from playbook.errors import PinMismatch
 from playbook.spec import Base, Budget, TaskSpec
 
@@ -74,9 +76,10 @@ def _find(spec: TaskSpec, base: Base, resolve: Callable[[str], str], cache: Path
 def findings_of_base(spec: TaskSpec, base: Base, name: str, located: Path | None) -> tuple[str, ...]:
     """What somebody should look at in one base: its licence, and a claim of relevance without a reason."""
     found = licence_findings(spec, base, name, located)
-    if base.relevance != "general" and not base.relevance_reason.strip():
+    if base.relevance != "general" and counted(base.relevance, base.relevance_reason) == "general":
         claim = f"{name}: relevance {base.relevance} has no reason (base.relevance_reason), so it counts as general"
-        return (*found, claim)
+        said = f"; found {shown(base.relevance_reason)}, expected a few words" if base.relevance_reason.strip() else ""
+        return (*found, claim + said)
     return found
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from playbook.artifacts import BaseCandidate, BasePin, BaseSelection
 from playbook.bases.admission import Found, alone, budget_faults, disk_mb
-from playbook.bases.choice import CLOSE_WORDS, RELEVANCE, Standing, choose, rule_text
+from playbook.bases.choice import CLOSE_WORDS, RELEVANCE, Standing, choose, counted, rule_text
 from playbook.bases.closeness import measure_closeness
 from playbook.bases.footprint import Footprint, base_to_measure, measure_footprints
 from playbook.bases.probe import Probe, Slice, probe_base, take_slice
@@ -197,7 +197,7 @@ def _standing(place: int, candidate: BaseCandidate, probe: Probe) -> Standing:
         name=candidate.name,
         score=probe.score,
         answers=probe.answers,
-        relevance=candidate.relevance if candidate.relevance_reason.strip() else "general",
+        relevance=counted(candidate.relevance, candidate.relevance_reason),
         tokens_per_word=candidate.closeness.tokens_per_word,
         unknown_share=candidate.closeness.unknown_share,
         latency_ms=next(latency.fastest_ms for latency in candidate.latency if latency.batch == 1),

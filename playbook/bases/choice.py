@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from playbook.artifacts import Score
+from playbook.authority import explains
 from playbook.spec import TaskSpec
 from playbook.statistics.answers import Answers
 from playbook.statistics.metric import TOLERANCE, PairedDifference, target_metric
@@ -37,6 +38,11 @@ class Choice:
 
     order: tuple[int, ...]
     why: str
+
+
+def counted(relevance: str, reason: str) -> str:
+    """The relevance that counts: as claimed, where its reason is more than a word or two; else general."""
+    return relevance if explains(reason) else "general"
 
 
 def rule_text(spec: TaskSpec) -> str:

@@ -133,7 +133,7 @@ def _priced(spec: TaskSpec, way: _Way, spread: Spread) -> PathCost:
     needed = [item for item in items if item[1] is None or item[1] > 0]
     unpriced = tuple(name for name, amount, price, _ in needed if amount is None or price is None)
     sums = [(amount * price, again) for _, amount, price, again in needed if amount is not None and price is not None]
-    money = sum(total for total, _ in sums) if sums else None
+    money = sum(total for total, _ in sums) if sums or not needed else None
     least = sum(total * (fewest / most if again else 1) for total, again in sums)
     device = 0.0 if prices.device_hour is None else prices.device_hour
     around = None

@@ -233,6 +233,9 @@ def test_a_claim_of_relevance_needs_a_reason(folder: Path) -> None:
     assert "relevance same_domain has no reason (base.relevance_reason), so it counts as general" in " ".join(
         findings(claims, licences=("mit",))
     )
+    for word in ("yes", "same domain", " . "):
+        bare = claims.model_copy(update={"relevance_reason": word})
+        assert "so it counts as general" in findings(bare, licences=("mit",))[0], "a word is no reason"
     reasoned = claims.model_copy(update={"relevance_reason": "Pretrained on letters to a bank."})
     assert findings(reasoned, licences=("mit",)) == alone(spec_with(reasoned))
 

@@ -127,6 +127,11 @@ def test_what_has_no_price_is_not_priced_and_a_price_of_nothing_is_one() -> None
     assert own.money == 0.0 and own.unpriced == ("work", "storage") and own.inference_per_1000 == 0.0
 
 
+def test_what_takes_nothing_that_could_be_priced_costs_nothing() -> None:
+    free = by_path(path_costs(spec_with({"iteration_person_hours": 0}), WORK))["prompt_or_retrieve"]
+    assert free.money == 0 and free.unpriced == ()
+
+
 def test_earlier_tasks_correct_the_estimate() -> None:
     twice = Spread(2.0, 1.5, 2.5, "as 9 earlier runs")
     plain, corrected = (by_path(path_costs(spec_with(), WORK, known))["fine_tune"] for known in (None, twice))

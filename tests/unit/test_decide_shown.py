@@ -14,14 +14,14 @@ from test_decide_cost import PROBE, WORK
 from tiny_base import tiny_spec, write_tiny_base
 
 from assets.adaptation import training_inputs
-from assets.decision import decision_shown
+from assets.decision import decision_entry, decision_shown
 from assets.scope import FirstBase, first_base, reference_extractor, reference_inputs, require_bases
-from playbook.artifacts import BaseSelection
-from playbook.decide.cost import path_costs
+from playbook.artifacts import BaseSelection, ReferenceBaselines
+from playbook.decide.cost import Workload, path_costs
 from playbook.decide.gate import decide_path
 from playbook.decide.measured import Measured
 from playbook.errors import PinMismatch
-from playbook.spec import BakeOff, DecisionAnswers
+from playbook.spec import BakeOff, DecisionAnswers, Prices
 from playbook.taskfile import Task
 
 
@@ -46,6 +46,26 @@ def test_evidence_and_costs_are_tables_that_no_text_can_leave() -> None:
         "| no&#95;model", "| prompt&#95;or&#95;retrieve", "| fine&#95;tune", "| from&#95;scratch",
     ]  # fmt: skip
     assert shown["path"] == done.path and shown["open_questions"] == len(done.open_questions)
+
+
+def test_the_log_keeps_intervals_and_what_was_not_measured_or_priced() -> None:
+    spec = spec_for(ORDINARY).model_copy(update={"prices": Prices(person_hour=60, serving_hour=1)})
+    dataset = dataset_for(spec)
+
+    def kept(measured: Measured) -> dict[str, Any]:
+        done = decide_path(spec, measured)
+        _, body = decision_entry(spec, dataset, ReferenceBaselines(task=spec.task), done)
+        costs: dict[str, Any] = body["costs"]["fine_tune"]
+        shown = decision_shown(done)["costs"].value.splitlines()[-2]
+        return costs | {"shown": shown}
+
+    known = kept(Measured(probe=PROBE, costs=path_costs(spec, WORK)))
+    low, high = known["device hours between"]
+    assert low < known["device hours"] < high and known["not priced"] == ["device time", "storage"]
+    assert isinstance(known["1,000 answers"], float) and known["GB"] > 0
+    bare = kept(Measured(costs=path_costs(spec, Workload(1000, 100))))
+    assert bare["device hours"] == "not measured" and bare["1,000 answers"] == "not priced"
+    assert "device hours between" not in bare and "| not measured | " in bare["shown"]
 
 
 def test_a_base_that_cannot_be_loaded_ends_the_run_with_its_fault(tmp_path: Path) -> None:
