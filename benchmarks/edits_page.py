@@ -29,7 +29,12 @@ holds hashes of ids, groups and texts and no word of the data, about {_size(foun
 - To divide all rows again on purpose, empty the ledger (leave the empty file there). The next version's changelog says
   how many rows moved; scores before and after are of different test splits.
 - A version from before there was a ledger founds it: nobody's rows move on an upgrade.
-- A ledger that lost lines, or is older than the prepared folder, is filled up from that folder.
+- A ledger that lost lines, or is older than the prepared folder, is filled up from that folder. One that is lost is
+  founded again: on what the store kept since the last run, on the prepared folder and on the versions that DVC still
+  has. It then knows no other shares than those that it finds.
+- The ledger of another task is refused: ids of two tasks can be alike. If you rename a task, rename its ledger, and
+  write the new name into it.
+- A task file that names no column of ids any more, where rows had ids, is a warning.
 - Where two branches of version control put one row on two sides, the more protected side counts: test before validation
   before train.
 
@@ -40,18 +45,21 @@ version control has it. A `dvc.yaml` without that works as well.
 
 `data.splits.by: class` (the default): every side gets its share of each class, to the row where rows have no groups,
 else as far as groups allow. Groups are placed one after the other, the larger ones first, each on the side that lacks
-its rows most (`playbook.data.placing`, after Sechidis and others, 2011).
+its rows most (`playbook.data.placing`, after Sechidis and others, 2011). All rows together weigh more than one class:
+with many classes of a few groups each, a side gets its share of rows before its share of every class.
 
 `data.splits.by: time`: the newest rows are test, those before them validation. A group that spans times goes by its
 newest row, so that nothing in training is younger than the cut; a row without a time is training's. The cuts are fixed
 when rows are first divided, and kept in the ledger: rows that come later go by the same dates, so newer ones join test
 and older ones training. The test split grows with time (a warning says when it is far from its share); empty the ledger
-to move on to later dates. Rows that production added (`data.accumulated`) are placed by class in either case: a round
-of retraining has to learn from them. Where rows have a time and the task file says nothing, the gate warns.
+to move on to later dates. Rows that were divided by class before `by: time` was asked for stay where they are, and a
+warning says so, as where all rows are of one or two dates and no cut can be made. Rows that production added
+(`data.accumulated`) are placed by class in either case: a round of retraining has to learn from them. Where rows have a
+time and the task file says nothing, the gate warns.
 
-The gate compares fractions with what number and size of groups allow: what placing such groups could reach, and 3.3
-standard deviations of a draw group by group, but never more than half of the fraction asked for (or 5 %, if that is
-more). `data.gate.split_tolerance` sets it by hand.
+The gate compares fractions with what number and size of groups allow: what placing such groups could reach (in the
+worst of several orders, where there are few), and 3.3 standard deviations of a draw group by group, but never more than
+half of the fraction asked for (or 5 %, if that is more). `data.gate.split_tolerance` sets it by hand.
 
 ## Rows moved under twelve kinds of edits
 

@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from playbook.data.founding import founded_on, tables_of
 from playbook.data.prepare import PROFILE, QUARANTINE
-from playbook.data.sides import founded_on, ledger_of, tables_of, write_sides
+from playbook.data.sides import Sides, ledger_of, sides_of, write_sides
 from playbook.data.tables import ROW_ID
 from playbook.data.versions import RowsBySplit, read_versions, record_version, rows_by_split
-from playbook.errors import DataError, StorageError
+from playbook.errors import ArtifactError, DataError, StorageError
 from playbook.settings import Settings, child_environment, quiet_environment, settings
 from playbook.spec import SPLITS
+from playbook.store import Store
 from playbook.taskfile import Task
 from resources.dvc_stages import PATIENCE, Stage, locked_hash, own_stage, project_stage
 
@@ -109,28 +111,40 @@ class DatasetVersions:
             yield repository
 
     def _found_ledger(self, stage: Stage, task: Task, log: Log) -> None:
-        """Rows that were versioned before there was a ledger stay where they are: it is founded on those versions.
+        """A ledger that is lost comes back from the store, and rows that were versioned before there was one stay where
+        they are: it is founded on those versions.
 
         The version that dvc.lock names counts first, then the prepared folder, then earlier versions, the newest first,
         as far as they are at hand or can be fetched.
         """
         ledger, record = ledger_of(stage.prepared, task.spec.task), stage.prepared.parent / RECORD
-        if ledger.is_file() or not (versions := read_versions(record)):
+        if ledger.is_file():
+            return
+        sides, versions = self._kept_sides(task), read_versions(record)
+        if not sides and not versions:
             return
         with self._repository(stage) as repository:
             cache, locked = Path(repository.cache.local.path), _locked(repository, stage)
             if locked and not _files_in_cache(cache, locked) and not stage.prepared.is_dir():
                 _fetch(repository, stage)
             earlier = [_tables_in_cache(cache, version.hash) for version in reversed(versions)]
-            sides = founded_on([_tables_in_cache(cache, locked), tables_of(stage.prepared), *earlier], task.spec.data)
+            tables = [_tables_in_cache(cache, locked), tables_of(stage.prepared), *earlier]
+            sides = founded_on(tables, task.spec.data, sides)
         if sides:
             write_sides(ledger, sides)
-            log(f"{ledger.name}: founded on the sides of the versions on record")
+            log(f"{ledger.name}: was not there; founded on the sides of the versions on record")
         else:
             log(
                 f"{record.name} has versions, but neither {stage.prepared.name}, DVC's cache nor its remote has their "
                 "rows: all rows are divided as if they were seen for the first time"
             )
+
+    def _kept_sides(self, task: Task) -> Sides:
+        """The ledger as the store has it since the last run; nothing where it has none, or another than it kept."""
+        try:
+            return sides_of(Store(self.places.store, self.places.home / "cache" / "store"), task.spec.task)
+        except (ArtifactError, DataError):
+            return Sides()
 
     def _outdated(self, stage: Stage) -> bool:
         from dvc.exceptions import DvcException

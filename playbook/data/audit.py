@@ -27,6 +27,7 @@ from playbook.data.source_findings import SourceFindings, source_findings
 from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, Compared, copies_elsewhere, how_cut, we_divide
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT, TIME
 from playbook.data.text import clean_text, shown
+from playbook.data.time_order import TimeOrder, time_order
 from playbook.errors import DataError
 from playbook.spec import SPLITS, TaskSpec
 from playbook.spec.constant_answers import constant_answer
@@ -43,7 +44,8 @@ KAPPA, KAPPA_LOW, KAPPA_HIGH = "kappa", "kappa_low", "kappa_high"
 LABELLED_TWICE, TO_SETTLE = "labelled_twice", "rows_to_settle"
 MOVED = "known_in"  # the side that a known row was on before, where it is on another one now, or ''
 RENUMBERED = "renumbered"  # rows whose id is known, and whose text is known of another row on another side
-TIME_IGNORED, UNTIMED = "time_ignored", "rows_without_time"
+TIME_IGNORED, UNTIMED, OUT_OF_TIME = "time_ignored", "rows_without_time", "split_out_of_time"
+IDS_DROPPED = "ids_no_longer_named"  # 1 where rows had ids once, and the task file names none now
 PARAPHRASES = "paraphrases_on_two_sides"
 KEYS = "keys_on_two_sides"  # values of repeated keys inside of texts
 SHORT_OF_CLASS = "test_rows_lacking_of_class"
@@ -69,6 +71,7 @@ class Audit:
         keys: kinds of keys inside of texts whose values are on two sides; none where rows have a group.
         paraphrases: how many were set aside and kept, and the first ones that were; empty where nobody asked.
         resemblance: the test split's inputs against the others; None where a split is empty.
+        order: whether a split by time is one.
         source: what is wrong with ids, labels and times of the source; `overall` has a 1 for each.
     """
 
@@ -81,6 +84,7 @@ class Audit:
     keys: tuple[RepeatedKey, ...] = ()
     paraphrases: dict[str, Any] = field(default_factory=dict)
     resemblance: Resemblance | None = None
+    order: TimeOrder = field(default_factory=TimeOrder)
     source: SourceFindings = field(default_factory=SourceFindings)
 
 
@@ -100,7 +104,9 @@ def audit(task: Task, prepared: Path) -> Audit:
     overall = _with_agreement(_overall(rows, quarantine, raw), rows, task)
     keys = () if task.spec.data.columns.group else tuple(repeated_keys(rows[TEXT].tolist(), rows[SPLIT].tolist()))
     source = source_findings(quarantine, rows[ROW_ID].tolist(), task.spec.labels)
-    overall = overall.assign(**source.counts)
+    order = time_order(rows, sides, task.spec.data)
+    dropped = int(task.spec.data.columns.id is None and bool(sides.ids))
+    overall = overall.assign(**source.counts, **{OUT_OF_TIME: [order.faults], IDS_DROPPED: [dropped]})
     return Audit(
         tables=tables,
         rows=rows,
@@ -113,6 +119,7 @@ def audit(task: Task, prepared: Path) -> Audit:
         keys=keys,
         paraphrases=similar,
         resemblance=alike,
+        order=order,
         source=source,
     )
 

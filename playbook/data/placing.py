@@ -209,7 +209,26 @@ def cuts_of(rows: pd.DataFrame, shares: Mapping[str, float]) -> dict[str, str]:
             continue
         last = last + 1 + int(np.argmin(np.abs(after[last + 1 : -1] - wanted)))
         cuts[side] = order[last]
+    if "test" in cuts and "validation" in shares and "validation" not in cuts and len(order) > len(shares) - 1:
+        test, validation = _both(after[:-1], *(shares[side] * len(rows) for side in ("test", "validation")))
+        return {"test": order[test], "validation": order[validation]}
     return cuts
+
+
+def _both(after: Any, test: float, validation: float) -> tuple[int, int]:
+    """Places of both cuts where most rows are of the oldest moment, and test alone would take all the others.
+
+    `after` are the rows from each moment on, the newest first.
+    """
+    best = (np.inf, 0, 1)
+    for one in range(len(after) - 1):
+        for two in range(one + 1, len(after)):
+            part = after[two] - after[one]
+            cost = (after[one] - test) ** 2 / test + (part - validation) ** 2 / validation
+            best = min(best, (float(cost), one, two))
+            if part > validation:
+                break
+    return best[1], best[2]
 
 
 def by_time(rows: pd.DataFrame, cuts: Mapping[str, str]) -> dict[str, str]:

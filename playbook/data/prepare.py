@@ -25,17 +25,19 @@ import pandas as pd
 from playbook.data.annotations import label_file
 from playbook.data.clean import clean_rows
 from playbook.data.corrections import Correction, corrected, read_corrections
+from playbook.data.founding import founded_on, tables_of
 from playbook.data.labelling import labelling
 from playbook.data.page import dataset_page
 from playbook.data.paraphrases import without_paraphrases
 from playbook.data.production import ProductionRows, production_rows
 from playbook.data.profile import profile, unusual
 from playbook.data.read import PRODUCTION, RawRows, read_source
-from playbook.data.sides import Sides, founded_on, ledger_of, read_sides, tables_of, write_sides
+from playbook.data.sides import Sides, ledger_of, read_sides, write_sides
 from playbook.data.source_findings import unknown_in_words
 from playbook.data.split import divide
 from playbook.data.tables import DETAIL, KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
 from playbook.data.versions import read_versions
+from playbook.durable import alone_in
 from playbook.errors import DataError, PlaybookError
 from playbook.spec import SPLITS
 from playbook.taskfile import Task, load_task
@@ -50,10 +52,18 @@ def prepare(task: Task, out: Path, raw_override: Mapping[str, Path] | None = Non
 
     `raw_override` gives local copies of the source by role (`all`, or `train`, `validation`, `test`; `production`).
 
+    Of two processes that prepare one folder at the same time, one waits for the other.
+
     Raises:
         DataError: the source or a file of `data.labels` cannot be read or lacks what the task file names, or no row is
             fit for use.
     """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with alone_in(out.parent):
+        return _prepared(task, out, raw_override)
+
+
+def _prepared(task: Task, out: Path, raw_override: Mapping[str, Path] | None) -> dict[str, Any]:
     corrections = read_corrections(task)
     ledger = ledger_of(out, task.spec.task)
     sides = sides_before(ledger, out, task)
@@ -86,12 +96,19 @@ def sides_before(ledger: Path, prepared: Path, task: Task) -> Sides:
     An empty ledger is the owner's word that nothing is known.
 
     Raises:
-        DataError: the ledger was altered and cannot be read.
+        DataError: the ledger was altered and cannot be read, or is that of another task.
     """
-    known = read_sides(ledger)
-    if known is not None and not known:
-        return known
-    return founded_on([tables_of(prepared)], task.spec.data, known)
+    known, name = read_sides(ledger), task.spec.task
+    if known is not None and known.task not in ("", name):
+        raise DataError(
+            f"{ledger}: expected the ledger of {name}, found that of {known.task}: rows of two tasks can have the "
+            f"same ids, and would change sides. Put the ledger of {name} back from version control; if the task was "
+            "renamed, write its new name into the ledger"
+        )
+    if known is None or known:
+        known = founded_on([tables_of(prepared)], task.spec.data, known)
+    known.task = name
+    return known
 
 
 def divided(

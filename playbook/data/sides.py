@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +52,7 @@ class Sides:
     """What is known of sides.
 
     Attributes:
+        task: name of the task whose rows these are; empty in a ledger from before it was noted.
         ids: mark of a row's id -> side.
         groups: mark of a group -> side.
         texts: mark of a text -> sides that rows of this text were seen on, the most protected first.
@@ -59,6 +60,7 @@ class Sides:
         cuts: first moment of validation and of test, where the split is by time; fixed when it was first made.
     """
 
+    task: str = ""
     ids: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -164,6 +166,8 @@ def read_sides(ledger: Path) -> Sides | None:
             )
         if line.startswith("["):
             kind, _, side = line.strip("[] ").partition(" ")
+        elif kind == "task":
+            found.task = line
         elif kind == "shares":
             found.shares.append(_shares(ledger, number, line))
         elif kind == "cut" and side in SPLITS:
@@ -205,7 +209,8 @@ def write_sides(ledger: Path, sides: Sides) -> None:
 
     A reader sees the old one or the new one, also after a power cut.
     """
-    lines = ["[shares]"] if sides.shares else []
+    lines = ["[task]", sides.task] if sides.task else []
+    lines += ["[shares]"] if sides.shares else []
     lines += [" ".join(f"{side}={share:g}" for side, share in asked.items()) for asked in sides.shares]
     for side, moment in sorted(sides.cuts.items()):
         lines += [f"[cut {side}]", moment]
@@ -227,38 +232,6 @@ def write_sides(ledger: Path, sides: Sides) -> None:
         sync_folder(ledger.parent)
     finally:
         part.unlink(missing_ok=True)
-
-
-def founded_on(tables: Iterable[Mapping[str, Path]], data: Data, sides: Sides | None = None) -> Sides:
-    """A ledger founded on dataset versions that were prepared before there was one, or that know more than it does.
-
-    Args:
-        tables: of each version, the newest first, its Parquet files by `train`, `validation`, `test`, `quarantine`;
-            only ids, groups and the hashes of texts are looked at. A file that is not there is left out.
-        data: of the task.
-        sides: what is known already, which stays; it is added to.
-    """
-    sides = Sides() if sides is None else sides
-    for files in tables:
-        parts = [_side_table(path, name) for name, path in files.items() if path.is_file()]
-        if parts:
-            sides.add(pd.concat(parts, ignore_index=True), data)
-    return sides
-
-
-def _side_table(path: Path, name: str) -> pd.DataFrame:
-    columns = [ROW_ID, TEXT, GROUP]
-    try:
-        table = pd.read_parquet(path, columns=columns if name in SPLITS else [*columns, SPLIT]).fillna("")
-    except (OSError, ValueError, KeyError):
-        return pd.DataFrame({column: [] for column in (*columns, SPLIT)}, dtype="str")
-    table = table.astype("str")
-    return table.assign(**{SPLIT: name}) if name in SPLITS else table
-
-
-def tables_of(prepared: Path) -> dict[str, Path]:
-    """The tables of a prepared folder that sides can be read from."""
-    return {name: prepared / f"{name}.parquet" for name in (*SPLITS, "quarantine")}
 
 
 def text_group(text: str) -> str:

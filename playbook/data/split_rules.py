@@ -19,15 +19,24 @@ _ON_PURPOSE = "to divide all rows again on purpose, empty the ledger (NAME.sides
 
 def split_rules(task: Task) -> tuple[Rule, ...]:
     """Every rule of the split, in the order in which they are read."""
-    return (*_known(), *_leaks(task), *_paraphrases(task), *_fractions(task), *_time(task), *_keys(task))
+    return (*_known(task), *_leaks(task), *_paraphrases(task), *_fractions(task), *_time(task), *_keys(task))
 
 
 def _none(column: str) -> tuple[Condition, ...]:
     return (Condition("overall", _BETWEEN, {"column": column, "min_value": 0, "max_value": 0}),)
 
 
-def _known() -> tuple[Rule, ...]:
+def _known(task: Task) -> tuple[Rule, ...]:
+    dropped = Rule(
+        "rows keep their ids",
+        "warning",
+        "a column of ids, where rows had ids when they were divided",
+        lambda seen: "none is named: an edited text is a new row" if int(seen.overall[a.IDS_DROPPED].iloc[0]) else "so",
+        "name the column in data.columns.id again, so that a row is known whatever becomes of its text",
+        _none(a.IDS_DROPPED),
+    )
     return (
+        *((dropped,) if task.spec.data.columns.id is None else ()),
         Rule(
             "known rows keep their side",
             "error",
@@ -169,6 +178,15 @@ def _time(task: Task) -> tuple[Rule, ...]:
                 lambda seen: f"{counted(int(seen.overall[a.UNTIMED].iloc[0]), 'row')} without one, in train",
                 "fill in the times at the source",
                 _none(a.UNTIMED),
+            ),
+            Rule(
+                "newest rows are test",
+                "warning",
+                "test rows that are newer than all others, and validation rows before them",
+                lambda seen: seen.order.text,
+                "known rows stay where they are. Give times of day where all rows are of one date, or set "
+                f"data.splits.by to class; {_ON_PURPOSE}",
+                _none(a.OUT_OF_TIME),
             ),
         )
     return (

@@ -17,9 +17,12 @@ import yaml
 from data_samples import rows, sample, task_document, write_csv, write_task
 
 import playbook
+from playbook.artifacts import DatasetVersion
 from playbook.data.versions import read_versions
 from playbook.errors import DataError, StorageError
+from playbook.plays import DATASET
 from playbook.settings import Settings, child_environment, settings
+from playbook.store import Store
 from playbook.taskfile import Task, load_task
 from resources import dvc as module
 from resources.dvc import DatasetVersions, PreparedDataset
@@ -408,6 +411,24 @@ def test_a_version_of_before_the_ledger_founds_it(places: Settings, prepared: Ta
     found = DatasetVersions().prepare(load_task(prepared.path), lines.append)
     assert sides_in(found.folder) == before
     assert any("founded on the sides of the versions on record" in line for line in lines)
+
+
+def test_a_lost_ledger_comes_back_from_the_store(places: Settings, prepared: Task) -> None:
+    home = places.root / "data" / "sample"
+    ledger = home / "sample.sides.txt"
+    before = ledger.read_bytes()
+    store = Store(places.store, places.home / "cache" / "store")
+    kept = store.put(DATASET, DatasetVersion(task="sample", labels=("a", "b"), play_key="1"), {"sides": ledger})
+    store.set_current("sample", DATASET, kept.play_key)
+    ledger.unlink()
+    for folder in (home / "prepared", places.root / ".dvc" / "cache", places.root / ".playbook"):
+        shutil.rmtree(folder)
+    path = prepared.path
+    path.write_text(path.read_text("utf-8").replace("  splits:", "  splits:\n    seed: 99"), "utf-8")
+    lines: list[str] = []
+    DatasetVersions().prepare(load_task(path), lines.append)
+    assert any("sample.sides.txt: was not there" in line for line in lines)
+    assert ledger.read_bytes() == before
 
 
 def test_sides_that_nobody_has_any_more_are_said(places: Settings, prepared: Task) -> None:

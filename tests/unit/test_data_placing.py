@@ -17,6 +17,7 @@ from playbook.data.prepare import prepare
 from playbook.data.sides import Sides, ledger_of, read_sides
 from playbook.data.split import divide
 from playbook.data.tables import GROUP, LABEL, ROW_ID, SPLIT, TEXT, TIME
+from playbook.data.time_order import time_order
 from playbook.taskfile import Task
 
 SHARES = {"test": 0.15, "validation": 0.15, "train": 0.7}
@@ -109,7 +110,8 @@ def test_the_seed_alone_decides_between_equals() -> None:
 
 
 def task_of(folder: Path, **splits: object) -> Task:
-    return sample(folder, rows(3), splits={"by": "class", **splits}, gate={}, columns=COLUMNS)
+    columns = {**COLUMNS, "time": "when"}
+    return sample(folder, rows(3), splits={"by": "class", **splits}, gate={}, columns=columns)
 
 
 def beyond(frame: pd.DataFrame, sides: dict[str, str], task: Task) -> bool:
@@ -276,6 +278,42 @@ def test_cuts_lie_where_the_shares_come_out_best() -> None:
     assert cuts_of(frame.assign(**{TIME: "2025-01-01"}), SHARES) == {}
     zones = pd.DataFrame({GROUP: ["a", "b"], TIME: ["2025-01-01T01:00:00+09:00", "2024-12-31T20:00:00"]})
     assert by_time(zones, {"test": "2024-12-31T18:00:00"}) == {"a": "train", "b": "test"}
+
+
+def test_where_most_rows_are_of_one_day_test_and_validation_share_the_others() -> None:
+    days = ["2025-03-01"] * 90 + [f"2025-03-{2 + at:02d}" for at in range(10)]
+    frame = made([f"g{at}" for at in range(100)], ["a"] * 100).assign(**{TIME: days})
+    assert cuts_of(frame, SHARES) == {"test": "2025-03-07", "validation": "2025-03-02"}
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (["2025-03-03"], "all rows with a time are of 2025-03-03: no cut can be made for test and validation"),
+        (["2025-03-03", "2025-03-04"], "are of 2025-03-03 and 2025-03-04: no cut can be made for validation"),
+        ([""], "no row has a time: no cut can be made"),
+        ([f"2025-03-{1 + at:02d}" for at in range(28)], "so"),
+    ],
+    ids=["one day", "two days", "none", "many"],
+)
+def test_a_split_by_time_that_is_none_is_said(tmp_path: Path, days: list[str], said: str) -> None:
+    frame = made([f"g{at}" for at in range(280)], ["a"] * 280).assign(**{TIME: (days * 280)[:280]})
+    data, sides = task_of(tmp_path, by="time").spec.data, Sides()
+    cuts = cuts_of(frame, SHARES)
+    sides.cuts |= cuts
+    found = time_order(frame.assign(**{SPLIT: frame[GROUP].map(by_time(frame, cuts))}), sides, data)
+    assert said in found.text and (found.faults == 0) == (said == "so")
+
+
+def test_known_rows_that_were_divided_by_class_are_said_where_time_is_asked_for_later(tmp_path: Path) -> None:
+    frame = made([f"g{at}" for at in range(280)], ["a"] * 280)
+    frame[TIME] = [f"2025-03-{1 + at % 28:02d}" for at in range(280)]
+    data = task_of(tmp_path, by="time").spec.data
+    placed = frame.assign(**{SPLIT: frame[GROUP].map(by_class(frame, NOTHING, SHARES, 7))})
+    assert "no cut was made for test and validation" in time_order(placed, Sides(), data).text
+    found = time_order(placed, Sides(cuts=cuts_of(frame, SHARES)), data)
+    assert found.faults > 20 and "test rows are older than the cut (2025-03-25)" in found.text
+    assert time_order(placed, Sides(), task_of(tmp_path).spec.data).faults == 0
 
 
 def test_rows_that_production_added_are_placed_by_class_where_the_source_goes_by_time(tmp_path: Path) -> None:

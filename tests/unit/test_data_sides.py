@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,11 @@ import pytest
 from data_samples import rows, sample, write_csv, write_task
 
 from playbook.data.audit import RENUMBERED, audit
+from playbook.data.founding import founded_on, tables_of
 from playbook.data.prepare import main, prepare
+from playbook.data.read import read_source
 from playbook.data.rules import rules
-from playbook.data.sides import Sides, founded_on, ledger_of, read_sides, tables_of, write_sides
+from playbook.data.sides import Sides, ledger_of, read_sides, write_sides
 from playbook.errors import DataError
 from playbook.taskfile import Task
 
@@ -285,7 +289,7 @@ def test_the_ledger_holds_no_id_and_no_text_and_is_small(tmp_path: Path) -> None
     one.data["columns"] = {**COLUMNS, "group": "customer"}
     prepare(one.task(tmp_path), tmp_path / "out")
     text = ledger_of(tmp_path / "out", "sample").read_text("utf-8")
-    assert re.fullmatch(r"(?:#[^\n]*\n|\[\w+(?: \w+)?\]\n|(?:\w+=[\d.]+ ?)+\n|[0-9a-f]{12}\n)+", text)
+    assert re.fullmatch(r"(?:#[^\n]*\n|sample\n|\[\w+(?: \w+)?\]\n|(?:\w+=[\d.]+ ?)+\n|[0-9a-f]{12}\n)+", text)
     assert len(text) < 180 * 45
     prepare(one.task(tmp_path), tmp_path / "again")
     assert ledger_of(tmp_path / "out", "sample").read_text("utf-8") == text
@@ -405,3 +409,64 @@ def test_a_ledger_that_an_editor_gave_a_mark_of_its_encoding_is_read(tmp_path: P
     before = read_sides(ledger)
     ledger.write_text("\ufeff" + ledger.read_text(encoding="utf-8"), encoding="utf-8")
     assert read_sides(ledger) == before
+
+
+def test_the_ledger_of_another_task_is_refused_although_its_ids_are_alike(tmp_path: Path) -> None:
+    one = Dataset(rows(90))
+    prepare(one.task(tmp_path), tmp_path / "out")
+    ledger = ledger_of(tmp_path / "out", "sample")
+    own = ledger.read_text("utf-8")
+    assert "[task]\nsample\n" in own
+    ledger.write_text(own.replace("[task]\nsample\n", "[task]\nanother\n"), "utf-8")
+    with pytest.raises(DataError, match="expected the ledger of sample, found that of another"):
+        prepare(one.task(tmp_path), tmp_path / "out")
+    ledger.write_text(own.replace("[task]\nsample\n", ""), "utf-8")  # from before the name was noted
+    prepare(one.task(tmp_path), tmp_path / "out")
+    assert ledger.read_text("utf-8") == own
+
+
+def test_a_lost_ledger_and_other_shares_at_once_are_a_warning_and_no_red_gate(tmp_path: Path) -> None:
+    one = Dataset(rows(240))
+    one.data["gate"] = {}
+    prepare(one.task(tmp_path), tmp_path / "out")
+    ledger_of(tmp_path / "out", "sample").unlink()
+    one.data["splits"] = {"by": "class", "test": 0.3}
+    task = one.task(tmp_path)
+    prepare(task, tmp_path / "out")
+    splits = audit(task, tmp_path / "out").splits
+    assert (splits["beyond"] == 0).all() and (splits["beyond_now"] > 0).any()
+
+
+def test_two_preparations_of_one_folder_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both read the ledger, and what one of them writes the other one would not know."""
+    first, second = Dataset(rows(90)), Dataset(rows(180)[90:])
+    tasks = [first.task(tmp_path / "a"), second.task(tmp_path / "b")]
+    inside: list[int] = []
+    seen: list[int] = []
+
+    def slowly(*arguments: object) -> object:
+        inside.append(1)
+        seen.append(len(inside))
+        time.sleep(0.05)
+        inside.pop()
+        return read_source(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("playbook.data.prepare.read_source", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda task: prepare(task, tmp_path / "out"), tasks))
+    assert seen == [1, 1]
+    known = read_sides(ledger_of(tmp_path / "out", "sample"))
+    assert known is not None and len(known.ids) == 180
+
+
+def test_a_column_of_ids_that_is_named_no_more_is_said(tmp_path: Path) -> None:
+    one = Dataset(rows(90))
+    prepare(one.task(tmp_path), tmp_path / "out")
+    del one.data["columns"]["id"]
+    task = one.task(tmp_path)
+    prepare(task, tmp_path / "out")
+    assert found_by(task, tmp_path / "out", "rows keep their ids") == (
+        False,
+        "none is named: an edited text is a new row",
+    )
+    assert "rows keep their ids" in [rule.name for rule in rules(task) if rule.severity == "warning"]
