@@ -31,7 +31,7 @@ holds hashes of ids, groups and texts and no word of the data, about {_size(foun
 - A version from before there was a ledger founds it: nobody's rows move on an upgrade.
 - A ledger that lost lines, or is older than the prepared folder, is filled up from that folder. One that is lost is
   founded again: on what the store kept since the last run, on the prepared folder and on the versions that DVC still
-  has. It then knows no other shares than those that it finds.
+  has. Where nobody knows any more which shares were asked for, those that it finds count as such.
 - The ledger of another task is refused: ids of two tasks can be alike. If you rename a task, rename its ledger, and
   write the new name into it.
 - A task file that names no column of ids any more, where rows had ids, is a warning.

@@ -19,16 +19,17 @@ def founded_on(tables: Iterable[Mapping[str, Path]], data: Data, sides: Sides | 
         tables: of each version, the newest first, its Parquet files by `train`, `validation`, `test`, `quarantine`;
             only ids, groups and the hashes of texts are looked at. A file that is not there is left out.
         data: of the task.
-        sides: what is known already, which stays; it is added to. Where it does not know which shares were asked for,
-            the shares of the first version count as such.
+        sides: what is known already, which stays; it is added to. Where nothing is, the shares of the first version
+            count as those that were asked for.
     """
     sides = Sides() if sides is None else sides
+    new = not sides
     for files in tables:
         parts = [_side_table(path, name) for name, path in files.items() if path.is_file()]
         if parts:
             table = pd.concat(parts, ignore_index=True)
             sides.add(table, data)
-            if not sides.shares and (cut := _cut(data)):
+            if new and not sides.shares and (cut := _cut(data)):
                 sides.ask(_shares(table, cut))
     return sides
 
