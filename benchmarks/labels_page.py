@@ -27,6 +27,10 @@ annotators whose kappa is known: 0.4 to 0.95, even and uneven classes, errors an
 kinds of annotators for each row of the table, 600 samples each (150 for the bootstrap). The first figure is the mean
 of the shares of samples whose interval has the true kappa, the second the least of them.
 
+Kappa is of what the two people said: a label that was corrected since counts as it was before, because whoever corrects
+it may have seen the second person's answer. After the guideline was sharpened, agreement shows on rows that both label
+anew.
+
 Ours is Wilson's interval of the observed agreement, over as many rows as give it kappa's variance
 (`playbook.data.agreement`). The second is kappa and 1.96 standard errors of Fleiss, Cohen and Everitt (1969).
 

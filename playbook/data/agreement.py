@@ -31,7 +31,7 @@ def agreement(first: Mapping[str, str], second: Mapping[str, str], labels: Seque
     """Agreement on the rows that both labelled; None where there is no such row.
 
     Args:
-        first: row id -> label of the dataset, a class of `labels`.
+        first: row id -> label that the first person gave, a class of `labels`.
         second: row id -> label of the second annotator, a class of `labels`; other rows than those of `first` are
             not looked at.
         labels: class names.

@@ -22,7 +22,7 @@ import pandas as pd
 from playbook.artifacts import Agreement
 from playbook.data.agreement import agreement
 from playbook.data.annotations import known_class, label_file, read_lines, read_second_annotator
-from playbook.data.corrections import read_corrections
+from playbook.data.corrections import before_review, read_corrections
 from playbook.data.sheets import csv_text, guarded, unguarded, write_whole
 from playbook.data.tables import LABEL, ROW_ID, SPLIT, TEXT
 from playbook.data.text import clean_text, shown
@@ -154,7 +154,8 @@ def read_sheet(task: Task, sheet: Path, rows: pd.DataFrame, aside: Sequence[str]
     merged = known | {row: (label, normal_form(by), today) for row, label in fresh.items()}
     if fresh:
         write_whole(target, csv_text(KEPT, [(row, *merged[row]) for row in sorted(merged)]))
-    first = dict(zip(rows[ROW_ID], rows[LABEL], strict=True))
+    now = dict(zip(rows[ROW_ID], rows[LABEL], strict=True))
+    first = before_review(now, read_corrections(task), task.spec.labels)
     found = agreement(first, {row: label for row, (label, *_) in merged.items()}, task.spec.labels)
     return Read(len(fresh), len(answers.given) - len(fresh), answers.left_open, target, found, answers.aside)
 

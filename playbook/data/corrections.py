@@ -7,7 +7,7 @@ before rows are divided, and a known row keeps its side whatever its label.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,20 @@ def write_corrections(path: Path, corrections: Iterable[Correction]) -> None:
     """Replace the file of corrections, ordered by row id so that a change reads well in version control."""
     ordered = sorted(corrections, key=lambda one: one.row_id)
     write_whole(path, csv_text(COLUMNS, [(c.row_id, c.label, c.by, c.when, c.was) for c in ordered]))
+
+
+def before_review(
+    labels: Mapping[str, str], corrections: Sequence[Correction], classes: Sequence[str]
+) -> dict[str, str]:
+    """Labels as the first person gave them, by row id: what a review changed since is taken back.
+
+    The reviewer may have seen what the second person said, so agreement is asked of the labels before. A row that had
+    no class of the task then is left out.
+    """
+    known = {normal_form(name): name for name in classes}
+    was = {one.row_id: known.get(normal_form(one.was)) for one in corrections}
+    given = {row: was.get(row, label) for row, label in labels.items()}
+    return {row: label for row, label in given.items() if label is not None and label in classes}
 
 
 def corrected(rows: pd.DataFrame, corrections: Sequence[Correction], path: Path | None) -> pd.DataFrame:

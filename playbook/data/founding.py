@@ -29,8 +29,8 @@ def founded_on(tables: Iterable[Mapping[str, Path]], data: Data, sides: Sides | 
         if parts:
             table = pd.concat(parts, ignore_index=True)
             sides.add(table, data)
-            if new and not sides.shares and (cut := _cut(data)):
-                sides.ask(_shares(table, cut))
+            if new and not sides.shares and (found := _shares(table, _cut(data))):
+                sides.ask(found)
     return sides
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from playbook.artifacts import Agreement, Guideline
 from playbook.data.agreement import agreement
 from playbook.data.annotations import LabelFile, label_file, read_second_annotator
-from playbook.data.corrections import Correction
+from playbook.data.corrections import Correction, before_review, read_corrections
 from playbook.data.guideline import no_guideline, read_guideline
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.store import file_sha256
@@ -25,19 +25,18 @@ WRITTEN_HERE: tuple[LabelFile, ...] = ("second_annotator", "corrections")  # by 
 
 
 def agreement_of(task: Task, rows: pd.DataFrame) -> Agreement | None:
-    """Agreement of the second annotator with the labels of prepared rows; None where no second annotator is named, the
-    file that is to keep the answers is not there yet, or no row is common to both.
+    """Agreement of the second annotator with the labels of prepared rows as they were before any review; None where no
+    second annotator is named, the file that is to keep the answers is not there yet, or no row is common to both.
 
     Raises:
-        DataError: the second annotator's file cannot be read.
+        DataError: the second annotator's file, or that of corrections, cannot be read.
     """
     path = label_file(task, "second_annotator")
     if path is None or not path.is_file():
         return None
-    first = dict(zip(rows[ROW_ID], rows[LABEL], strict=True))
-    known = {row: label for row, label in first.items() if label in task.spec.labels}
     labels = task.spec.labels
-    return agreement(known, read_second_annotator(path, labels), labels)
+    first = before_review(dict(zip(rows[ROW_ID], rows[LABEL], strict=True)), read_corrections(task), labels)
+    return agreement(first, read_second_annotator(path, labels), labels)
 
 
 def guideline_of(task: Task) -> Guideline:

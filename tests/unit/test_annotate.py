@@ -17,7 +17,7 @@ from data_samples import rows, sample
 
 from playbook.annotate import draw, read_back, sheet_place
 from playbook.data.annotate import SHEET, kept_answers
-from playbook.data.corrections import Correction, write_corrections
+from playbook.data.corrections import Correction, before_review, write_corrections
 from playbook.data.prepare import prepare
 from playbook.errors import DataError
 from playbook.settings import Settings, settings
@@ -109,6 +109,28 @@ def test_answers_come_back_and_kappa_is_shown(tmp_path: Path, places: Settings) 
     again = read_back(task, place, "Eve", places)  # nothing is counted twice
     assert (again.new, again.known) == (0, 60)
     assert prepare(task, tmp_path / "out")["agreement"]["rows"] == 60
+
+
+def test_kappa_is_of_what_the_two_said_and_not_of_what_a_review_made_of_it(tmp_path: Path, places: Settings) -> None:
+    table = [{**row, "split": ("train", "test")[at % 9 == 0]} for at, row in enumerate(rows(240))]
+    files = {"second_annotator": "second.csv", "corrections": "corrections.csv"}
+    task = sample(tmp_path, table, labels=files, splits={"column": "split"})
+    place, _, _ = draw(task, 60, places)
+    before = read_back(task, filled(place, truth(tmp_path), wrong=6), "Eve", places).agreement
+    labels = truth(tmp_path)
+    wrong = [row["row_id"] for row in read_table(place)[:6]]
+    reviewed = [Correction(row, OTHER[labels[row]], "Ann", "2025-10-01", labels[row]) for row in wrong]
+    write_corrections(tmp_path / "corrections.csv", reviewed)
+    figures = prepare(task, tmp_path / "out")
+    assert figures["corrections"]["changed"] == 6 and before is not None
+    assert figures["agreement"] == before.model_dump(mode="json")
+    again = read_back(task, place, "Eve", places).agreement
+    assert again is not None and again.kappa == before.kappa
+
+
+def test_a_row_that_had_no_class_before_its_review_says_nothing_of_agreement() -> None:
+    one = Correction("a", "billing", "Ann", "2025-10-01", "")
+    assert before_review({"a": "billing", "b": "delivery"}, [one], ["billing", "delivery"]) == {"b": "delivery"}
 
 
 @pytest.mark.parametrize(("encoding", "sep"), [("utf-8-sig", ";"), ("utf-8", ","), ("utf-16", "\t")])
