@@ -48,6 +48,11 @@ def read_back(task: Task, sheet: Path, by: str, places: Settings) -> Read:
     Raises:
         DataError: the data or the sheet cannot be read, or the sheet has faults (all of them are named).
     """
+    if not sheet.is_file():
+        raise DataError(
+            f"{sheet}: expected the sheet that was given out and filled in, found no such file; check the path given "
+            "to --read (`playbook annotate TASK --rows N` writes a sheet)"
+        )
     with _alone(task, places):
         rows, aside = _rows(task, places)
         return read_sheet(task, sheet, rows, aside[ROW_ID].tolist(), by)

@@ -86,8 +86,7 @@ def _as_json(plan: Plan, *, applied: bool) -> dict[str, Any]:
 
 
 def _in_words(plan: Plan) -> str:
-    from playbook.data.audit import counted
-    from playbook.data.text import shown
+    from playbook.data.text import counted, shown
 
     said = [
         f"{counted(len(plan.changes), 'label')} changed, {len(plan.confirmed)} confirmed, {plan.left_open} left open"
@@ -129,6 +128,7 @@ def annotate(task: str, count: int | None, out: Path | None, sheet: Path | None,
 
 def _draw(task: Task, count: int, out: Path | None, as_json: bool) -> None:
     from playbook.annotate import draw
+    from playbook.data.text import counted
 
     place, page, rows = draw(task, count, settings(), out)
     if as_json:
@@ -137,8 +137,9 @@ def _draw(task: Task, count: int, out: Path | None, as_json: bool) -> None:
     fewer = f" (all that are left of the {count} asked for)" if rows < count else ""
     named = task.spec.data.labels.second_annotator
     click.echo(
-        f"{place}: {rows} rows{fewer}, without labels; what the classes mean: {page}\nsomebody who did not give the "
-        f"labels fills in `label`, then: playbook annotate {task.called()} --read {shlex.quote(str(place))} --by NAME"
+        f"{place}: {counted(rows, 'row')}{fewer}, without labels; what the classes mean: {page}\nsomebody who did "
+        f"not give the labels fills in `label`, then: playbook annotate {task.called()} "
+        f"--read {shlex.quote(str(place))} --by NAME"
         + ("" if named else "\nname a file for the answers first: data.labels.second_annotator")
     )
 
@@ -157,9 +158,10 @@ def _read(task: Task, sheet: Path, by: str, as_json: bool) -> None:
 
 def _read_in_words(task: Task, done: Read) -> list[str]:
     from playbook.data.agreement import rows_to_settle
-    from playbook.data.text import shown
+    from playbook.data.text import counted, shown
 
-    said = [f"{done.new} answers kept in {done.kept_in}, {done.known} known before, {done.left_open} left open"]
+    kept = f"{counted(done.new, 'answer')} kept in {done.kept_in}"
+    said = [f"{kept}, {done.known} known before, {done.left_open} left open"]
     if done.aside:
         said.append(f"left out, because preparing sets these rows aside: {', '.join(map(shown, done.aside))}")
     found, labels = done.agreement, task.spec.data.labels
@@ -167,13 +169,13 @@ def _read_in_words(task: Task, done: Read) -> list[str]:
         return [*said, "no row is labelled twice yet"]
     kappa, floor = found.kappa, labels.min_kappa
     said.append(
-        f"kappa {kappa.value:.2f} ({kappa.low:.2f} to {kappa.high:.2f}) on {found.rows} rows; the lower end must reach "
-        f"{floor:g}"
+        f"kappa {kappa.value:.2f} ({kappa.low:.2f} to {kappa.high:.2f}) on {counted(found.rows, 'row')}; the lower "
+        f"end must reach {floor:g}"
     )
     said += [f"  {rows:>5}  {shown(one)} / {shown(other)}" for one, other, rows in found.disagreements]
     needed = rows_to_settle(found, floor)
     if kappa.low < floor and needed:
-        said.append(f"{needed} rows with as much agreement would settle it, {needed - found.rows} more")
+        said.append(f"{counted(needed, 'row')} with as much agreement would settle it, {needed - found.rows} more")
     if found.rows < labels.min_rows_twice:
         said.append(f"fewer than the {labels.min_rows_twice} rows that are asked for (data.labels.min_rows_twice)")
     return said

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from playbook.data.text import shown
+from playbook.data.text import counted, shown
 from playbook.names import near_name
 from playbook.settings import settings
 from playbook.task_names import open_task
@@ -56,9 +56,10 @@ def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> N
     found = open_task(task, settings())
     done = predict_file(found, settings(), file, out, id_column)
     count = done.count
-    click.echo(f"{done.rows} rows answered by version {done.version}: {_counted(done.labels)}")
+    click.echo(f"{counted(done.rows, 'row')} answered by version {done.version}: {_counted(done.labels)}")
     if done.asked:
-        click.echo(f"{done.asked} of them are left to a person (column ask_a_person, with the reason)")
+        are = "is" if done.asked == 1 else "are"
+        click.echo(f"{done.asked} of them {are} left to a person (column ask_a_person, with the reason)")
     _say_unreadable(done.unreadable, "answered")
     if done.content_ids:
         click.echo(f"no column {done.content_ids}: ids follow from the content (--id-column NAME takes another one)")
@@ -78,7 +79,8 @@ def predict(task: str, file: Path, out: Path | None, id_column: str | None) -> N
 @click.argument("file", type=TABLE)
 @click.option("--recorded-at", metavar="TIME", help="When the labels became known, where FILE has no column time.")
 @click.option("--id-column", metavar="NAME", help="Column of ids (default: data.columns.id, id or prediction_id).")
-def outcomes(task: str, file: Path, recorded_at: str | None, id_column: str | None) -> None:
+@click.option("--label-column", metavar="NAME", help="Column of true labels (default: label, or data.columns.label).")
+def outcomes(task: str, file: Path, recorded_at: str | None, id_column: str | None, label_column: str | None) -> None:
     """Join the true labels of FILE to the logged predictions of TASK.
 
     FILE has a column of ids (that of data.columns.id, id or prediction_id), one of true labels (label, or that of
@@ -87,13 +89,18 @@ def outcomes(task: str, file: Path, recorded_at: str | None, id_column: str | No
     from playbook.operate.outcomes import record_file
 
     found = open_task(task, settings())
-    done = record_file(found, settings(), file, _moment(recorded_at), id_column)
+    done = record_file(found, settings(), file, _moment(recorded_at), id_column, label_column)
     count = done.count
-    click.echo(f"{count.new} new, {count.repeated} repeated, {count.changed} changed outcomes")
+    click.echo(f"{count.new} new, {count.repeated} repeated, {counted(count.changed, 'changed outcome')}")
     click.echo(f"ids from column {done.id_column}, labels from column {done.label_column}")
+    if not done.time_column and recorded_at is None:
+        click.echo("known from now on, as there is no column time (--recorded-at TIME says another one)")
+    if done.spoilt:
+        click.echo(done.spoilt)
     if count.unmatched:
+        have, they_are = ("has", "it is") if count.unmatched == 1 else ("have", "they are")
         click.echo(
-            f"{count.unmatched} of them have no logged prediction (yet); they are kept until it comes: "
+            f"{count.unmatched} of them {have} no logged prediction (yet); {they_are} kept until it comes: "
             f"{_some(done.unmatched)}"
         )
     if done.nearly:
@@ -105,7 +112,7 @@ def outcomes(task: str, file: Path, recorded_at: str | None, id_column: str | No
     if done.early:
         click.echo(f"known on a day before the prediction was made, check the column time: {_some(done.early)}")
     if done.blank:
-        click.echo(f"{done.blank} rows without an id or a label were passed over")
+        click.echo(f"passed over without an id or a label: {counted(done.blank, 'row')}")
     _say_unreadable(done.unreadable, "taken up")
     if done.unknown:
         click.echo(f"kept, but no class of the task: {_counted(done.unknown)}")

@@ -17,7 +17,6 @@ from pathlib import Path
 import pandas as pd
 
 from playbook.data.annotations import known_class, label_file, read_lines
-from playbook.data.audit import counted
 from playbook.data.corrections import Correction, corrected, read_corrections, write_corrections
 from playbook.data.prepare import divided
 from playbook.data.read import read_rows
@@ -25,7 +24,7 @@ from playbook.data.relabel_queue import NEEDED
 from playbook.data.sheets import unguarded
 from playbook.data.sides import Sides, sides_of
 from playbook.data.tables import LABEL, ROW_ID, SPLIT
-from playbook.data.text import shown
+from playbook.data.text import counted, shown
 from playbook.errors import DataError, SignatureRefused
 from playbook.names import normal_form
 from playbook.settings import Settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from playbook.data.text import counted
 from playbook.production_status import production_lines
 from playbook.states import SERVED
 
@@ -91,7 +92,7 @@ def _doubts(status: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("labels", f"kappa {labels['kappa']:.2f} with the second annotator"))
     if labels["suspects"]:
         wrong = f", an estimated {labels['estimated_wrong']:.0f} of them wrong" if labels["estimated_wrong"] else ""
-        rows.append(("relabel", f"{labels['suspects']} labels to check in the queue{wrong}"))
+        rows.append(("relabel", f"{counted(labels['suspects'], 'label')} to check in the queue{wrong}"))
     if labels["more_data"]:
         gain = labels["more_data"]["gain_of_twice"]
         said = f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}) expected from twice the rows"

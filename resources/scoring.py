@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from playbook.data.formats import Rejected
 from playbook.data.identity import require_ids, spoilt_ids
 from playbook.data.read import form_of
-from playbook.data.text import is_blank, shown
+from playbook.data.sheets import formulas
+from playbook.data.text import counted, is_blank, shown
 from playbook.data.times import moments
 from playbook.errors import DataError, StorageError
 from playbook.names import normal_form
@@ -184,7 +185,8 @@ class BatchScorer:
         names = list(dict.fromkeys(self._other_texts))
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         some = f"{', '.join(map(shown, names[:MOST_NAMED]))}{more}"
-        same = f"{len(names)} ids stand on another text in the log, which keeps the first one: {some}" if names else ""
+        stand = f"{counted(len(names), 'id')} {'stands' if len(names) == 1 else 'stand'}"
+        same = f"{stand} on another text in the log, which keeps the first one: {some}" if names else ""
         return tuple(filter(None, (same, self.spoilt)))
 
     def _lose(self, rows: list[Prediction]) -> None:
@@ -316,8 +318,18 @@ def score_file(task: Task, places: Settings, file: Path, output: Path, id_column
     labels = {str(name): int(count) for name, count in counts.items()}
     asked = int(answers["ask_a_person"].sum())
     lost = tuple(map(str, found.rejected))
-    said = scorer.odd_ids
+    said = (*scorer.odd_ids, *(of_formulas(answers) if output.suffix == ".csv" else ()))
     return Scored(len(answers), output, scorer.version, scorer.count, labels, asked, lost, said, named or "")
+
+
+def of_formulas(answers: pd.DataFrame) -> tuple[str, ...]:
+    """A sentence where ids look like formulas: programs join answers by them, so they stay exact."""
+    found = list(dict.fromkeys(formulas(answers["id"].astype("str"))))
+    if not found:
+        return ()
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    named = f"{', '.join(map(shown, found[:MOST_NAMED]))}{more}"
+    return (f"ids that a spreadsheet would run as formulas, kept as they are: {named}; import the file as text there",)
 
 
 def _write(answers: pd.DataFrame, path: Path, suffix: str) -> None:

@@ -25,7 +25,7 @@ from playbook.data.annotations import known_class, label_file, read_lines, read_
 from playbook.data.corrections import before_review, read_corrections
 from playbook.data.sheets import csv_text, guarded, unguarded, write_whole
 from playbook.data.tables import LABEL, ROW_ID, SPLIT, TEXT
-from playbook.data.text import clean_text, shown
+from playbook.data.text import clean_text, counted, shown
 from playbook.errors import DataError
 from playbook.names import normal_form
 from playbook.taskfile import Task
@@ -112,7 +112,7 @@ def _answered(place: Path) -> set[str]:
 
 def _classes_page(task: Task, rows: int) -> str:
     guideline = label_file(task, "guideline")
-    said = [f"# {task.spec.task}: {rows} rows to label", "", task.spec.question, ""]
+    said = [f"# {task.spec.task}: {counted(rows, 'row')} to label", "", task.spec.question, ""]
     said += ["Write one of these names into `label`, exactly so; leave it empty where you cannot decide.", ""]
     said += [f"- `{name}`: {' '.join(text.split())}" for name, text in task.spec.data.classes.items()]
     if guideline is not None and guideline.is_file():

@@ -26,7 +26,7 @@ from playbook.data.sides import PROTECTED, Sides, ledger_of, read_sides, text_gr
 from playbook.data.source_findings import SourceFindings, source_findings
 from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, Compared, copies_elsewhere, how_cut, we_divide
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT, TIME
-from playbook.data.text import clean_text, shown
+from playbook.data.text import clean_text, counted, shown
 from playbook.data.time_order import TimeOrder, time_order
 from playbook.errors import DataError
 from playbook.spec import SPLITS, TaskSpec
@@ -302,11 +302,6 @@ def leaking(rows: pd.DataFrame, column: str) -> str:
         for hit in hits.head(NAMED).to_dict("records")
     ]
     return f"{counted(len(hits), 'row')}: {listed(named, len(hits))}"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(named: Iterable[str], total: int) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from playbook.data import audit as a
 from playbook.data.annotations import label_file
-from playbook.data.audit import Audit, counted
+from playbook.data.audit import Audit
 from playbook.data.rule import Condition, Rule
 from playbook.data.tables import LABEL
-from playbook.data.text import shown
+from playbook.data.text import counted, shown
 from playbook.taskfile import Task
 
 _BETWEEN = "ExpectColumnValuesToBeBetween"

@@ -9,6 +9,7 @@ from typing import Any
 
 from playbook.data.duplicates import ALIKE
 from playbook.data.profile import unusual
+from playbook.data.text import counted
 from playbook.spec import SPLITS, Splits
 from playbook.taskfile import Task
 
@@ -74,7 +75,7 @@ def _classes(task: Task, figures: dict[str, Any]) -> list[str]:
     return [
         *_table(["Class", "What belongs to it", *SPLITS], rows),
         "",
-        f"Rarest class: {escaped(rarest['label'])} with {rarest['train']} training rows.",
+        f"Rarest class: {escaped(rarest['label'])} with {counted(rarest['train'], 'training row')}.",
     ]
 
 
@@ -94,8 +95,8 @@ def _labelling(task: Task, figures: dict[str, Any]) -> list[str]:
     if agreed is not None:
         kappa = agreed["kappa"]
         lines.append(
-            f"- Second annotator: {agreed['rows']} rows, equal labels on {agreed['observed']:.1%}, Cohen's kappa "
-            f"{kappa['value']:.2f} ({kappa['low']:.2f} to {kappa['high']:.2f}); the lower "
+            f"- Second annotator: {counted(agreed['rows'], 'row')}, equal labels on {agreed['observed']:.1%}, Cohen's "
+            f"kappa {kappa['value']:.2f} ({kappa['low']:.2f} to {kappa['high']:.2f}); the lower "
             f"end must reach {labels.min_kappa:.2f}."
         )
     else:
@@ -126,7 +127,8 @@ def _limits(task: Task, figures: dict[str, Any]) -> list[str]:
         found.append("Nobody knows how far two people would agree on these labels.")
     elif agreed["rows"] < task.spec.data.labels.min_rows_twice:
         fewest = task.spec.data.labels.min_rows_twice
-        found.append(f"Agreement rests on {agreed['rows']} rows, fewer than {fewest}: kappa is hardly known.")
+        rows = counted(agreed["rows"], "row")
+        found.append(f"Agreement rests on {rows}, fewer than {fewest}: kappa is hardly known.")
     if guideline is None:
         found.append("No guideline says what the classes mean at their edges.")
     elif guideline["missing"]:
@@ -173,7 +175,8 @@ def _quarantine(figures: dict[str, Any]) -> list[str]:
     count, total = figures["quarantined_rows"], figures["raw_rows"]
     if not count:
         return [f"None of {total} raw rows."]
-    lines = [f"{count} of {total} raw rows ({figures['quarantined_fraction']:.1%}) were set aside:", ""]
+    were = "was" if count == 1 else "were"
+    lines = [f"{count} of {total} raw rows ({figures['quarantined_fraction']:.1%}) {were} set aside:", ""]
     lines += _table(["Reason", "Rows"], figures["quarantined"].items())
     unknown = figures["unknown_labels"]
     if unknown:

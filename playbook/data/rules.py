@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from playbook.data import audit as a
-from playbook.data.audit import Audit, counted, listed
+from playbook.data.audit import Audit, listed
 from playbook.data.clean import UNKNOWN_LABEL, UNPARSABLE_TIME
 from playbook.data.label_rules import label_rules
 from playbook.data.rule import Condition, Rule
@@ -20,7 +20,7 @@ from playbook.data.sealed_rules import sealed_rules
 from playbook.data.source_rules import source_rules
 from playbook.data.split_rules import split_rules
 from playbook.data.tables import GROUP, LABEL, ROW_ID, SPLIT, TEXT
-from playbook.data.text import shown
+from playbook.data.text import counted, shown
 from playbook.spec import SPLITS
 from playbook.taskfile import Task
 

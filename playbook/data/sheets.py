@@ -11,6 +11,7 @@ from pathlib import Path
 
 # A spreadsheet takes a cell that begins like this for a formula (OWASP, CSV Injection).
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?[\d.,]+")
 _QUOTED = re.compile(r"'+[=+\-@\t\r]")
 
 
@@ -22,6 +23,11 @@ def guarded(cell: str) -> str:
 def unguarded(cell: str) -> str:
     """The cell as it was before `guarded`."""
     return cell[1:] if _QUOTED.match(cell) else cell
+
+
+def formulas(cells: Iterable[str]) -> list[str]:
+    """Cells that a spreadsheet takes for formulas, numbers with a sign not counted."""
+    return [cell for cell in cells if _FORMULA.match(cell) and not cell.startswith("'") and not _NUMBER.fullmatch(cell)]
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

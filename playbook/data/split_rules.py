@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from playbook.data import audit as a
-from playbook.data.audit import Audit, counted, listed
+from playbook.data.audit import Audit, listed
 from playbook.data.page import alike_in_words
 from playbook.data.rule import Condition, Rule
 from playbook.data.split import how_cut
 from playbook.data.tables import ROW_ID, SPLIT
-from playbook.data.text import shown
+from playbook.data.text import counted, shown
 from playbook.taskfile import Task
 
 _BETWEEN = "ExpectColumnValuesToBeBetween"

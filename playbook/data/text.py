@@ -115,3 +115,8 @@ def shown(value: str) -> str:
         "".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in value).split()
     )
     return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from playbook.data.tables import LABEL, ROW_ID, TEXT
+from playbook.data.text import counted
 from playbook.errors import DataError
 from playbook.spec import SPLITS
 
@@ -115,7 +116,7 @@ def _changelog(
     counts = figures["class_rows"]
     if last is None:
         sizes = ", ".join(f"{sum(counts[split].values())} {split}" for split in SPLITS)
-        corrected = f"; {_corrections(figures)} labels corrected" if _corrections(figures) else ""
+        corrected = f"; {counted(_corrections(figures), 'label')} corrected" if _corrections(figures) else ""
         return f"first version: {sizes}; {figures['quarantined_rows']} quarantined{corrected}"
     exact = rows is not None and before is not None
     parts = _row_changes(rows, before) if rows is not None and before is not None else _net_changes(counts, last.rows)

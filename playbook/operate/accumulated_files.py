@@ -13,6 +13,7 @@ import yaml
 
 from playbook.data.accumulated import read_classes
 from playbook.data.definitions import UNWRITTEN
+from playbook.data.text import counted
 from playbook.spec import Columns
 from playbook.taskfile import Task
 
@@ -27,8 +28,8 @@ def write_classes(task: Task, new: Mapping[str, int]) -> None:
     named = task.spec.data.accumulated
     assert named is not None and named.classes is not None
     path = Path(task.resolve(named.classes))
-    text = "Found in outcomes ({} rows when it was added); " + UNWRITTEN
-    classes = {**read_classes(path), **{label: text.format(n) for label, n in new.items()}}
+    text = "Found in outcomes ({} when it was added); " + UNWRITTEN
+    classes = {**read_classes(path), **{label: text.format(counted(n, "row")) for label, n in new.items()}}
     _replace(path, CLASSES_HEAD + yaml.safe_dump(classes, sort_keys=True, allow_unicode=True, width=120))
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pandas as pd
 
 from playbook.data.formats import Records
-from playbook.data.text import shown
+from playbook.data.text import counted, shown
 from playbook.data.times import moments
 from playbook.errors import DataError
 from playbook.names import normal_form
+from playbook.operate.model_answers import OWN_LABELS, seem_predicted, written_by_predict
 from playbook.operate.prediction_log_rows import Outcome
 from playbook.taskfile import Task
 
 IDS = ("id", "prediction_id")  # names of the column that says which prediction is meant, beside data.columns.id
 LABEL, TIME = "label", "time"
-ANSWERED = ("probability", "model_version", "ask_a_person")  # columns of what `playbook predict` writes
 AHEAD = timedelta(days=1)  # a clock, or a local time without its zone, may be ahead by so much
 NAMED = 3  # ids or rows that a message names
 
@@ -33,6 +33,7 @@ class OutcomeFile:
         id_column, label_column: where ids and labels were found.
         blank: rows without an id or a label.
         contradictory: ids with two labels at one moment, each with what the file says; none of these rows is recorded.
+        time_column: where times were found; '' where all labels became known at once.
     """
 
     rows: tuple[Outcome, ...]
@@ -40,6 +41,7 @@ class OutcomeFile:
     label_column: str
     blank: int
     contradictory: Mapping[str, str]
+    time_column: str = ""
 
 
 def id_columns(task: Task) -> tuple[str, ...]:
@@ -60,6 +62,7 @@ def outcomes_in(
     *,
     recorded_at: datetime | None,
     id_column: str | None,
+    label_column: str | None = None,
     logged: Callable[[Sequence[str]], Collection[str]],
 ) -> OutcomeFile:
     """What the records of a file say.
@@ -70,21 +73,28 @@ def outcomes_in(
         records: of the file.
         recorded_at: when the labels became known, where the file does not say; now if not given.
         id_column: of the ids; None: one of `id_columns`, and where several are there, the one whose ids are logged.
+        label_column: of the true labels, where somebody says so; None: one of `label_columns`, and its values are
+            looked at: they have to be truth, of this task.
         logged: which of some ids the prediction log has.
 
     Raises:
-        DataError: these are a model's answers, a column is missing or there twice, or a time is none or in the future.
+        DataError: these are a model's answers or another task's labels, a column is missing or there twice, or a time
+            is none or in the future.
     """
     table = records.rows
-    _refuse_answers(task, file, table)
-    name = _id_column(task, file, table, id_column, logged)
-    label = _label_column(task, file, table)
+    _refuse_answers(task, file, table, label_column)
+    known = (normal_form(label_column),) if label_column else label_columns(task)
+    name = _id_column(task, file, table, id_column, known, logged)
+    label = _label_column(known, file, table)
+    if not label_column:
+        _refuse_no_truth(task, file, table, name, label)
     now = datetime.now(UTC)
     default = recorded_at or now
     times = [default] * len(table)
-    if TIME in table.columns:
+    time = _time_column(table, {name, label})
+    if time:
         form = task.spec.data.columns.time_format
-        times = moments(table[TIME].tolist(), default, f"{file}: column {TIME}", form)
+        times = moments(table[time].tolist(), default, f"{file}: column {time}", form)
     ids, labels = map(normal_form, table[name]), map(normal_form, table[label])
     rows = [
         (line, Outcome(own, said, moment, file.name))
@@ -94,17 +104,33 @@ def outcomes_in(
     _refuse_future(file, rows, now)
     contradictory = _contradictory(rows)
     kept = tuple(row for _, row in rows if row.id not in contradictory)
-    return OutcomeFile(kept, name, label, len(table) - len(rows), contradictory)
+    return OutcomeFile(kept, name, label, len(table) - len(rows), contradictory, time)
 
 
-def _refuse_answers(task: Task, file: Path, table: pd.DataFrame) -> None:
-    figures = {f"p_{label}" for label in task.spec.labels}
-    found = [str(name) for name in table.columns if name in ANSWERED or name in figures]
-    if found:
+def _refuse_answers(task: Task, file: Path, table: pd.DataFrame, label_column: str | None) -> None:
+    found = written_by_predict(table, task.spec.labels)
+    if found and (label_column is None or normal_form(label_column) in OWN_LABELS):
         raise DataError(
             f"{file}: expected what turned out to be true, found what a model said (columns "
             f"{', '.join(map(shown, found))}): `playbook predict` writes such files. Give the file with the true "
-            "labels; if they are in this one, take these columns out of it"
+            "labels; if they are in this one, name their column (--label-column)"
+        )
+
+
+def _refuse_no_truth(task: Task, file: Path, table: pd.DataFrame, ids: str, label: str) -> None:
+    """Refuse labels that nobody named as the truth, and that seem to be a model's or another task's."""
+    why = seem_predicted(table, label, ids, task.spec.labels)
+    if why:
+        raise DataError(
+            f"{file}: expected what turned out to be true, found labels in column {label} that seem to be a model's: "
+            f"{why}. Give the file with the true labels; if these are the true ones, say so (--label-column {label})"
+        )
+    given = dict.fromkeys(filter(None, map(normal_form, table[label])))
+    if len(given) > 1 and not given.keys() & set(task.spec.labels):
+        named = ", ".join(map(shown, list(given)[:NAMED]))
+        raise DataError(
+            f"{file}: expected classes of {task.spec.task} in column {label}, found none of them, but {named}; give "
+            f"the outcomes of this task. If all of these are new classes, say so (--label-column {label})"
         )
 
 
@@ -113,15 +139,16 @@ def _id_column(
     file: Path,
     table: pd.DataFrame,
     asked: str | None,
+    labels: Sequence[str],
     logged: Callable[[Sequence[str]], Collection[str]],
 ) -> str:
     known = (normal_form(asked),) if asked else id_columns(task)
     there = [name for name in known if name in table.columns]
-    if not there or not any(name in table.columns for name in label_columns(task)):
+    if not there or not any(name in table.columns for name in labels):
         raise DataError(
-            f"{file}: expected a column of ids ({' or '.join(known)}) and one of true labels "
-            f"({' or '.join(label_columns(task))}), and time if it is known, found "
-            f"{', '.join(shown(str(name)) for name in table.columns)}; rename them"
+            f"{file}: expected a column of ids ({' or '.join(known)}) and one of true labels ({' or '.join(labels)}), "
+            f"and time if it is known, found {', '.join(shown(str(name)) for name in table.columns)}; rename them, or "
+            "name them (--id-column, --label-column)"
         )
     if len(there) == 1:
         return there[0]
@@ -129,16 +156,22 @@ def _id_column(
     return max(there, key=lambda name: matches[name])  # of equal ones the first
 
 
-def _label_column(task: Task, file: Path, table: pd.DataFrame) -> str:
-    there = [name for name in label_columns(task) if name in table.columns]
+def _label_column(known: Sequence[str], file: Path, table: pd.DataFrame) -> str:
+    there = [name for name in known if name in table.columns]
     if len(there) == 2:
         differ = [a != b for a, b in zip(*(map(normal_form, table[name]) for name in there), strict=True)]
         if any(differ):
             raise DataError(
                 f"{file}: expected one column of true labels, found {' and '.join(there)}, which differ in "
-                f"{sum(differ)} rows; take out the one that is not the truth"
+                f"{counted(sum(differ), 'row')}; name the one that is the truth (--label-column)"
             )
     return there[0]
+
+
+def _time_column(table: pd.DataFrame, taken: Collection[str]) -> str:
+    """The column of times, also in capitals; '' where there is none."""
+    found = [str(name) for name in table.columns if str(name).casefold() == TIME and name not in taken]
+    return TIME if TIME in found else next(iter(found), "")
 
 
 def _refuse_future(file: Path, rows: Sequence[tuple[int, Outcome]], now: datetime) -> None:

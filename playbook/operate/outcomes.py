@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from playbook.data.formats import Form, Records, read_records
+from playbook.data.identity import spoilt_ids
 from playbook.data.read import form_of
 from playbook.errors import DataError
 from playbook.operate.outcome_file import TIME, OutcomeFile, id_columns, label_columns, outcomes_in
@@ -31,6 +32,8 @@ class OutcomeReport:
         unmatched: ids without a logged prediction.
         nearly: of these, ids that a logged one is like but for leading zeros, `.0` or case.
         early: ids whose label became known on a day before the prediction was made.
+        time_column: where times were found; '' where there are none.
+        spoilt: what a spreadsheet made of the unmatched ids, in words.
     """
 
     count: OutcomeCount
@@ -43,10 +46,17 @@ class OutcomeReport:
     unmatched: tuple[str, ...] = ()
     nearly: Mapping[str, str] = field(default_factory=dict)
     early: tuple[str, ...] = ()
+    time_column: str = ""
+    spoilt: str = ""
 
 
 def record_file(
-    task: Task, places: Settings, file: Path, recorded_at: datetime | None = None, id_column: str | None = None
+    task: Task,
+    places: Settings,
+    file: Path,
+    recorded_at: datetime | None = None,
+    id_column: str | None = None,
+    label_column: str | None = None,
 ) -> OutcomeReport:
     """Add the outcomes of a CSV, Parquet or JSON Lines file to the prediction log.
 
@@ -55,17 +65,27 @@ def record_file(
             of data.columns.label), and, if the labels became known at times of their own, `time`.
         recorded_at: when the labels became known, where the file does not say; now if not given.
         id_column: of the ids, where it has another name.
+        label_column: of the true labels, where it has another name, or where labels that look like a model's or like
+            another task's are the true ones.
 
     Raises:
-        DataError: the file cannot be read, is empty, holds a model's answers, lacks a column, or has a time that is
-            none or lies in the future.
+        DataError: the file cannot be read, is empty, holds a model's answers or no class of the task, lacks a column,
+            or has a time that is none or lies in the future.
         StorageError: the log does not answer; repeating is harmless.
     """
-    used = [name for name in (id_column, *id_columns(task), *label_columns(task), TIME) if name]
+    used = [name for name in (id_column, label_column, *id_columns(task), *label_columns(task), TIME) if name]
     found = read_file(file, form_of(task.spec.data), used)
     log = open_prediction_log(places, task.spec.task)
     try:
-        said = outcomes_in(task, file, found, recorded_at=recorded_at, id_column=id_column, logged=log.times_of)
+        said = outcomes_in(
+            task,
+            file,
+            found,
+            recorded_at=recorded_at,
+            id_column=id_column,
+            label_column=label_column,
+            logged=log.times_of,
+        )
         return _recorded(task, log, said, tuple(map(str, found.rejected)))
     finally:
         log.close()
@@ -89,6 +109,8 @@ def _recorded(task: Task, log: PredictionLog, said: OutcomeFile, unreadable: tup
         unmatched=strange,
         nearly=log.nearly(strange) if strange else {},
         early=tuple(dict.fromkeys(early)),
+        time_column=said.time_column,
+        spoilt=spoilt_ids(strange),
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from playbook.artifacts import Drift, RetrainDecision, Score, Trigger
+from playbook.data.text import counted
 from playbook.evaluate import wording
 from playbook.operate.drift import FIGURES
 from playbook.spec import TaskSpec
@@ -193,20 +194,23 @@ def daily_interval(spec: TaskSpec, score: Score) -> tuple[float, float]:
 
 
 def _in_figures(score: Score, low: float, high: float) -> str:
-    return f"{score.metric} {score.value:.3f} ({low:.3f} to {high:.3f}, for daily looks) on {score.n} outcomes"
+    return (
+        f"{score.metric} {score.value:.3f} ({low:.3f} to {high:.3f}, for daily looks) on {counted(score.n, 'outcome')}"
+    )
 
 
 def _new_labels(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
     wanted, there = spec.retraining.new_labels, len(facts.new_rows)
+    new = f"{counted(there, 'labelled row')} {'is' if there == 1 else 'are'} new"
     if wanted is None:
-        return False, f"{there} labelled rows are new; not asked for"
-    return there >= wanted, f"{there} labelled rows are new, {wanted} count"
+        return False, f"{new}; not asked for"
+    return there >= wanted, f"{new}, {wanted} count"
 
 
 def _new_class(spec: TaskSpec, facts: Facts) -> tuple[bool, str]:
     wanted = spec.retraining.new_class_rows
-    ready = ", ".join(f"{label} ({n} rows)" for label, n in sorted(facts.new_classes.items()))
-    strange = ", ".join(f"{label} ({n} rows)" for label, n in sorted(facts.strange.items()))
+    ready = ", ".join(f"{label} ({counted(n, 'row')})" for label, n in sorted(facts.new_classes.items()))
+    strange = ", ".join(f"{label} ({counted(n, 'row')})" for label, n in sorted(facts.strange.items()))
     if ready:
         return True, f"{ready}, {wanted} count"
     if not strange:

@@ -12,6 +12,7 @@ from playbook.operate.prediction_log_rows import Prediction
 from playbook.operate.prediction_log_tables import PREDICTIONS, Database, storable
 
 MOST_IDS = 500  # of one statement
+_GUARDED = re.compile(r"^=\"(.*)\"$|^'(.+)$")  # how numbers are kept as text in spreadsheets
 _DECIMAL = re.compile(r"(\d+)\.0+", re.ASCII)
 
 
@@ -27,7 +28,8 @@ def times_of(database: Database, task: str, ids: Iterable[str]) -> dict[str, dat
 
 
 def nearly(database: Database, task: str, ids: Iterable[str]) -> dict[str, str]:
-    """For ids that are not logged, a logged one that differs in leading zeros, `.0` or case alone. 500 are looked at.
+    """For ids that are not logged, a logged one that differs in leading zeros, `.0`, case or what keeps it text in a
+    spreadsheet alone. 500 are looked at.
 
     Spreadsheets take zeros away and make decimals of numbers; databases compare without case.
     """
@@ -44,6 +46,7 @@ def nearly(database: Database, task: str, ids: Iterable[str]) -> dict[str, str]:
 
 
 def _bare(name: str) -> str:
+    name = _GUARDED.sub(r"\1\2", name)
     match = _DECIMAL.fullmatch(name)
     return (match[1] if match else name).lower().lstrip("0")
 

@@ -236,7 +236,7 @@ def test_outcomes_join_by_id(place: ServedPlace) -> None:
     write_csv(file, [{"id": f"R{k:04d}", "label": "billing"} for k in range(5)] + [{"id": "X", "label": "strange"}])
     done = command(place, "outcomes", str(file), "--recorded-at", "2025-06-01")
     assert done.exit_code == 0, done.output
-    assert "6 new, 0 repeated, 0 changed" in done.stdout and "1 of them have no logged prediction" in done.stdout
+    assert "6 new, 0 repeated, 0 changed" in done.stdout and "1 of them has no logged prediction" in done.stdout
     assert "no class of the task: 1 strange" in done.stdout
     assert "0 new, 6 repeated, 0 changed" in command(place, "outcomes", str(file), "--recorded-at", "2025-06-01").stdout
     changed = [
@@ -245,7 +245,7 @@ def test_outcomes_join_by_id(place: ServedPlace) -> None:
     ]
     write_csv(file, changed)
     done = command(place, "outcomes", str(file))
-    assert "0 new, 0 repeated, 1 changed" in done.stdout and "1 rows without an id or a label" in done.stdout
+    assert "0 new, 0 repeated, 1 changed" in done.stdout and "without an id or a label: 1 row" in done.stdout
     june = place.log.labelled(datetime(2025, 6, 30, tzinfo=UTC))
     assert dict(zip(june["id"], june["outcome"], strict=True))["R0000"] == "billing"
     now = place.log.labelled()

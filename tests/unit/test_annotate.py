@@ -274,3 +274,9 @@ def test_a_task_without_a_place_for_the_answers(tmp_path: Path, places: Settings
     place, _, _ = draw(task, 20, places)
     with pytest.raises(DataError, match=r"expected data\.labels\.second_annotator"):
         read_back(task, filled(place, truth(tmp_path)), "Eve", places)
+
+
+def test_a_sheet_that_is_not_there_is_named(tmp_path: Path, places: Settings) -> None:
+    task = sample(tmp_path, rows(20))
+    with pytest.raises(DataError, match="expected the sheet that was given out and filled in, found no such file"):
+        read_back(task, tmp_path / "gone.csv", "Cleo", places)

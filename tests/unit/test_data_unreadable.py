@@ -19,7 +19,7 @@ from playbook.data.snapshot import snapshot_sources
 from playbook.errors import DataError
 from playbook.operate.known_rows import known_rows
 from playbook.taskfile import Task
-from resources.scoring import with_unreadable
+from resources.scoring import of_formulas, with_unreadable
 
 
 def lines_of(table: list[dict[str, str]]) -> list[str]:
@@ -189,3 +189,10 @@ def test_answers_have_a_row_for_each_record_that_could_not_be_read(tmp_path: Pat
     assert out["id"].tolist() == ["1", "", "3", ""] and out["ask_a_person"].tolist() == [False, True, False, True]
     assert out["reason"][1].startswith("The record cannot be read. Line 3: 3 fields where the header has 2")
     assert out["model_version"].tolist() == ["1.0.0"] * 4 and out["label"].tolist() == ["x", "", "x", ""]
+
+
+def test_ids_that_look_like_formulas_stay_exact_and_are_said() -> None:
+    ids = ["=cmd|'/c calc'!A1", "-5", "+49 30", "@home", "'=1", "S1", "-1.5", "=1"]
+    said = "".join(of_formulas(pd.DataFrame({"id": ids})))
+    assert f"kept as they are: {ids[0]}, +49 30, @home and 1 more; import the file as text" in said
+    assert of_formulas(pd.DataFrame({"id": ["-5", "S1"]})) == ()

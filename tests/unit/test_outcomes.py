@@ -71,7 +71,7 @@ def test_a_file_without_its_columns_says_which_names_would_do(task: Task) -> Non
         DataError, match=r"ids \(ticket_id or id or prediction_id\) and one of true labels \(label or cat"
     ):
         record(task, [{"number": "1", "label": "billing"}])
-    with pytest.raises(DataError, match="label and category, which differ in 1 rows"):
+    with pytest.raises(DataError, match="label and category, which differ in 1 row; name the one"):
         record(task, [{"id": "1", "label": "billing", "category": "delivery"}])
     assert record(task, [{"id": "1", "label": "billing", "category": "billing"}]).count.new == 1
 
@@ -83,6 +83,78 @@ def test_what_a_model_said_is_no_truth(task: Task, log: PredictionLog, columns: 
     with pytest.raises(DataError, match=f"found what a model said .columns {columns[0]}"):
         record(task, [{"id": "A", "label": "delivery", **dict.fromkeys(columns, "0.5")}])
     assert truth_of(log) == {"A": "billing"}
+
+
+@pytest.mark.parametrize(
+    ("further", "why"),
+    [
+        ({"confidence": ["0.93", "0.81"], "prediction": ["billing", "delivery"]}, "prediction has the same labels"),
+        ({"predicted_label": ["billing", "delivery"]}, "predicted_label has the same labels in every row"),
+        ({"answer": ["billing", ""]}, "answer has the same labels in every row"),
+        ({"Score": ["0,93", "1"]}, "Score holds shares"),
+        ({"max_prob": ["93 %", "81 %"]}, "max_prob holds shares"),
+        ({"billing": ["0.93", "2e-3"], "delivery": ["0.07", "0.998"]}, "billing and delivery hold shares of classes"),
+    ],
+)
+def test_what_a_model_said_under_other_names_needs_somebody_to_say_that_it_is_true(
+    task: Task, log: PredictionLog, further: dict[str, list[str]], why: str
+) -> None:
+    labels = ("billing", "delivery")
+    table = [{"id": f"{row}", "label": labels[row], **{k: v[row] for k, v in further.items()}} for row in (0, 1)]
+    with pytest.raises(DataError, match=f"seem to be a model's: columns? {why}.*--label-column label"):
+        record(task, table)
+    assert record(task, table, label_column="label").count.new == 2
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        {"prediction": ["billing", "billing"], "confidence": ["0.93", "0.51"]},
+        {"confidence": ["high", "low"]},
+        {"score": ["5", "4"]},
+        {"billing": ["1", "0"], "delivery": ["0", "1"]},
+        {"model": ["X200", "X300"]},
+        {"discount": ["0.15", "0.2"]},
+    ],
+    ids="-".join,
+)
+def test_outcomes_with_further_columns_are_outcomes(task: Task, further: dict[str, list[str]]) -> None:
+    labels = ("billing", "delivery")
+    table = [{"id": f"{row}", "label": labels[row], **{k: v[row] for k, v in further.items()}} for row in (0, 1)]
+    assert record(task, table).count.new == 2
+
+
+def test_the_truth_beside_a_models_answers_is_taken_where_it_is_named(task: Task, log: PredictionLog) -> None:
+    log.write([row("A")])
+    table = [{"id": "A", "label": "billing", "probability": "0.9", "model_version": "1.0.0", "truth": "delivery"}]
+    with pytest.raises(DataError, match=r"name their column \(--label-column"):
+        record(task, table)
+    with pytest.raises(DataError, match="found what a model said"):
+        record(task, table, label_column="label")
+    assert record(task, table, label_column="truth").label_column == "truth"
+    assert truth_of(log) == {"A": "delivery"}
+
+
+def test_labels_of_another_task_are_refused_and_one_new_class_is_not(task: Task, log: PredictionLog) -> None:
+    log.write([row("A"), row("B")])
+    other = [{"id": "A", "label": "positive"}, {"id": "B", "label": "negative"}]
+    with pytest.raises(DataError, match="expected classes of sample in column label, found none of them, but positive"):
+        record(task, other)
+    assert truth_of(log) == {}
+    assert record(task, [{"id": "A", "label": "theft"}, {"id": "B", "label": "theft"}]).unknown == {"theft": 2}
+    assert record(task, other, label_column="label").unknown == {"positive": 1, "negative": 1}
+
+
+def test_a_column_of_times_in_capitals_is_one(task: Task, log: PredictionLog) -> None:
+    log.write([row("A")])
+    done = record(task, [{"id": "A", "label": "billing", "Time": LATER}])
+    assert done.time_column == "Time" and log.labelled()["id"].tolist() == ["A"]
+    with pytest.raises(DataError, match="column Time: expected times"):
+        record(task, [{"id": "A", "label": "billing", "Time": "yesterday"}])
+
+
+def test_ids_that_a_spreadsheet_spoilt_are_said(task: Task) -> None:
+    assert "are powers of ten" in record(task, [{"id": "1.2345E+16", "label": "billing"}]).spoilt
 
 
 def test_the_trial_of_a_predictions_file(task: Task) -> None:
@@ -130,7 +202,16 @@ def test_what_was_known_before_the_prediction_is_named(task: Task, log: Predicti
 
 @pytest.mark.parametrize(
     ("logged", "given"),
-    [("007", "7"), ("7", "007"), ("123", "123.0"), ("123.0", "123"), ("T-01a", "t-01A"), ("0042", "42.0")],
+    [
+        ("007", "7"),
+        ("007", '="007"'),
+        ("7", "'7"),
+        ("7", "007"),
+        ("123", "123.0"),
+        ("123.0", "123"),
+        ("T-01a", "t-01A"),
+        ("0042", "42.0"),
+    ],
 )
 def test_ids_that_differ_in_zeros_or_case_are_not_joined_and_said(
     task: Task, log: PredictionLog, logged: str, given: str
