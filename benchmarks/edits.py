@@ -6,7 +6,6 @@ needs no memory: a side that follows from the hash of group or text and the seed
 
 from __future__ import annotations
 
-import argparse
 import copy
 import csv
 import random
@@ -22,7 +21,7 @@ import yaml
 
 from benchmarks.edits_page import page
 from benchmarks.real_texts import banking
-from benchmarks.rows import ROOT, write_row
+from benchmarks.rows import ROOT, measure_and_write, write_row
 from playbook.data.audit import MOVED, audit
 from playbook.data.placing import position_of
 from playbook.data.prepare import prepare
@@ -232,16 +231,5 @@ def measured(data: Path) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    """Measure, and write the page where one is named."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--write", type=Path, help="Markdown page to write")
-    options = parser.parse_args()
-    found = measured(options.data)
-    if options.write is not None:
-        options.write.write_text(page(found), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    measure_and_write(__doc__ or "", measured, page)

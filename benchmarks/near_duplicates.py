@@ -7,7 +7,6 @@ Banking77; the sample tickets and the documentation of Python's standard library
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import random
 import re
@@ -22,7 +21,7 @@ import yaml
 
 from benchmarks.near_duplicates_page import page
 from benchmarks.real_texts import banking
-from benchmarks.rows import ROOT, write_row
+from benchmarks.rows import ROOT, measure_and_write, write_row
 from benchmarks.silence import MODULES
 from playbook.data.duplicates import Comparison
 from playbook.data.text import comparison_words
@@ -275,16 +274,5 @@ def measured(data: Path) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    """Measure, and write the page where one is named."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--write", type=Path, help="Markdown page to write")
-    options = parser.parse_args()
-    found = measured(options.data)
-    if options.write is not None:
-        options.write.write_text(page(found), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    measure_and_write(__doc__ or "", measured, page)

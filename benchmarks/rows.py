@@ -1,13 +1,15 @@
-"""What the benchmarks share: a task run in a state folder of its own, and one JSON row per measurement."""
+"""What the benchmarks share: a task run in a state folder of its own, one JSON row per measurement, a page of them."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+Figures = dict[str, Any]
 TASK = ROOT / "tests" / "tasks" / "banking77.yaml"
 
 
@@ -44,3 +47,14 @@ def run_task(task: Path, home: Path) -> tuple[dict[str, Any], float]:
     environment = {**os.environ, "PLAYBOOK_HOME": str(home)}
     done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1]), time.perf_counter() - began
+
+
+def measure_and_write(about: str, measured: Callable[[Path], Figures], page: Callable[[Figures], str]) -> None:
+    """The command line of a benchmark on the shared data: measure, and write the page where one is named."""
+    parser = argparse.ArgumentParser(description=about.split("\n", maxsplit=1)[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--write", type=Path, help="Markdown page to write")
+    options = parser.parse_args()
+    found = measured(options.data)
+    if options.write is not None:
+        options.write.write_text(page(found), encoding="utf-8")

@@ -10,14 +10,14 @@ from playbook.settings import Settings
 from playbook.taskfile import Task
 
 if TYPE_CHECKING:
-    from resources.scoring import Scored
+    from resources.scored_files import Scored
 
 
 def predict_file(
     task: Task, places: Settings, file: Path, output: Path | None = None, id_column: str | None = None
 ) -> Scored:
-    """Score a file; see `resources.scoring.score_file`. Without `output` the answers lie beside it, as CSV."""
-    from resources.scoring import score_file
+    """Score a file; see `resources.scored_files.score_file`. Without `output` the answers lie beside it, as CSV."""
+    from resources.scored_files import score_file
 
     return score_file(task, places, file, output or file.with_name(f"{file.stem}-predictions.csv"), id_column)
 

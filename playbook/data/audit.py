@@ -7,7 +7,7 @@ a sentence base found, which takes minutes; files may have been altered since, a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from playbook.data.sides import PROTECTED, Sides, ledger_of, read_sides, text_gr
 from playbook.data.source_findings import SourceFindings, source_findings
 from playbook.data.split import EXACT_ACROSS, NEAR_ACROSS, Compared, copies_elsewhere, how_cut, we_divide
 from playbook.data.tables import GROUP, KEPT_PREFIX, LABEL, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT, TEXT, TIME
-from playbook.data.text import clean_text, counted, shown
+from playbook.data.text import clean_text
 from playbook.data.time_order import TimeOrder, time_order
 from playbook.errors import DataError
 from playbook.spec import SPLITS, TaskSpec
@@ -52,7 +52,6 @@ SHORT_OF_CLASS = "test_rows_lacking_of_class"
 UNLIKE, LACKING, CONSTANT = "test_unlike", "test_rows_lacking", "constant_answer_meets_target"
 NO_KAPPA = -2.0  # stands for a kappa that nobody can know, below every floor
 FEW_TEXTS, FEW_TEXTS_SHARE = 5, 0.01  # rows whose edited text is that of a row on another side, by chance
-NAMED = 5  # offenders that a message names
 
 
 @dataclass(frozen=True)
@@ -284,28 +283,3 @@ def constant_on_test(spec: TaskSpec, counts: Mapping[str, int]) -> str | None:
     total = sum(counts.values())
     shares = {label: count / total for label, count in counts.items()} if total else None
     return constant_answer(spec.target.all_limits, spec.labels, shares)
-
-
-def leaking(rows: pd.DataFrame, column: str) -> str:
-    """Worst offenders of a leak column in plain words: how many rows, and the first few by id and split."""
-    hits = rows[rows[column] != ""]
-    if hits.empty:
-        return "none"
-    named = [
-        f"{shown(hit[ROW_ID])} in {hit[SPLIT]} "
-        + (
-            f"shares group {shown(hit[GROUP])} with"
-            if column == GROUP_IN_OTHER_SPLIT
-            else f"is like {shown(hit[COPY_OF])} in"
-        )
-        + f" {hit[column]}"
-        for hit in hits.head(NAMED).to_dict("records")
-    ]
-    return f"{counted(len(hits), 'row')}: {listed(named, len(hits))}"
-
-
-def listed(named: Iterable[str], total: int) -> str:
-    """The named ones, and how many more there are."""
-    names = list(named)
-    more = total - len(names)
-    return "; ".join(names) + (f"; and {more} more" if more > 0 else "")

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from playbook.data import audit as a
-from playbook.data.audit import Audit, listed
+from playbook.data.audit import Audit
+from playbook.data.audit_words import NAMED, listed
 from playbook.data.clean import UNKNOWN_LABEL, UNPARSABLE_TIME
 from playbook.data.label_rules import label_rules
 from playbook.data.rule import Condition, Rule
@@ -80,7 +81,7 @@ def _contents(task: Task) -> tuple[Rule, ...]:
 
     def strange(seen: Audit) -> str:
         unknown = seen.rows.loc[~seen.rows[LABEL].isin(labels), LABEL].value_counts()
-        named = [f"{shown(str(label)) or '(empty)'} ({n})" for label, n in unknown.head(a.NAMED).items()]
+        named = [f"{shown(str(label)) or '(empty)'} ({n})" for label, n in unknown.head(NAMED).items()]
         return listed(named, len(unknown)) or "no other label"
 
     return (
@@ -113,7 +114,7 @@ def _contents(task: Task) -> tuple[Rule, ...]:
 
 
 def _ids(rows: pd.DataFrame) -> str:
-    named = [f"{shown(row[ROW_ID]) or '(no id)'} in {row[SPLIT]}" for row in rows.head(a.NAMED).to_dict("records")]
+    named = [f"{shown(row[ROW_ID]) or '(no id)'} in {row[SPLIT]}" for row in rows.head(NAMED).to_dict("records")]
     return f"{counted(len(rows), 'row')}: {listed(named, len(rows))}"
 
 
@@ -180,7 +181,7 @@ def _scarce(split: str, least: int) -> Callable[[Audit], str]:
         worst = counts.iloc[0]
         if below.empty:
             return f"the rarest, {shown(worst[LABEL])}, has {worst[split]}"
-        named = [f"{shown(row[LABEL])} has {row[split]}" for row in below.head(a.NAMED).to_dict("records")]
+        named = [f"{shown(row[LABEL])} has {row[split]}" for row in below.head(NAMED).to_dict("records")]
         return listed(named, len(below))
 
     return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from playbook.data import audit as a
-from playbook.data.audit import Audit, listed
+from playbook.data.audit import Audit
+from playbook.data.audit_words import NAMED, leaking, listed
 from playbook.data.page import alike_in_words
 from playbook.data.rule import Condition, Rule
 from playbook.data.split import how_cut
@@ -62,8 +63,7 @@ def _moved(seen: Audit) -> str:
     if rows.empty:
         return "none moved"
     named = [
-        f"{shown(row[ROW_ID])} was in {row[a.MOVED]}, is in {row[SPLIT]}"
-        for row in rows.head(a.NAMED).to_dict("records")
+        f"{shown(row[ROW_ID])} was in {row[a.MOVED]}, is in {row[SPLIT]}" for row in rows.head(NAMED).to_dict("records")
     ]
     return f"{counted(len(rows), 'row')} moved: {listed(named, len(rows))}"
 
@@ -74,7 +74,7 @@ def _renumbered(seen: Audit) -> str:
         return "so"
     named = [
         f"the text of {shown(row[ROW_ID])} was in {row[a.RENUMBERED]} under another id, is in {row[SPLIT]}"
-        for row in rows.head(a.NAMED).to_dict("records")
+        for row in rows.head(NAMED).to_dict("records")
     ]
     return f"{counted(len(rows), 'row')} with the text of another one: {listed(named, len(rows))}"
 
@@ -100,7 +100,7 @@ def _leaks(task: Task) -> tuple[Rule, ...]:
             name,
             "error",
             expected,
-            lambda seen, column=column: a.leaking(seen.rows, column),  # type: ignore[misc]
+            lambda seen, column=column: leaking(seen.rows, column),  # type: ignore[misc]
             remedy,
             (Condition("rows", _IN_SET, {"column": column, "value_set": [""]}),),
         )
@@ -215,7 +215,7 @@ def _keys(task: Task) -> tuple[Rule, ...]:
         named = [
             f"{key.across} of {key.values} repeated values such as {shown(key.example)} ({shown(key.kind)}) are in "
             f"texts of two splits, in {key.rows} rows"
-            for key in seen.keys[: a.NAMED]
+            for key in seen.keys[:NAMED]
         ]
         return listed(named, len(seen.keys)) or "none"
 

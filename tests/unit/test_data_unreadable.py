@@ -19,7 +19,7 @@ from playbook.data.snapshot import snapshot_sources
 from playbook.errors import DataError
 from playbook.operate.known_rows import known_rows
 from playbook.taskfile import Task
-from resources.scoring import of_formulas, with_unreadable
+from resources.scored_files import of_formulas, with_unreadable
 
 
 def lines_of(table: list[dict[str, str]]) -> list[str]:
