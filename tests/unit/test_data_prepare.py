@@ -180,7 +180,7 @@ def test_banking77_is_prepared_and_copies_across_its_authors_split_are_found(tmp
     aside = pd.read_parquet(tmp_path / "out" / "quarantine.parquet")
     reasons = aside["reason"].value_counts()
     assert reasons["exact duplicate across splits"] == 28
-    assert 15 <= reasons["near duplicate across splits"] <= 30
+    assert 35 <= reasons["near duplicate across splits"] <= 55  # 45, read one by one: typos, words put in, "can"/"may"
     assert (aside.loc[aside["reason"].str.contains("across"), "split"] != "test").all()
     assert sum(figures["rows"].values()) + len(aside) == 13_083 and len(aside) < 150
     assert reasons["same text, different labels"] == 2
