@@ -412,6 +412,33 @@ def test_a_folder_of_part_files_is_read_in_order(tmp_path: Path) -> None:
         read_records(str(tmp_path))
 
 
+def test_what_lies_beside_part_files_is_no_part_of_them(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(CSV)
+    for name in ("rows.csv~", "rows.csv.bak", "~$rows.xlsx"):
+        (tmp_path / name).write_text(CSV)
+    assert tuples(read_records(str(tmp_path))) == ROWS
+    (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(CSV.encode()))
+    with pytest.raises(DataError, match=r"found rows\.csv and rows\.csv\.gz, which seem to be one"):
+        read_records(str(tmp_path))
+    with pytest.raises(DataError, match="a pattern names no files, a folder does"):
+        read_records(str(tmp_path / "*.csv"))
+
+
+def test_a_key_that_no_row_of_a_part_has_is_absent_there_unless_it_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "text": "a", "channel": "web"}\n')
+    (tmp_path / "b.jsonl").write_text('{"agent": "Ann", "text": "b", "id": "2"}\n')
+    found = read_records(str(tmp_path), used=("id", "text"))
+    assert found.rows.to_dict("list") == {
+        "id": ["1", "2"],
+        "text": ["a", "b"],
+        "channel": ["web", ""],
+        "agent": ["", "Ann"],
+    }
+    for used in (("id", "text", "channel"), ()):
+        with pytest.raises(DataError, match=r"found that b\.jsonl lacks channel; adds agent"):
+            read_records(str(tmp_path), used=used)
+
+
 def test_folders_named_by_key_and_value_add_a_column(tmp_path: Path) -> None:
     for label in ("money", "parcel", "__HIVE_DEFAULT_PARTITION__"):
         (tmp_path / f"label={label}").mkdir()

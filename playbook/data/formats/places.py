@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from urllib.parse import unquote
 
 import fsspec
 
+from playbook.data.formats.kind import COMPRESSIONS
 from playbook.errors import DataError
 
-_BESIDE = (".crc", ".md", ".lock", "Thumbs.db", "desktop.ini")  # what may lie beside part files
+# What may lie beside part files: notes, locks of an office, what editors keep of an earlier state.
+_BESIDE = (".crc", ".md", ".lock", "Thumbs.db", "desktop.ini", "~", ".bak", ".swp", ".tmp")
+_HIDDEN = ("_", ".", "~$")
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,24 @@ def _parts(location: str, files: dict[str, str]) -> list[Part]:
     kept = [
         name
         for name in sorted(files)
-        if not any(step.startswith(("_", ".")) for step in name.split("/")) and not name.endswith(_BESIDE)
+        if not any(step.startswith(_HIDDEN) for step in name.split("/")) and not name.endswith(_BESIDE)
     ]
+    plain: dict[str, str] = {}
+    for name in kept:
+        other = plain.setdefault(_unpacked_name(name), name)
+        if other != name:
+            raise DataError(
+                f"{location}: expected every file of rows once, found {other} and {name}, which seem to be one, packed "
+                "and not; take one of them out"
+            )
     if not kept:
         raise DataError(f"{location}: expected files of rows in this folder, found none; check the path")
     return [Part(name, files[name], _keys(name)) for name in kept]
+
+
+def _unpacked_name(name: str) -> str:
+    stem, suffix = posixpath.splitext(name)
+    return stem if suffix.lower() in COMPRESSIONS else name
 
 
 def _keys(name: str) -> dict[str, str]:
@@ -104,7 +121,10 @@ def fetch(location: str) -> bytes:
 
 
 def _missing(location: str) -> DataError:
-    return DataError(f"{location}: no such file; check data.source in the task file (paths are relative to it)")
+    pattern = "; a pattern names no files, a folder does" if re.search(r"[*?]|\[.*\]", location) else ""
+    return DataError(
+        f"{location}: no such file; check data.source in the task file (paths are relative to it){pattern}"
+    )
 
 
 def unreachable(location: str, error: Exception) -> DataError:

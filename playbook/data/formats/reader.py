@@ -14,7 +14,7 @@ from playbook.data.formats.kind import kind_of, suffixes, unpacked
 from playbook.data.formats.parquet import read_parquet
 from playbook.data.formats.places import Part, fetch, parts_of
 from playbook.data.formats.records import PLAIN, Form, Records
-from playbook.data.text import shown
+from playbook.data.text import counted, shown
 from playbook.errors import DataError
 from playbook.names import normal_form
 
@@ -82,13 +82,21 @@ def _joined(location: str, parts: Sequence[Part], form: Form, used: Collection[s
     columns: list[str] = []
     for part, content in read:
         records = _with_keys(read_bytes(part.location, content, form, used), part)
-        if not columns:
-            first, columns = part.name, list(records.rows.columns)
-        elif set(columns) != set(records.rows.columns):
-            raise DataError(_unlike(location, first, columns, part.name, list(records.rows.columns)))
+        there = list(records.rows.columns)
+        if not first:
+            first, columns = part.name, there
+        elif set(columns) != set(there):
+            needed = {normal_form(name) for name in used}
+            if not needed or not needed <= set(columns) & set(there) or not records.kind.startswith("JSON"):
+                raise DataError(_unlike(location, first, columns, part.name, there))
+            columns += [name for name in there if name not in columns]  # a key that is not there is absent
         named = tuple(replace(one, file=part.name) for one in records.rejected)
-        tables.append(replace(records, rows=records.rows[columns], rejected=named))
-    said = [f"a folder of {len(tables)} files", *dict.fromkeys(one for table in tables for one in table.found)]
+        tables.append(replace(records, rejected=named))
+    tables = [replace(table, rows=table.rows.reindex(columns=columns, fill_value="")) for table in tables]
+    said = [
+        f"a folder of {counted(len(tables), 'file')}",
+        *dict.fromkeys(one for table in tables for one in table.found),
+    ]
     rejected, before = [], 0
     for table in tables:
         rejected += [replace(one, before=one.before + before) for one in table.rejected]
