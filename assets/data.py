@@ -23,6 +23,7 @@ from playbook.artifacts import (
 from playbook.data.profile import unusual
 from playbook.data.read import PRODUCTION
 from playbook.data.sides import ledger_of
+from playbook.data.text import counted
 from playbook.errors import DataError
 from playbook.plays import ACCUMULATED, DATASET, PROBLEM, modelling_assets
 from playbook.spec import TaskSpec
@@ -138,7 +139,9 @@ def prepare_dataset(play: Play) -> DatasetVersion:
                 "gate": verdict,
             }
         )
-        play.report(f"gate {'green' if verdict.passed else 'RED'}, {len(verdict.checks)} checks")
+        warned = sum(not check.passed and check.severity == "warning" for check in verdict.checks)
+        warnings = f", {counted(warned, 'warning')}" if warned else ""
+        play.report(f"gate {'green' if verdict.passed else 'RED'}, {len(verdict.checks)} checks{warnings}")
         return Made(artifact, _files(prepared.folder, play.task.spec.task))
 
     return remembered(play, DatasetVersion, inputs, make)

@@ -9,6 +9,7 @@ from playbook.production_status import production_lines
 from playbook.states import SERVED
 
 FAILED = "FAILED: this run ended before its end; what follows is where the task stands without it"
+MOST_WARNINGS = 6  # of the gate, in a summary
 JUDGED_AGAINST = {"void", "rejected", "awaiting"}  # sign-offs whose reason says why nothing ships
 
 
@@ -44,6 +45,7 @@ def _numbers(status: dict[str, Any]) -> list[str]:
         counts = ", ".join(f"{count} {split}" for split, count in dataset["rows"].items())
         quarantined = sum(dataset["quarantined"].values())
         rows.append((f"data v{dataset['version']}", f"{counts}; {quarantined} quarantined; {dataset['hash'][:12]}"))
+    rows += _warnings(status.get("gate"))
     for name, value in status["reference_baselines"].items():
         rows.append((name, f"validation {value:.4f}"))
     if status["test_split"] and (status["test_split"]["differs"] or not status["test_split"]["known"]):
@@ -59,6 +61,14 @@ def _numbers(status: dict[str, Any]) -> list[str]:
     rows.append(("seconds", f"{seconds['total']:.0f} for all plays, {seconds['training']:.0f} of them training"))
     width = max(len(name) for name, _ in rows)
     return [f"  {name:<{width}}  {text}" for name, text in rows]
+
+
+def _warnings(gate: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What the gate found and let pass, without the remedies."""
+    found = [check for check in gate["failed"] if check["severity"] == "warning"] if gate else []
+    rows = [("warning", f"{check['name']}: {check['found']}") for check in found[:MOST_WARNINGS]]
+    more = len(found) - len(rows)
+    return [*rows, ("", f"and {counted(more, 'more warning')} of the gate (--json has all)")] if more else rows
 
 
 def _scope(status: dict[str, Any]) -> list[tuple[str, str]]:

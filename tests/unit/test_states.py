@@ -154,3 +154,16 @@ def test_what_was_skipped_behind_a_red_gate_is_yet_to_run_once_it_is_green(tmp_p
     place.store.put(DATASET, DatasetVersion(task="demo", number=2, dataset_hash="d2", play_key="k2", gate=gate), {})
     place.store.set_current("demo", DATASET, "k2", data="d2")
     assert [rung["reason"] for rung in read_status(place.task, place.places)["rungs"]] == ([] if green else [reason])
+
+
+@pytest.mark.parametrize("found", [1, 9])
+def test_what_the_gate_let_pass_is_in_the_summary(tmp_path: Path, found: int) -> None:
+    place = waiting(tmp_path)
+    warning = FAULT.model_copy(update={"severity": "warning", "found": "'Biling' (3 rows)"})
+    checks = tuple(warning.model_copy(update={"name": f"rule {number}"}) for number in range(found))
+    gate = GateVerdict(passed=True, dataset_hash="d2", checks=(*checks, FAULT.model_copy(update={"passed": True})))
+    place.store.put(DATASET, DatasetVersion(task="demo", number=2, dataset_hash="d2", play_key="k2", gate=gate), {})
+    place.store.set_current("demo", DATASET, "k2", data="d2")
+    said = summary(read_status(place.task, place.places))
+    assert "rule 0: 'Biling' (3 rows)" in said and said.count("rule ") == min(found, 6)
+    assert ("and 3 more warnings of the gate" in said) == (found == 9)
