@@ -215,7 +215,7 @@ def _decide(play: Play, before: Before, done: Controls) -> None:
 
 def controls_table(done: Controls) -> str:
     """The controls as a Markdown table."""
-    lines = ["| control | validation | candidate ahead by | told | steps | time |", "|---|---|---|---|---|---|"]
+    lines = ["| control | validation | candidate ahead by | verdict | steps | time |", "|---|---|---|---|---|---|"]
     for run in done.runs:
         figures = [
             wording.score_range(run.validation),

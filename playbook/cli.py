@@ -49,7 +49,7 @@ class PlaybookGroup(click.Group):
                 raise
             click.echo(
                 f"a database of this installation cannot be used ({_reason(error)}); check that the disk is not full "
-                "and that PLAYBOOK_HOME may be written, then run again: it goes on where it was",
+                "and that PLAYBOOK_HOME may be written, then run again: it resumes where it stopped",
                 err=True,
             )
             ctx.exit(1)

@@ -81,7 +81,7 @@ def waive(task: str, what: str, by: str, reason: str, until: str) -> None:
         found = open_task(task, settings())
         entry = waive_terms(found, settings(), by, reason, until)
         click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
-        click.echo(f"next: `playbook run {found.called()}` judges by the terms of now, and says so")
+        click.echo(f"next: `playbook run {found.called()}` judges by today's terms, and says so")
         return
     case = approval.open_case(open_task(task, settings()), settings())
     entry = approval.waive(case, what, by, reason, until)
@@ -108,7 +108,7 @@ def log(task: str, as_json: bool, verify: bool, accept_loss: bool, by: str | Non
     name = found.spec.task
     if accept_loss:
         if by is None or reason is None:
-            raise click.UsageError("--accept-loss needs --as NAME and --reason TEXT: who goes on, and why?")
+            raise click.UsageError("--accept-loss needs --as NAME and --reason TEXT: who accepts it, and why?")
         entry = records.accept_loss(found, places, by=by, reason=reason)
         click.echo(f"{entry.title}\nrecorded as entry {entry.index}, {entry.sha256[:12]}, of the decision log")
         return

@@ -38,8 +38,8 @@ def monitor(task: str, day: datetime | None, since: datetime | None) -> None:
     earliest = found.spec.monitoring.since
     if not earliest <= first <= last <= over or (last - first).days >= MOST_DAYS:
         raise click.UsageError(
-            f"expected days from {earliest} (monitoring.since) to {over}, the last one that is over, --since not after "
-            f"--day and at most {MOST_DAYS} days; found {first} to {last}"
+            f"expected days from {earliest} (monitoring.since) to {over}, the last day that has ended, --since "
+            f"not after --day and at most {MOST_DAYS} days; found {first} to {last}"
         )
     monitor_days(found, places, [first + timedelta(number) for number in range((last - first).days + 1)])
     _print(found, last)

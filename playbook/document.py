@@ -74,7 +74,7 @@ def load_document(path: Path, kind: type[D], remedy: str) -> D:
         raise TaskFileError(str(path), [f"not readable as YAML: {said}{_remedy(said)}"]) from None
     if not isinstance(read.content, dict):
         fields = ", ".join([name for name, field in kind.model_fields.items() if field.is_required()][:3])
-        raise TaskFileError(str(path), [f"expected a mapping of fields ({fields}, ...); this is none"])
+        raise TaskFileError(str(path), [f"expected a mapping of fields ({fields}, ...); this is not one"])
     try:
         found = kind.model_validate(read.content)
     except ValidationError as error:

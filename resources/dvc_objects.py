@@ -52,7 +52,7 @@ def fetch_folder(remote: str, dataset_hash: str, files: Mapping[str, str], into:
             if name not in listed:
                 raise StorageError(
                     f"{shown}: expected {name} in dataset {dataset_hash}, found {', '.join(sorted(listed))}; this is "
-                    "another dataset version than the recipe speaks of"
+                    "another dataset version than the recipe names"
                 )
             target = into / name
             _copy(objects, shown, listed[name], target)

@@ -178,7 +178,7 @@ def _next_thing(found: Diagnosis, last: Rung, max_rungs: int) -> str:
     if not last.kept:
         return (
             f"The curves are healthy, but rung_{last.index} gained no more than its error: keep the rung before it. "
-            "More labelled rows are the next thing to try, in validation too, where a gain of this size could be told."
+            "More labelled rows are the next thing to try, in validation too, where a gain of this size could be seen."
         )
     if last.index >= max_rungs:
         return f"Every rung allowed was kept: raise adaptation.max_rungs above {max_rungs} and climb on."

@@ -35,7 +35,7 @@ def bundle_about(bundle: Path) -> tuple[BasePin, tuple[str, ...]]:
         return BasePin(**about["pin"]), normal_forms(about["labels"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
-            f"{bundle}: expected a model bundle with bundle.json, found none that can be read "
+            f"{bundle}: expected a readable model bundle with bundle.json, found none "
             f"({type(error).__name__}); fetch the version from the registry again"
         ) from None
 

@@ -53,8 +53,8 @@ def find_bases(spec: TaskSpec, resolve: Callable[[str], str], cache: Path) -> tu
         except OSError as error:
             raise PinMismatch(
                 f"{stated_name(base)}: expected files that can be read, found {type(error).__name__} "
-                f"({error.strerror or error}{f': {error.filename}' if error.filename else ''}); see to the rights of "
-                "whoever runs this, and to the disk"
+                f"({error.strerror or error}{f': {error.filename}' if error.filename else ''}); check the file "
+                "permissions and the disk"
             ) from None
     return tuple(found)
 

@@ -49,7 +49,7 @@ def rule_text(spec: TaskSpec) -> str:
     """The rule in words."""
     return (
         "Out before it is scored: a candidate whose licence, modality or size the task does not allow. Then the best "
-        f"frozen-probe score wins ({spec.target.label} on the same validation rows). Whoever is within "
+        f"frozen-probe score wins ({spec.target.label} on the same validation rows). Any candidate within "
         f"{spec.bake_off.close_call:g} paired standard errors of it is a close call, which goes to the one whose "
         "vocabulary was measured to be closer to the texts (tokens per word, unknown tokens); of those that are alike "
         "in this, to the more relevant pretraining that a reason is given for (same_domain, related, general), then "

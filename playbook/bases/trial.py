@@ -78,7 +78,7 @@ def try_bases(
     if gain.low > 0:
         why = f"{name} instead of {serving.title}: {said}"
         return trial.model_copy(update={"preferred": pin, "gain": figure, "why": why})
-    why = f"{serving.title} stays: {name} is {said} beside it, which is not told from chance"
+    why = f"{serving.title} stays: {name} is {said} beside it, which may be chance"
     return trial.model_copy(update={"gain": figure, "why": why})
 
 

@@ -186,7 +186,7 @@ def _answers(task: Task, sheet: Path, rows: pd.DataFrame, aside: Sequence[str]) 
         elif row not in texts:
             faults.append(f"line {line.number}: row {shown(row)} does not belong to this task")
         elif row in test:
-            faults.append(f"line {line.number}: row {shown(row)} is of the test split, which stays closed")
+            faults.append(f"line {line.number}: row {shown(row)} is in the test split, which stays closed")
         elif not _same_text(text, texts[row]):
             faults.append(f"line {line.number}: row {shown(row)} has another text in this task")
         else:

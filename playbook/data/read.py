@@ -186,14 +186,14 @@ def _parting(present: list[str], wanted: tuple[str, ...], form: Form) -> str:
     seems = (DELIMITERS | OTHER_MARKS)[mark]
     if form.delimiter and form.certain:
         told = DELIMITERS.get(form.delimiter, repr(form.delimiter))
-        return f"data.source.delimiter says {told}, the names seem to be parted by {seems}: set that one"
+        return f"data.source.delimiter says {told}, the names seem to be separated by {seems}: set that one"
     if mark in DELIMITERS:
         return (
-            f"the names are parted by {seems}, but read as one: take away quotation marks around whole lines, or a "
+            f"the names are separated by {seems}, but read as one: take away quotation marks around whole lines, or a "
             "first line sep= with another mark"
         )
     advice = form.or_set("delimiter")
-    return f"the names seem to be parted by {seems}: export the rows with commas{advice}"
+    return f"the names seem to be separated by {seems}: export the rows with commas{advice}"
 
 
 def _canonical(table: pd.DataFrame, columns: Columns, asked: str, split_column: str | None) -> pd.DataFrame:

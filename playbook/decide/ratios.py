@@ -37,7 +37,7 @@ class Spread:
     ratio: float = 1.0
     low: float = 1 / WIDE
     high: float = WIDE
-    told: str = "half to double, for want of earlier runs"
+    told: str = "half to double, as there are no earlier runs yet"
 
     def around(self, uncorrected: float) -> tuple[float, float]:
         """The interval of a quantity that was estimated without correction."""

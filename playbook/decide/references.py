@@ -132,7 +132,7 @@ def _numbers(spec: TaskSpec, frame: pd.DataFrame, split: str) -> Numbers:
     number = {label: at for at, label in enumerate(spec.labels)}
     unknown = sorted({str(label) for label in frame[LABEL]} - set(number))
     if unknown or not len(frame):
-        found = f"labels that are none: {unknown[:5]}" if unknown else "no rows"
+        found = f"unknown labels: {unknown[:5]}" if unknown else "no rows"
         raise DataError(
             f"{split}: expected rows labelled with the classes of the task, found {found}; prepare it again"
         )

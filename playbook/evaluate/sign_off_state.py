@@ -263,7 +263,7 @@ def _earlier(case: Case, entries: Sequence[Entry]) -> str:
             except ValidationError:
                 return ""
             changed = "; ".join(differences(signed, case.now))
-            return f"the approval of {entry.time} by {entry.by} is of another evaluation: {changed}"
+            return f"the approval of {entry.time} by {entry.by} is for another evaluation: {changed}"
     return ""
 
 

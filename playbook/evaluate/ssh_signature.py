@@ -156,7 +156,7 @@ def _unfit(signature: bytes, done: Done, namespace: str) -> str:
     key_of(signature)  # says so where it is no signature at all
     if "namespace" in _said(done):
         return f"the signature was made for another purpose; sign with `-n {namespace}`"
-    return "the signature does not fit what it should prove: it was altered after it was signed, or never signed by it"
+    return "the signature does not fit the text: that was altered after it was signed, or signed with another key"
 
 
 def _wrong_key(signature: bytes, allowed_signers: Path, identity: str, namespace: str, said: str) -> str:

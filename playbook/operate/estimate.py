@@ -65,7 +65,7 @@ def estimate_metric(spec: TaskSpec, reference: Reference, probabilities: Probabi
         raise ValueError("expected a window with at least one row, found none")
     of_class = spec.target.of_class
     if of_class is not None and of_class not in reference.labels:
-        raise ValueError(f"the target speaks of {of_class!r}, but the model knows only {', '.join(reference.labels)}")
+        raise ValueError(f"the target names {of_class!r}, but the model knows only {', '.join(reference.labels)}")
     kind = spec.target.metric, None if of_class is None else reference.labels.index(of_class)
     table = expected_rows(scaled(probabilities, reference.temperature), reference.threshold)
     gap, gaps = _gap(reference, kind, seed)

@@ -111,7 +111,7 @@ def _belong_together(place: Path, manifest: Mapping[str, Any], recipe: Recipe) -
     said = (describes.get("dataset", {}).get("hash"), describes.get("bundle", {}).get("weights"), manifest.get("task"))
     meant = (recipe.data.hash, recipe.expected, recipe.task)
     if said != meant:
-        raise ArtifactError(f"{place}: {RECIPE} speaks of another model or dataset than {MANIFEST}; {AGAIN}")
+        raise ArtifactError(f"{place}: {RECIPE} names another model or dataset than {MANIFEST}; {AGAIN}")
 
 
 def _signed_off(place: Path, manifest: Mapping[str, Any], recipe: Recipe, log: bytes) -> None:

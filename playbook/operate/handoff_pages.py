@@ -138,7 +138,7 @@ def _versions(given: HandoffInputs) -> str:
         (
             "Major: classes or target changed. Minor: retrained on other data or another base. Patch: a refresh.",
             f"{alias} is in production, previous was there before, challenger is registered and not promoted.",
-            "Only a version whose approval in the decision log speaks of its very weights and data is promoted. No "
+            "Only a version whose approval in the decision log covers exactly its weights and data is promoted. No "
             "version is overwritten.",
             f"playbook versions {given.called} lists all of them.",
         )

@@ -108,7 +108,7 @@ def against_promotion(name: str, tags: Mapping[str, str], approval: str, entries
         ("dataset", tags.get("dataset_hash", ""), bound.dataset),
     ]
     found = [
-        f"the approval (entry {entry.index}) is of another model: expected {what} {expected[:12] or '(no tag)'}, "
+        f"the approval (entry {entry.index}) is for another model: expected {what} {expected[:12] or '(no tag)'}, "
         f"found {signed[:12]}"
         for what, expected, signed in pairs
         if expected != signed or not expected

@@ -203,7 +203,7 @@ def test_a_promotion_that_was_cut_off_is_finished_without_a_second_entry(
     ("bound", "message"),
     [
         (None, r"found no entry \(none named\)"),
-        ({"weights": "0" * 64}, "is of another model: expected trained weights"),
+        ({"weights": "0" * 64}, "is for another model: expected trained weights"),
         ({"dataset": "other"}, "expected dataset data, found other"),
         ({"task": "another"}, "expected task"),
     ],

@@ -139,5 +139,5 @@ def test_new_data_wait_for_a_new_sign_off(place: Place) -> None:
     done = place.run()
     assert done.code == 4 and done.status["state"] == "awaiting_sign_off", done.said
     approval, packaged = state(place)
-    assert "is of another evaluation" in approval.reason and "the dataset changed" in approval.reason
+    assert "is for another evaluation" in approval.reason and "the dataset changed" in approval.reason
     assert packaged.skipped

@@ -213,7 +213,7 @@ def test_rows_of_the_test_split_are_refused(tmp_path: Path, places: Settings) ->
     row = pd.read_parquet(tmp_path / "out" / "test.parquet").iloc[0]
     sheet = tmp_path / "sheet.csv"
     sheet.write_text(f"row_id,text,label\n{row['row_id']},{row['text']},billing\n", "utf-8")
-    with pytest.raises(DataError, match="of the test split, which stays closed"):
+    with pytest.raises(DataError, match="in the test split, which stays closed"):
         read_back(task, sheet, "Eve", places)
 
 

@@ -197,7 +197,7 @@ UNCLOSED = CSV.replace("Where is parcel 5", '"Where is parcel 5')
         ("text\nWhere, now?\n", "line 2: 2 fields where the header has 1: Where, now"),
         ("Tickets of May\n\n" + CSV, "line 3: 3 fields .* take out what stands above the names of the columns"),
         (CSV.replace("\nS0,", "\n--+--\nS0,"), "line 2: .* take it out if it is no record"),
-        (CSV + CSV[14:].replace("\n", "\r") + "\n", "line 22: records are parted by carriage returns alone here"),
+        (CSV + CSV[14:].replace("\n", "\r") + "\n", "line 22: records are separated by carriage returns alone here"),
         (json.dumps({"rows": [dict(zip(COLUMNS, row, strict=True)) for row in ROWS]}), r"jq -c '.\[.rows.\]\[\]'"),
         (json.dumps({"rows": [{"id": "1"}]}, indent=1), r"jq -c '.\[.rows.\]\[\]'"),
         (json.dumps({name: {"0": name} for name in COLUMNS}), "one object of columns: .* orient='records'"),

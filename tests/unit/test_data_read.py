@@ -92,8 +92,8 @@ def test_missing_columns_are_named_together_with_the_nearest_match(tmp_path: Pat
 @pytest.mark.parametrize(
     ("mark", "delimiter", "said"),
     [
-        (",", ";", "data.source.delimiter says semicolons, the names seem to be parted by commas: set that one"),
-        (":", None, "parted by colons: export the rows with commas, or set data.source.delimiter"),
+        (",", ";", "data.source.delimiter says semicolons, the names seem to be separated by commas: set that one"),
+        (":", None, "separated by colons: export the rows with commas, or set data.source.delimiter"),
         ('"', None, "The first line has to hold the names"),
     ],
 )

@@ -197,7 +197,9 @@ def test_an_edited_ratio_is_named(tmp_path: Path, line: str) -> None:
 
 
 def test_few_earlier_runs_leave_a_wide_interval_that_is_said_to_be_one() -> None:
-    assert (spread_of([]).low, spread_of([]).high) == (0.5, 2.0) and "for want of earlier runs" in spread_of([]).told
+    assert (spread_of([]).low, spread_of([]).high) == (0.5, 2.0) and "as there are no earlier runs yet" in spread_of(
+        []
+    ).told
     few = spread_of([1.2, 1.4])
     assert (few.ratio, few.low, few.high) == pytest.approx((1.3, 0.65, 2.6)) and "2 earlier runs" in few.told
     assert few.low <= 191 / 140 <= few.high, "191 s came where 140 s were promised"

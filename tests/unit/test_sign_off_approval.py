@@ -228,7 +228,7 @@ def test_new_data_ask_for_a_new_approval_and_say_what_changed(place: Waiting) ->
     evaluation, report = place.case().bound.evaluation, place.report.read_bytes()
     place.evaluate("d2", weights=b"trained on d2")
     state = current_state(place.case())
-    assert state.state == "awaiting" and "is of another evaluation" in state.reason
+    assert state.state == "awaiting" and "is for another evaluation" in state.reason
     assert "the dataset changed since it was signed off: expected d1, found d2" in state.reason
     place.put("evaluation", evaluation)
     place.render(report)

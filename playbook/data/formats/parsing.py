@@ -89,8 +89,8 @@ def _fault(out: Parsed, lines: Sequence[str], first: int, last: int, reason: str
         out.broken = f"line {first}: the header is not readable as CSV ({reason}); mend that line"
     elif "new-line" in reason and _holds_records(lines[first - 1], out.dialect, len(out.header)):
         out.broken = (
-            f"line {first}: records are parted by carriage returns alone here, and by other line ends elsewhere; write "
-            "all of the file with one kind of line end"
+            f"line {first}: records are separated by carriage returns alone here, and by other line ends elsewhere; "
+            "write all of the file with one kind of line end"
         )
     elif first == last and lines[first - 1].count(quote) % 2 == 0:
         detail = f"{_out_of_place(reason, quote)}: {shown(lines[first - 1])}"
