@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pandas as pd
 
@@ -55,7 +54,9 @@ def clean_rows(rows: pd.DataFrame, data: Data, labelled: bool = True) -> tuple[p
         require_ids(source[ROW_ID].tolist(), source[TEXT].tolist(), data.columns.id)
     if not labelled:
         rows["_label"] = rows["_label"].replace(MISSING_LABEL, "")
-    faults = [_row_fault(*row) for row in zip(rows[TEXT], rows["_label"], rows["_time"], strict=True)]
+    faults = [
+        _row_fault(*row) for row in zip(*(rows[name].tolist() for name in (TEXT, "_label", "_time")), strict=True)
+    ]
     rows[REASON] = pd.Series([reason for reason, _ in faults], index=rows.index, dtype="str")
     rows[DETAIL] = pd.Series([detail for _, detail in faults], index=rows.index, dtype="str")
     rows = _conflicts(rows)
@@ -68,13 +69,13 @@ def clean_rows(rows: pd.DataFrame, data: Data, labelled: bool = True) -> tuple[p
 def _normalised(rows: pd.DataFrame, data: Data) -> pd.DataFrame:
     """Texts, labels and times in their normal forms; `_label` and `_time` carry what is wrong with them."""
     known = {normal_form(name): name for name in data.classes}
-    labels = [normal_form(value) for value in rows[LABEL]]
+    labels = [normal_form(value) for value in rows[LABEL].tolist()]
     times = _times(rows, data)
     out = rows.copy()
-    out[TEXT] = pd.Series(map(clean_text, rows[TEXT]), index=rows.index, dtype="str")
+    out[TEXT] = pd.Series(map(clean_text, rows[TEXT].tolist()), index=rows.index, dtype="str")
     names = [GROUP, ROW_ID, ASKED, *(name for name in rows.columns if name.startswith(KEPT_PREFIX))]
     for name in names:
-        out[name] = pd.Series(map(normal_form, rows[name]), index=rows.index, dtype="str")
+        out[name] = pd.Series(map(normal_form, rows[name].tolist()), index=rows.index, dtype="str")
     out[LABEL] = pd.Series([known.get(label, label) for label in labels], index=rows.index, dtype="str")
     out[TIME] = pd.Series([when for when, _ in times], index=rows.index, dtype="str")
     out["_label"] = ["" if label in known else (UNKNOWN_LABEL if label else MISSING_LABEL) for label in labels]
@@ -122,14 +123,16 @@ def garbage(text: str) -> str:
     alone are a message (a thumb, ":-)"): people answer with them, and they say what is felt. Digits and
     punctuation alone are not: a number or "???" says nothing about its class that would hold for another one.
     """
-    tests: tuple[tuple[str, Callable[[str], bool]], ...] = (
-        (MISSING_TEXT, lambda t: not t),
-        (LONE_URL, lambda t: _URL.fullmatch(t) is not None),
-        (NO_LETTERS, lambda t: not says_something(t)),
-        (KEYBOARD_MASH, lambda t: _is_mash(_words(t))),
-        (TEST_MESSAGE, lambda t: _is_test(_words(t))),
-    )
-    return next((reason for reason, holds in tests if holds(text)), "")
+    if not text:
+        return MISSING_TEXT
+    if _URL.fullmatch(text):
+        return LONE_URL
+    if not says_something(text):
+        return NO_LETTERS
+    words = _words(text)
+    if _is_mash(words):
+        return KEYBOARD_MASH
+    return TEST_MESSAGE if _is_test(words) else ""
 
 
 def _words(text: str) -> list[str]:
@@ -184,7 +187,7 @@ def _source_agrees(group: pd.DataFrame) -> bool:
 
 def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
     fit = rows[(rows[REASON] == "") & (rows[LABEL] != "")]
-    keys = pd.Series(map(comparison_key, fit[TEXT]), index=fit.index, dtype="str")
+    keys = pd.Series(map(comparison_key, fit[TEXT].tolist()), index=fit.index, dtype="str")
     labels = fit[LABEL].groupby(keys).transform("nunique")
     found = {}
     for _, group in fit[labels > 1].groupby(keys):

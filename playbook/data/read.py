@@ -223,19 +223,19 @@ def _with_ids(rows: pd.DataFrame, own_ids: bool) -> pd.DataFrame:
 
     Rows of the same content are numbered; a second one of them is a duplicate and will be quarantined.
     """
-    ids = [normal_form(value) for value in rows[ROW_ID]]
+    ids, asked = [normal_form(value) for value in rows[ROW_ID].tolist()], rows[ASKED].tolist()
     if own_ids:
         roles: dict[str, set[str]] = {}
-        for name, role in zip(ids, rows[ASKED], strict=True):
+        for name, role in zip(ids, asked, strict=True):
             roles.setdefault(name, set()).add(role)
-        by_file = rows[ASKED].ne("").all()
+        by_file = all(asked)
         ids = [
             f"{role}/{name}" if by_file and name and len(roles[name]) > 1 else name
-            for name, role in zip(ids, rows[ASKED], strict=True)
+            for name, role in zip(ids, asked, strict=True)
         ]
     seen: dict[str, int] = {}
     for position, (name, *content) in enumerate(
-        zip(ids, rows[ASKED], rows[TEXT], rows[LABEL], rows[GROUP], rows[TIME], strict=True)
+        zip(ids, asked, *(rows[name].tolist() for name in (TEXT, LABEL, GROUP, TIME)), strict=True)
     ):
         if not name:
             digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:CHEAP_HASH]

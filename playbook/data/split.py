@@ -76,7 +76,7 @@ def divide(rows: pd.DataFrame, data: Data, sides: Sides | None = None) -> tuple[
     """
     sides = Sides() if sides is None else sides
     rows = rows.copy()
-    own = [group or text_group(text) for group, text in zip(rows[GROUP], rows[TEXT], strict=True)]
+    own = [group or text_group(text) for group, text in zip(rows[GROUP].tolist(), rows[TEXT].tolist(), strict=True)]
     rows[GROUP] = pd.Series(own, index=rows.index, dtype="str")
     rows[SPLIT] = pd.Series(_sides(rows, data, sides), index=rows.index, dtype="str")
     sides.add(rows, data)
@@ -111,10 +111,10 @@ def _sides(rows: pd.DataFrame, data: Data, sides: Sides) -> list[str]:
         (side if side in pool.sides else "train") if said == _OURS and side else said
         for said, side, pool in zip(brought, sides.known(rows, data), pools, strict=True)
     ]
-    where = _where_groups_are(rows, found)
+    where, groups = _where_groups_are(rows, found), rows[GROUP].tolist()
     found = [
         where[group] if side == _OURS and where.get(group) in pool.sides else side
-        for side, group, pool in zip(found, rows[GROUP], pools, strict=True)
+        for side, group, pool in zip(found, groups, pools, strict=True)
     ]
     for pool in dict.fromkeys(pools):
         among = np.array([own == pool for own in pools], dtype=bool)
@@ -123,7 +123,7 @@ def _sides(rows: pd.DataFrame, data: Data, sides: Sides) -> list[str]:
             placed = _place(rows.assign(**{SPLIT: found})[among], new[among], data, sides, pool)
             found = [
                 placed[group] if is_new else side
-                for side, group, is_new in zip(found, rows[GROUP], new.tolist(), strict=True)
+                for side, group, is_new in zip(found, groups, new.tolist(), strict=True)
             ]
     return found
 
@@ -131,10 +131,10 @@ def _sides(rows: pd.DataFrame, data: Data, sides: Sides) -> list[str]:
 def _brought(rows: pd.DataFrame, data: Data) -> tuple[list[str], list[_Pool]]:
     """What the team says of each row (or that it is ours to say), and among which rows it is then placed."""
     by = data.splits.by or "class"
-    added = [asked == ACCUMULATED for asked in rows[ASKED]]
+    added = [asked == ACCUMULATED for asked in rows[ASKED].tolist()]
     if we_divide(data):
         return [_OURS] * len(rows), [_Pool(PROTECTED, "class" if own else by) for own in added]
-    said = [_SYNONYMS.get(asked.casefold(), "") for asked in rows[ASKED]]
+    said = [_SYNONYMS.get(asked.casefold(), "") for asked in rows[ASKED].tolist()]
     cut = "validation" not in said
     ours = [own or (cut and side == "train") for own, side in zip(added, said, strict=True)]
     train = _Pool(("validation", "train"), by)
@@ -172,12 +172,12 @@ def brought_sides(data: Data, rows: pd.DataFrame) -> set[str]:
     """Sides of the split that the team brought, which are respected as they are."""
     if we_divide(data):
         return set()
-    asked = {_SYNONYMS.get(value.casefold(), "") for value in rows[ASKED]}
+    asked = {_SYNONYMS.get(value.casefold(), "") for value in rows[ASKED].tolist()}
     return set(PROTECTED) if "validation" in asked else {"test"}
 
 
 def _first_copies(rows: pd.DataFrame, untouched: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    keys = pd.Series(map(comparison_key, rows[TEXT]), index=rows.index, dtype="str")
+    keys = pd.Series(map(comparison_key, rows[TEXT].tolist()), index=rows.index, dtype="str")
     first = rows[ROW_ID].groupby([rows[SPLIT], keys]).transform("first")
     copy = (first != rows[ROW_ID]) & ~rows[SPLIT].isin(untouched)
     details = {i: f"copy of row {first[i]} in {rows[SPLIT][i]}" for i in rows.index[copy]}
@@ -212,10 +212,16 @@ class Compared:
     """
 
     def __init__(self, rows: pd.DataFrame, similarity: float | None) -> None:
-        self._comparison = Comparison(rows[TEXT].tolist())
+        texts = rows[TEXT].tolist()
+        self._comparison = Comparison(texts)
+        self._keys = list(map(comparison_key, texts))
         self._labels = rows[LABEL].tolist()
         self._index = rows.index
         self._similarity = similarity
+
+    def keys(self, part: pd.DataFrame) -> list[str]:
+        """What exact duplicates of each row have in common."""
+        return [self._keys[at] for at in self._index.get_indexer(part.index).tolist()]
 
     def near(self, one: pd.DataFrame, two: pd.DataFrame) -> list[tuple[int, int, float]]:
         """Index of a row of each part, and how alike the two are."""
@@ -265,13 +271,11 @@ def copies_elsewhere(rows: pd.DataFrame, side: str, compared: Compared) -> dict[
     mine = rows[rows[SPLIT] == side]
     exact: dict[int, tuple[str, float, str]] = {}
     near: dict[int, tuple[str, float, str]] = {}
-    keys = dict(zip(mine.index.tolist(), map(comparison_key, mine[TEXT]), strict=True))
+    keys = dict(zip(mine.index.tolist(), compared.keys(mine), strict=True))
     for other in PROTECTED[: PROTECTED.index(side)]:
         theirs = rows[rows[SPLIT] == other]
         names = dict(zip(theirs.index.tolist(), theirs[ROW_ID].tolist(), strict=True))
-        ids = dict(
-            zip(map(comparison_key, reversed(theirs[TEXT].tolist())), reversed(list(names.values())), strict=True)
-        )
+        ids = dict(zip(reversed(compared.keys(theirs)), reversed(list(names.values())), strict=True))
         exact |= {i: (ids[key], 1.0, other) for i, key in keys.items() if key in ids and i not in exact}
         for right, i, alike in compared.near(theirs, mine):
             if i not in near or near[i][1] < alike:
