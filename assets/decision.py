@@ -134,7 +134,7 @@ def decision_shown(done: Decision) -> dict[str, Any]:
         **({"claim": done.claim.text} if done.claim else {}),
         **({"saved": done.saved} if done.saved else {}),
         "scores": dg.MetadataValue.json(done.scores),
-        "evidence": _table(("factor", "question", "answer", "source", "speaks for", "why"), rows),
+        "evidence": _table(("factor", "question", "answer", "source", "favours", "why"), rows),
         "costs": _table(
             ("path", "device-hours", f"{done.currency}", "not priced", "iterations", "per 1,000 requests", "GB", "how"),
             [_cost_row(cost) for cost in done.costs],

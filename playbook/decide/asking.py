@@ -26,13 +26,13 @@ def asked_first(spec: TaskSpec, measured: Measured) -> str:
     if said.prompting_reaches is not None:
         if not is_met(spec.target, said.prompting_reaches):
             return ""
-        return f"the prompted model that was tried reaches the target, so nothing has to be trained ({CEILING})"
+        return f"the prompted model that was tried reaches the target, so nothing needs training ({CEILING})"
     few = few_rows(spec, measured)
     if not few or said.prompting_place not in REACH:
         return ""
     return (
-        f"{few} are few ({VOLUME}), and to try the model at hand takes half a day. Say in decision.prompting_reaches "
-        "what it reached, and ask again where it falls short"
+        f"{few} are few ({VOLUME}), and trying the model at hand takes half a day. Enter what it reached in "
+        "decision.prompting_reaches, and ask again if it falls short"
     )
 
 

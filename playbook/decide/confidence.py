@@ -62,7 +62,7 @@ class Confidence:
         said = f"Confidence {word} ({self.value:.2f}): {self.answered} of {self.questions} questions are answered"
         if self.could_change:
             return f"{said}, and an answer to {', '.join(self.could_change)} could change the path."
-        others = "" if self.answered == self.questions else ", and no answer to the others changes the path by itself"
+        others = "" if self.answered == self.questions else ", and no single answer to the others would change the path"
         return f"{said}{others}."
 
 

@@ -43,8 +43,8 @@ CHOICES: dict[str, tuple[str, str, dict[str, Speaks]]] = {
         "Control need: who may change what answers?",
         {
             "low": Speaks(PROMPTED, 1, "a model that somebody else runs and changes is acceptable"),
-            "medium": Speaks(("fine_tune",), 1, "weights of the team's own are pinned and change when it says so"),
-            "high": Speaks(TRAINED, 2, "only weights of the team's own answer the same way until it changes them"),
+            "medium": Speaks(("fine_tune",), 1, "the team's own weights are pinned and change only when it says so"),
+            "high": Speaks(TRAINED, 2, "only the team's own weights answer the same way until the team changes them"),
         },
     ),
     "change": (
@@ -52,16 +52,18 @@ CHOICES: dict[str, tuple[str, str, dict[str, Speaks]]] = {
         "Is it a new capability, or behaviour that should change?",
         {
             "behaviour": Speaks(PROMPTED, 1, "the ability is there; instructions change how it answers"),
-            "capability": Speaks(TRAINED, 1, "what no model can do yet is learned, not asked for"),
+            "capability": Speaks(TRAINED, 1, "what no model can do yet has to be learned"),
         },
     ),
     "bottleneck": (
         LACK,
         "What is the bottleneck: knowledge, reasoning or judgement?",
         {
-            "knowledge": Speaks(PROMPTED, 2, "facts that can be looked up are looked up, not trained in"),
+            "knowledge": Speaks(PROMPTED, 2, "facts are better looked up than trained in"),
             "reasoning": Speaks(PROMPTED, 1, "a larger general model reasons better than a small adapted one"),
-            "judgement": Speaks(("fine_tune",), 2, "telling cases apart as examples do is what adaptation teaches"),
+            "judgement": Speaks(
+                ("fine_tune",), 2, "adaptation teaches to tell cases apart as the labelled examples do"
+            ),
         },
     ),
 }
@@ -99,13 +101,13 @@ def _choice(spec: TaskSpec, name: str) -> EvidenceRow:
         return unanswered(factor, question)
     said = meanings[answer]
     if name == "control" and answer != "low" and asked_at_home(spec):
-        why = "weights of the team's own and a model on its own premises change only when it says so"
+        why = "the team's own weights, and a model on its own premises, change only when it says so"
         return answered(factor, question, answer, why, (*PROMPTED, *TRAINED), said.weight)
     return answered(factor, question, answer, said.why, said.favours, said.weight)
 
 
 def _obtainable(spec: TaskSpec, measured: Measured) -> EvidenceRow:
-    question = "How many further labelled rows can be had, and what do they cost?"
+    question = "How many further labelled rows can be obtained, and what do they cost?"
     rows, price = spec.decision.rows_obtainable, spec.prices.label
     if rows is None:
         return unanswered(LABELS, question)
@@ -113,13 +115,11 @@ def _obtainable(spec: TaskSpec, measured: Measured) -> EvidenceRow:
     answer = f"{rows:,}; {cost}"
     missing = rows_missing(spec, measured.class_rows, "fine_tune")
     if measured.class_rows and 0 < missing <= rows:
-        return answered(
-            LABELS, question, answer, f"{missing:,} of them reach the floor of fine-tuning: label them first"
-        )
+        return answered(LABELS, question, answer, f"{missing:,} of them are needed for fine-tuning: label them first")
     if rows >= ENOUGH_ROWS * len(spec.labels):
         why = f"at least {ENOUGH_ROWS} more for every class"
         return answered(LABELS, question, answer, why, ("fine_tune",), 1)
-    return answered(LABELS, question, answer, "too few to change what the rows at hand say")
+    return answered(LABELS, question, answer, "too few to make a difference")
 
 
 def _latency(spec: TaskSpec) -> EvidenceRow:
@@ -134,4 +134,4 @@ def _latency(spec: TaskSpec) -> EvidenceRow:
             out = asked_elsewhere(spec)
             why += "; a prompted model on other machines is not" if out else ""
         return answered(CONTROL, question, f"{limit:g} ms", why, MADE_HERE, 2, out)
-    return answered(CONTROL, question, f"{limit:g} ms", "every path can keep it")
+    return answered(CONTROL, question, f"{limit:g} ms", "every path can meet it")

@@ -76,13 +76,13 @@ def deadline_row(spec: TaskSpec, costs: Mapping[Path, PathCost], today: date | N
     if hours is None:
         return unanswered(TIME, question)
     if hours <= 0:
-        return answered(TIME, question, "it has passed", "a day that has passed decides nothing; write a new one")
+        return answered(TIME, question, "it has passed", "a day in the past decides nothing; enter a new one")
     usable = (1 - EVALUATION_SHARE) * hours
     needed = {path: _hours_needed(spec, costs, path, usable) for path in ("prompt_or_retrieve", *TRAINED)}
     out = tuple(path for path, needs in needed.items() if needs > usable)
     answer = f"{_span(hours)}, {_span(usable)} of them for the work; fine-tuning needs {_span(needed['fine_tune'])}"
     phases = {
-        None: "; whether a simpler model may go first is not answered",
+        None: "; whether a simpler model may go first is still open",
         True: "; deliver the best reference first, the adapted model later",
         False: "; a phased delivery is not wanted",
     }[spec.decision.phased]
@@ -129,17 +129,17 @@ def people_row(spec: TaskSpec) -> EvidenceRow:
         return unanswered(PEOPLE, question)
     out = tuple(path for path, least in LEAST_PEOPLE.items() if people < least)
     if people == 0:
-        why = "nobody would notice when a trained model decays, or could retrain it"
+        why = "nobody would notice when a trained model decays, or be able to retrain it"
         return answered(PEOPLE, question, "none", why, rules_out=out)
     if out:
         return answered(
             PEOPLE,
             question,
             str(people),
-            f"architecture, tokenizer and training from nothing take {LEAST_PEOPLE['from_scratch']} (a judgement)",
+            f"training from nothing needs {LEAST_PEOPLE['from_scratch']} people (a judgement)",
             rules_out=out,
         )
-    return answered(PEOPLE, question, str(people), "enough to keep any model")
+    return answered(PEOPLE, question, str(people), "enough to maintain any model")
 
 
 def compute_row(spec: TaskSpec, costs: Mapping[Path, PathCost]) -> EvidenceRow:
@@ -159,7 +159,7 @@ def compute_row(spec: TaskSpec, costs: Mapping[Path, PathCost]) -> EvidenceRow:
         return answered(COMPUTE, question, answer, "not even the fewest iterations fit", rules_out=out)
     tight = [words[path] for path, cost in timed.items() if cost.device_hours > hours]
     return answered(
-        COMPUTE, question, answer, f"not all iterations of {' and '.join(tight)} fit" if tight else "all iterations fit"
+        COMPUTE, question, answer, f"not all iterations fit ({' and '.join(tight)})" if tight else "all iterations fit"
     )
 
 

@@ -33,7 +33,7 @@ from playbook.spec.decision import Override
 __all__ = ["Measured", "Weighed", "decide_path", "weigh"]
 
 
-NEXT = "Until one of these changes, the best reference serves where anything must"
+NEXT = "Until one of these changes, use the best reference if anything has to serve"
 WAYS = {  # what would bring a path back, by the variable or factor that ruled it out
     VOLUME: "label more rows",
     BASE: "name a base that may be used",
@@ -132,7 +132,7 @@ def _recommend(
         return "no_model", f"No path is left. {_ruled_out(out)} {_next(out)}"
     excluded = f" {_ruled_out(out)}" if out else ""
     if spec.decision.bottleneck == "knowledge" and "prompt_or_retrieve" in scores:
-        looked_up = "what the model lacks is knowledge, and facts that can be looked up are looked up, not trained in"
+        looked_up = "what the model lacks is knowledge, and facts are better looked up than trained in"
         return "prompt_or_retrieve", f"Prompting or retrieval: {looked_up}.{excluded}"
     first = asked_first(spec, measured) if "prompt_or_retrieve" in scores and len(scores) > 1 else ""
     if first:
@@ -153,9 +153,11 @@ def _next(out: Mapping[Path, EvidenceRow]) -> str:
 def _before_training(spec: TaskSpec, measured: Measured, path: Path) -> str:
     """What comes before training: rows without which a path does not reach its floor, and labels that are wrong."""
     missing = rows_missing(spec, measured.class_rows, path) if measured.class_rows else 0
-    text = f" Label {missing:,} further rows first: it has too few without them." if missing else ""
+    text = f" Label {missing:,} further rows first: there are too few without them." if missing else ""
     if path in TRAINED and noisy(spec, measured):
-        text += " Correct the labels first: noisy ones are learned as they are, and no figure measured on them holds."
+        text += (
+            " Correct the labels first: a model learns the noise too, and no figure measured on them can be trusted."
+        )
     return text
 
 
@@ -163,9 +165,9 @@ def _weighed(scores: Mapping[Path, float], tied: Sequence[Path], best: Path) -> 
     """The chosen path with its points beside those of the others."""
     name = WORDS[best].capitalize()
     if len(scores) == 1:
-        return f"{name}, the only path that is left"
+        return f"{name}, the only path left"
     others = sorted((path for path in scores if path not in tied), key=lambda path: -scores[path])
-    text = f"{name}, with {scores[best]:g} points"
+    text = f"{name}, with {scores[best]:g} point{'' if scores[best] == 1 else 's'}"
     if len(tied) > 1:
         text += " as many as " + " and ".join(WORDS[path] for path in tied if path != best)
         return text + ("; a tie goes to fine-tuning" if best == "fine_tune" else "; a tie goes to the simpler path")
@@ -175,7 +177,7 @@ def _weighed(scores: Mapping[Path, float], tied: Sequence[Path], best: Path) -> 
 def _carried(rows: Sequence[EvidenceRow], best: Path) -> str:
     """The heaviest answers for a path, each with its factor."""
     carried = sorted((row for row in rows if best in row.favours), key=lambda row: -row.weight)[:3]
-    return ". It is carried most by: " + "; ".join(f"{row.factor} ({row.why})" for row in carried) if carried else ""
+    return ". Main reasons: " + "; ".join(f"{row.factor} ({row.why})" for row in carried) if carried else ""
 
 
 def _instead(recommended: Path, override: Override | None) -> str:
@@ -185,5 +187,5 @@ def _instead(recommended: Path, override: Override | None) -> str:
 
 
 def _ruled_out(out: Mapping[Path, EvidenceRow]) -> str:
-    parts = [f"{WORDS[path]}, because of {out[path].factor}: {out[path].why}" for path in PATHS if path in out]
-    return f"Ruled out: {'. '.join(parts)}."
+    parts = [f"{WORDS[path]} ({out[path].factor}: {out[path].why})" for path in PATHS if path in out]
+    return f"Ruled out: {'; '.join(parts)}."

@@ -70,7 +70,7 @@ def _residency(spec: TaskSpec) -> EvidenceRow:
     if said.prompting_place in REACH and REACH.index(said.prompting_place) > furthest:
         out += asked_elsewhere(spec)
     if not out and said.training_place is None and said.residency != "anywhere":
-        return unanswered(PLACE, question, f"texts must stay {_words(said.residency)}; training_place is not said")
+        return unanswered(PLACE, question, f"texts must stay {_words(said.residency)}; training_place is not given")
     places = f"{_words(said.training_place)} for training, {_words(said.prompting_place)} for prompting"
     why = f"texts must stay {_words(said.residency)}" if out else ""
     return answered(PLACE, question, f"{_words(said.residency)}; {places}", why, rules_out=tuple(out))
@@ -83,7 +83,7 @@ def _privacy(spec: TaskSpec) -> EvidenceRow:
         return unanswered(PLACE, question)
     outside = not said.texts_may_leave and said.prompting_place in ("region", "elsewhere")
     out = asked_elsewhere(spec) if outside else ()
-    why = "the model that would be prompted runs outside the house" if outside else ""
+    why = "the model to prompt runs outside the house" if outside else ""
     why += ", but facts can be searched for without it" if outside and not out else ""
     return answered(PLACE, question, _yes(said.texts_may_leave), why, rules_out=out)
 
@@ -100,7 +100,7 @@ def _ownership(spec: TaskSpec) -> EvidenceRow:
         out.append("fine_tune")
     if said.prompting_place in ("region", "elsewhere"):
         out += asked_elsewhere(spec)
-    why = "weights of that path would belong to somebody else" if out else ""
+    why = "the weights would belong to somebody else" if out else ""
     kept = "stay" if said.derived_weights_owned else "do not stay"
     return answered(
         RIGHTS, question, f"yes; weights derived from the bases {kept} the team's", why, rules_out=tuple(out)
@@ -127,7 +127,7 @@ def _on_device(spec: TaskSpec) -> EvidenceRow:
     if not said.on_device:
         return answered(PLACE, question, "no")
     if said.prompting_place in REACH and asked_elsewhere(spec):
-        why = "a small model of the team's own fits; one on other machines cannot be asked without a network"
+        why = "a small model of the team's own fits; a model on other machines cannot be reached without a network"
         return answered(PLACE, question, "yes", why, MADE_HERE, 1, PROMPTED)
     return answered(PLACE, question, "yes", "a small model of the team's own fits on a device", MADE_HERE, 1)
 
@@ -158,7 +158,7 @@ def answered(
         favours=tuple(favours),
         rules_out=tuple(rules_out),
         weight=weight,
-        why=why or "it speaks for no path and against none",
+        why=why or "it favours no path",
     )
 
 

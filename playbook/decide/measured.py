@@ -87,16 +87,18 @@ def references_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
 def ceiling_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
     """What each path was seen to reach, against the target; what was not tried speaks for nothing."""
     question = "Performance ceiling: which path was seen to reach the target?"
-    asked = f"{spec.target.label} of {spec.target.direction.replace('_', ' ')} {spec.target.bound:g} is asked for"
+    asked = f"{spec.target.label} of {spec.target.direction.replace('_', ' ')} {spec.target.bound:g} is required"
     labels, tried = _ceiling_of_labels(spec, measured), spec.decision.prompting_reaches
     if tried is None and spec.decision.prompting_place == "none":
         answer = f"{_scores(measured) or 'no reference was scored'}; {asked}"
-        return _found(CEILING, question, answer, f"no model can be prompted, adapting shows what it reaches{labels}")
+        return _found(
+            CEILING, question, answer, f"there is no model to prompt; what adapting reaches will be seen{labels}"
+        )
     if tried is None:
         return _open(CEILING, question, f"left open in the task file: decision.prompting_reaches{labels}")
     answer = f"a prompted model reached {tried:g}; {asked}"
     if spec.decision.prompting_place == "none":
-        return answered(CEILING, question, answer, f"but the task file says that there is none to prompt{labels}")
+        return answered(CEILING, question, answer, f"but the task file says there is no model to prompt{labels}")
     if is_met(spec.target, tried):
         why = f"the prompted model that was tried reaches it{labels}"
         return answered(CEILING, question, answer, why, PROMPTED, 4)
@@ -155,14 +157,16 @@ def volume_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
     answer = f"{fewest:,} of {rarest}; {total:,} in {len(measured.class_rows)} classes"
     too_few = few_rows(spec, measured)
     if too_few:
-        return _found(VOLUME, question, answer, f"{too_few}: a prompt needs them only to be judged by", PROMPTED, 2)
+        return _found(VOLUME, question, answer, f"{too_few}: a prompt needs them only for judging it", PROMPTED, 2)
     if fewest < ENOUGH_ROWS:
         few: tuple[Path, ...] = ("prompt_or_retrieve", "fine_tune")
-        return _found(VOLUME, question, answer, f"fewer than {ENOUGH_ROWS} of a class", few, 1)
+        return _found(VOLUME, question, answer, f"fewer than {ENOUGH_ROWS} rows in the rarest class", few, 1)
     if "from_scratch" not in below_row_floor(spec, measured.class_rows):
         more = "" if rows_missing(spec, measured.class_rows, "from_scratch") == 0 else ", with those that can be had,"
         return _found(VOLUME, question, answer, f"enough{more} to learn without transfer as well", TRAINED, 2)
-    return _found(VOLUME, question, answer, f"at least {ENOUGH_ROWS} of a class adapt a base", ("fine_tune",), 2)
+    return _found(
+        VOLUME, question, answer, f"{ENOUGH_ROWS} or more rows per class are enough to adapt a base", ("fine_tune",), 2
+    )
 
 
 def floor_rows(spec: TaskSpec, measured: Measured) -> tuple[EvidenceRow, ...]:
@@ -170,7 +174,7 @@ def floor_rows(spec: TaskSpec, measured: Measured) -> tuple[EvidenceRow, ...]:
     found = []
     below = below_row_floor(spec, measured.class_rows)
     for path, floor in ROW_FLOORS[spec.modality].items():
-        question = f"Are there labelled rows enough for {WORDS[path]}?"
+        question = f"Are there enough labelled rows for {WORDS[path]}?"
         if not measured.class_rows:
             found.append(unanswered(VOLUME, question, "no rows were counted"))
             continue
@@ -187,9 +191,9 @@ def pretrained_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
     """Whether there is something to transfer from."""
     question = f"Does a pretrained model for {spec.modality} exist?"
     if measured.probe is not None:
-        answer = f"yes, {measured.probe.blocks} blocks, read here"
+        answer = f"yes: {measured.probe.blocks} blocks, read here"
         if measured.closeness is not None and domain_shift(measured.closeness) == "strong":
-            return _found(BASE, question, answer, "there is something to transfer from, but it is far away")
+            return _found(BASE, question, answer, "there is something to transfer from, but it is far from the texts")
         return _found(BASE, question, answer, "there is something to transfer from", ("fine_tune",), 2)
     if measured.base_problem:
         return _found(BASE, question, "none that may be used", measured.base_problem, rules_out=("fine_tune",))
@@ -210,18 +214,18 @@ def labels_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
         answer = f"kappa {measured.kappa:.2f}" + (f"; the team says {said}" if said not in (None, level) else "")
         if noisy(spec, measured):
             return _found(
-                LABELS, question, answer, f"below the floor of {floor:g}: the labels come first", MODEL_FREE, 2
+                LABELS, question, answer, f"below the floor of {floor:g}: correct the labels first", MODEL_FREE, 2
             )
         if measured.kappa >= ALMOST_PERFECT:
             return _found(LABELS, question, answer, "almost perfect agreement can be learned from", TRAINED, 1)
-        return _found(LABELS, question, answer, "a pretrained base bears some noise", ("fine_tune",), 1)
+        return _found(LABELS, question, answer, "a pretrained base tolerates some noise", ("fine_tune",), 1)
     said = spec.decision.labels
     if said is None:
         return unanswered(LABELS, question)
     meanings = {
         "clean": Speaks(TRAINED, 1, "clean labels can be learned from"),
-        "some_noise": Speaks(("fine_tune",), 1, "a pretrained base bears some noise"),
-        "noisy": Speaks(MODEL_FREE, 2, "noisy labels teach their noise: mend them first"),
+        "some_noise": Speaks(("fine_tune",), 1, "a pretrained base tolerates some noise"),
+        "noisy": Speaks(MODEL_FREE, 2, "a model learns the noise too: correct the labels first"),
     }
     return answered(LABELS, question, said, meanings[said].why, meanings[said].favours, meanings[said].weight)
 
@@ -245,7 +249,7 @@ def shift_row(spec: TaskSpec, measured: Measured) -> EvidenceRow:
     level = domain_shift(found)
     answer = (
         f"{level}: {found.tokens_per_word:.2f} tokens per word, {found.unknown_share:.1%} unknown, "
-        f"effective rank {found.features:.0%} of what it can be"
+        f"effective rank {found.features:.0%} of the maximum"
         + (f"; the team says {said}" if said and said != level else "")
     )
     return _found(BASE, question, answer, meanings[level].why, meanings[level].favours, meanings[level].weight)

@@ -23,7 +23,7 @@ def asked(rows: dict[str, int] | None = None, **answers: Any) -> Decision:
 def test_a_prompted_model_that_reaches_the_target_leaves_nothing_to_train() -> None:
     found = asked(prompting_reaches=0.93)
     assert found.scores["fine_tune"] > found.scores["prompt_or_retrieve"], "it does not hang on the points"
-    assert found.path == "prompt_or_retrieve" and "nothing has to be trained (performance ceiling)" in found.why
+    assert found.path == "prompt_or_retrieve" and "nothing needs training (performance ceiling)" in found.why
     assert asked(prompting_reaches=0.89).path == "fine_tune", "it falls short"
 
 
@@ -90,7 +90,7 @@ def test_answers_that_contradict_each_other_are_named(answers: dict[str, Any], n
 def test_a_figure_of_a_model_that_is_not_there_speaks_for_no_path() -> None:
     found = asked(prompting_reaches=0.95, prompting_place="none")
     (row,) = [row for row in found.evidence if row.question.startswith("Performance ceiling")]
-    assert found.path == "fine_tune" and row.favours == () and "there is none to prompt" in row.why
+    assert found.path == "fine_tune" and row.favours == () and "there is no model to prompt" in row.why
 
 
 def test_labels_called_noisy_that_agree_are_named() -> None:
