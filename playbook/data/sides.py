@@ -83,8 +83,8 @@ class Sides:
         if data.columns.id is None:
             return [text or group for text, group in zip(texts, groups, strict=True)]
         ids = [self.ids.get(mark, "") for mark in _id_marks(rows)]
-        # The text of a new row says nothing of its group: many a customer writes "hello".
-        texts = ["" if mark else text for mark, text in zip(own, texts, strict=True)]
+        if self.groups:  # the text of a new row says nothing of its group: many a customer writes "hello"
+            texts = ["" if mark else text for mark, text in zip(own, texts, strict=True)]
         return [name or group or text for name, group, text in zip(ids, groups, texts, strict=True)]
 
     def moved(self, rows: pd.DataFrame, data: Data) -> list[str]:

@@ -179,6 +179,20 @@ def by_text(folder: Path) -> dict[str, str]:
     return found
 
 
+def test_ids_and_groups_that_are_named_at_once_move_no_row_that_is_known_by_its_text(tmp_path: Path) -> None:
+    one = Dataset(rows(180))
+    one.data["columns"] = {"text": "text", "label": "label"}
+    prepare(one.task(tmp_path), tmp_path / "out")
+    before = by_text(tmp_path / "out")
+    one.data["columns"] = {**COLUMNS, "group": "customer"}
+    one.data["splits"] = {"by": "class", "seed": 12}
+    prepare(one.task(tmp_path), tmp_path / "out")
+    after = by_text(tmp_path / "out")  # groups on two sides are set aside
+    assert len(after) > 60 and all(before[text] == side for text, side in after.items())
+    (aside,) = set(pd.read_parquet(tmp_path / "out" / "quarantine.parquet")["reason"])
+    assert aside == "group on two sides"
+
+
 def test_new_rows_of_a_known_group_go_where_the_group_is(tmp_path: Path) -> None:
     one = Dataset(rows(240))
     one.data["columns"] = {**COLUMNS, "group": "customer"}
