@@ -82,10 +82,20 @@ class Sides:
         texts = [self.texts.get(mark, ("",))[0] for mark in _text_marks(rows)]
         if data.columns.id is None:
             return [text or group for text, group in zip(texts, groups, strict=True)]
-        ids = [self.ids.get(mark, "") for mark in _id_marks(rows)]
+        ids = [
+            self.ids.get(mark, "") or self._as_number(name)
+            for mark, name in zip(_id_marks(rows), rows[ROW_ID].tolist(), strict=True)
+        ]
         if self.groups:  # the text of a new row says nothing of its group: many a customer writes "hello"
             texts = ["" if mark else text for mark, text in zip(own, texts, strict=True)]
         return [name or group or text for name, group, text in zip(ids, groups, texts, strict=True)]
+
+    def _as_number(self, name: str) -> str:
+        """Side of an id known as 123 that comes as 123.0, of which a table makes decimals, or the other way round."""
+        whole, dot, decimals = name.partition(".")
+        if not whole.isdecimal() or decimals.strip("0") or (dot and not decimals):
+            return ""
+        return self.ids.get(_mark("id", whole if dot else f"{whole}.0"), "")
 
     def moved(self, rows: pd.DataFrame, data: Data) -> list[str]:
         """For each divided row the side it was known on, where that is another one than its `split`; else empty."""

@@ -193,6 +193,20 @@ def test_ids_and_groups_that_are_named_at_once_move_no_row_that_is_known_by_its_
     assert aside == "group on two sides"
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["to decimals", "from decimals"])
+def test_ids_that_a_table_made_decimals_of_are_known(tmp_path: Path, back: bool) -> None:
+    one = Dataset(rows(180))
+    forms = [f"{at + 1000}" for at in range(180)], [f"{at + 1000}.0" for at in range(180)]
+    for row, name in zip(one.rows, forms[back], strict=True):
+        row["id"] = name
+    prepare(one.task(tmp_path), tmp_path / "out")
+    before = {name.removesuffix(".0"): side for name, side in where(tmp_path / "out").items()}
+    for row, name in zip(one.rows, forms[not back], strict=True):
+        row |= {"id": name, "text": f"{row['text']} and more of it {name}"}
+    prepare(one.task(tmp_path), tmp_path / "out")
+    assert {name.removesuffix(".0"): side for name, side in where(tmp_path / "out").items()} == before
+
+
 def test_new_rows_of_a_known_group_go_where_the_group_is(tmp_path: Path) -> None:
     one = Dataset(rows(240))
     one.data["columns"] = {**COLUMNS, "group": "customer"}
