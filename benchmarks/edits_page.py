@@ -17,26 +17,26 @@ The side of every row is kept in a ledger, from the day on which the row was fir
 beside the prepared folder (any other task: under `<home>/data/NAME/`). **Commit it, as you commit `versions.yaml`.** It
 holds hashes of ids, groups and texts and no word of the data, about {_size(found)} bytes a row.
 
-- A row is known by its id where `data.columns.id` names one, else by its text. A new row of a known group goes where
+- A row is recognised by its id if `data.columns.id` names one, else by its text. A new row of a known group goes where
   the group is. Without ids, an edited text is a new row: name a column of ids if you have one.
 - Edited texts, other labels, another seed, other shares, rows that go and come back, a group column or a threshold that
-  came later: nothing that is known moves. A row that was set aside as a duplicate comes back to its side.
-- Other shares in the task file are a warning: known rows stay, new ones go where rows are lacking.
+  is added later: no known row moves. A row that was set aside as a duplicate comes back to its side.
+- Changed shares in the task file cause a warning: known rows stay, new ones go where rows are lacking.
 - A group on two sides (a customer that was corrected, a group column that came later): the part with fewer rows is set
   aside with a reason. With `data.splits.across_splits: refuse` it stays and the gate is red.
-- A split column or a file of your own that says another side for a known row: the gate is red and names rows and both
-  sides. It is red, too, where ids name other rows than before, as numbers of lines do once a line comes or goes.
+- If a split column or a file of your own puts a known row on another side, the gate is red and names the rows and both
+  sides. It is also red if ids belong to other rows than before, as line numbers do once a line is added or removed.
 - To divide all rows again on purpose, empty the ledger (leave the empty file there). The next version's changelog says
   how many rows moved; scores before and after are of different test splits.
-- A version from before there was a ledger founds it: nobody's rows move on an upgrade.
+- A dataset version from before there was a ledger becomes its first content: no row moves on an upgrade.
 - A ledger that lost lines, or is older than the prepared folder, is filled up from that folder. One that is lost is
   founded again: on what the store kept since the last run, on the prepared folder and on the versions that DVC still
-  has. Where nobody knows any more which shares were asked for, those that it finds count as such.
+  has. If the original shares are no longer known, the actual ones count as such.
 - The ledger of another task is refused: ids of two tasks can be alike. If you rename a task, rename its ledger, and
   write the new name into it.
-- A task file that names no column of ids any more, where rows had ids, is a warning.
-- Where two branches of version control put one row on two sides, the more protected side counts: test before validation
-  before train.
+- If a task file no longer names the column of ids although rows had ids, the gate warns.
+- If two branches of version control put a row on different sides, the more protected side counts: test before
+  validation before train.
 
 `dvc.yaml` names the ledger as an output that is kept while the stage runs (`persist: true`), and not cached, since
 version control has it. A `dvc.yaml` without that works as well.

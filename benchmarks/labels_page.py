@@ -15,7 +15,7 @@ def page(found: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
-HEAD = f"""# Can the labels be believed?
+HEAD = f"""# Can the labels be trusted?
 
 Written by `{COMMAND}`; do not edit.
 
@@ -27,9 +27,9 @@ annotators whose kappa is known: 0.4 to 0.95, even and uneven classes, errors an
 kinds of annotators for each row of the table, 600 samples each (150 for the bootstrap). The first figure is the mean
 of the shares of samples whose interval has the true kappa, the second the least of them.
 
-Kappa is of what the two people said: a label that was corrected since counts as it was before, because whoever corrects
-it may have seen the second person's answer. After the guideline was sharpened, agreement shows on rows that both label
-anew.
+Kappa compares what the two people said originally: a label that was corrected later counts as it was before, because
+the person who corrected it may have seen the second person's answer. After the guideline has been sharpened, measure
+agreement on rows that both label from scratch.
 
 Ours is Wilson's interval of the observed agreement, over as many rows as give it kappa's variance
 (`playbook.data.agreement`). The second is kappa and 1.96 standard errors of Fleiss, Cohen and Everitt (1969).

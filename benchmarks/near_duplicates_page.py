@@ -14,26 +14,26 @@ def page(found: dict[str, Any]) -> str:
 
 Written by `python -m benchmarks.near_duplicates --write docs/near_duplicates.md`; do not edit.
 
-A training row that nearly copies a test row makes a score too good. Such rows are set aside (or turn the gate red,
-where the team brought the split: `data.splits.across_splits`). Rows of two classes are never near copies: where
-labels differ, the difference between the texts may be what they are about, and a label that is learned from one of them
-does not help with the other. (Exact copies with two labels are set aside, all of them: nobody knows which is right.)
+A training row that nearly copies a test row makes a score too good. Such rows are set aside (or turn the gate red, if
+the team brought the split: `data.splits.across_splits`). Rows of different classes never count as near copies: the
+small difference between their texts may be exactly what the labels depend on, and learning the label of one does not
+help with the other. (Exact copies with different labels are all set aside, since nobody knows which label is right.)
 
-Before two texts are compared, what means the same is folded: case, punctuation and blanks, HTML's entities and tags of
-layout, Unicode's compatibility forms, letters that look alike, and what a template leaves open: addresses of the web
-and of mail, mentions, phone numbers, numbers of orders, accounts and customers. Amounts of money, decimals, years,
-short numbers and numbers of errors, versions or norms stay, and so does all in a text that says nothing besides: two
-product codes are two texts, and so are two addresses of the web.
+Before two texts are compared, whatever makes no difference is folded: case, punctuation and blanks, HTML entities and
+layout tags, Unicode compatibility forms, letters that look alike, and what templates fill in: web and mail addresses,
+mentions, phone numbers, and the numbers of orders, accounts and customers. Amounts of money, decimals, years, short
+numbers and the numbers of errors, versions or standards stay. So does everything in a text that contains nothing else:
+two product codes are two texts, and so are two web addresses.
 
 Texts are then compared by the Jaccard similarity of their character 4-grams. By default two texts are near duplicates
 
 - from 0.9 on; or
-- from what two typos leave of a text of this length (0.5 at least), where no more than two edits part the texts (one in
-  texts of up to 24 characters), none of them of a digit, a Chinese character or an emoji, unless they make one common
-  word of the data out of another ("now" and "not", "mein" and "dein"), or its contrary ("able" and "unable").
+- from what two typos leave of a text of this length (0.5 at least), if no more than two edits separate the texts (one
+  in texts of up to 24 characters), none of them of a digit, a Chinese character or an emoji, unless they make one
+  common word of the data out of another ("now" and "not", "mein" and "dein"), or its opposite ("able" and "unable").
 
 `data.splits.near_duplicate_similarity` names a threshold for all lengths instead. The rule was chosen on Banking77; the
-other two sets had no say.
+other two sets played no part in it.
 
 ## Recall by kind of change
 
@@ -41,9 +41,8 @@ Share of 400 changed texts that are found. In brackets: one threshold of 0.9 on 
 
 {_recall(found)}
 
-A greeting, words that change places and clauses that move change much of a short text, and are mostly not found there;
-in longer texts they are found more often. Whoever wants them found names a lower threshold, and pays for it with the
-rows below.
+A greeting, swapped words or a moved clause change much of a short text, and are mostly missed there; in longer texts
+they are found more often. To find more of them, set a lower threshold, at the price in innocent rows shown below.
 
 ## One typo by length of the text
 
@@ -60,9 +59,9 @@ wrongly, and stay where they are.
 
 ## Paraphrases
 
-What says the same in other words shares few letters. `data.splits.paraphrases` names a sentence base, pinned like any
-base, that embeds all texts when they are prepared; `similarity` is the cosine from which on two are paraphrases. It
-belongs to the data: preparing knows no base of the task, and another candidate must not make another dataset.
+Paraphrases share few letters. `data.splits.paraphrases` names a sentence base, pinned like any base, that embeds all
+texts when they are prepared; `similarity` is the cosine from which two texts count as paraphrases. The setting belongs
+to the data: preparation does not know the task's bases, and trying another base must not change the dataset.
 
 Here two or three words of a text are replaced by others that mean the same (`data/tickets/phrasings/synonyms.yaml`,
 which knows no words of the third set), and the base is that of the sample task. First the share of paraphrases found,
@@ -70,8 +69,8 @@ then that of rows set aside on the set as it is.
 
 {_paraphrases(found)}
 
-What a threshold costs depends on how much all texts of a set are about one thing, so look at the quarantined rows
-before you keep one. The default is {Paraphrases.model_fields["similarity"].default:g}.
+What a threshold costs depends on how alike the texts of a set are, so look at the quarantined rows before you settle
+on one. The default is {Paraphrases.model_fields["similarity"].default:g}.
 """
 
 
