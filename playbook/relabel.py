@@ -166,7 +166,7 @@ def _content(queue_csv: Path) -> bytes:
         return queue_csv.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{queue_csv}: expected an edited queue, found {type(error).__name__}; check the path"
+            f"{queue_csv}: expected an edited queue, found none that can be read ({error.strerror}); check the path"
         ) from None
 
 

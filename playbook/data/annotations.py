@@ -82,9 +82,11 @@ def _places(path: Path, header: list[str], columns: Sequence[str] | int) -> list
     columns = [normal_form(name) for name in columns]
     missing = [name for name in columns if name not in header]
     if missing:
+        meant = {name: near_name(name, [one for one in header if one not in columns]) for name in missing}
+        remedy = [f"call {shown(other)} {name}" if other else f"add {name}" for name, other in meant.items()]
         raise DataError(
             f"{path}: expected the columns {', '.join(columns)}, found {', '.join(map(shown, header)) or 'none'}; "
-            f"add {', '.join(missing)}"
+            f"{', '.join(remedy)}"
         )
     return [header.index(name) for name in columns]
 

@@ -145,7 +145,7 @@ def test_a_file_that_is_no_queue_is_refused(tmp_path: Path, task: Task, places: 
     (tmp_path / "other.csv").write_text("a,b\n1,2\n", "utf-8")
     with pytest.raises(DataError, match=r"other\.csv: expected the columns row_id, label, new_label, found a, b"):
         apply_queue(task, tmp_path / "other.csv", by="Dora", places=places)
-    with pytest.raises(DataError, match=r"gone\.csv: expected an edited queue, found FileNotFoundError"):
+    with pytest.raises(DataError, match=r"gone\.csv: expected an edited queue, found none that can be read"):
         apply_queue(task, tmp_path / "gone.csv", by="Dora", places=places)
     with pytest.raises(DataError, match="expected the name of who looked"):
         apply_queue(task, tmp_path / "other.csv", by=" ", places=places)
