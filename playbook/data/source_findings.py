@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
 from playbook.data.clean import ID_ON_TWO_TEXTS, REPEATED_ID, UNKNOWN_LABEL, UNPARSABLE_TIME
 from playbook.data.identity import spoilt_ids
 from playbook.data.tables import DETAIL, LABEL, REASON, ROW_ID, TIME
-from playbook.data.text import shown
+from playbook.data.text import counted, shown
 from playbook.names import near_name
 
 NAMED = 3  # values that a message names
+AHEAD = timedelta(days=1)  # a clock, or a local time without its zone, may be ahead by so much
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class SourceFindings:
     spoilt_ids: str = ""  # ids that lost digits, or were read as decimals
     unknown_labels: str = ""  # labels that are no class, with counts
     unread_times: str = ""  # times that could not be read
+    future_times: str = ""  # times that lie in the future
 
     @property
     def counts(self) -> dict[str, list[int]]:
@@ -32,16 +35,20 @@ class SourceFindings:
         return {name: [int(bool(said))] for name, said in vars(self).items()}
 
 
-def source_findings(quarantine: pd.DataFrame, ids: Sequence[str], labels: Iterable[str]) -> SourceFindings:
+def source_findings(
+    quarantine: pd.DataFrame, ids: Sequence[str], labels: Iterable[str], times: Sequence[str] = ()
+) -> SourceFindings:
     """What the rows that were set aside, and the ids of those that were not, say of the source.
 
     Args:
         quarantine: rows with reason and detail.
         ids: of the prepared rows.
         labels: classes of the task.
+        times: of the prepared rows, in ISO 8601; '' where there is none.
     """
+    ahead = _ahead(times)
     if not {REASON, DETAIL, ROW_ID, LABEL, TIME} <= set(quarantine.columns):
-        return SourceFindings(spoilt_ids=spoilt_ids(ids))
+        return SourceFindings(spoilt_ids=spoilt_ids(ids), future_times=ahead)
     by_reason = {str(reason): rows for reason, rows in quarantine.groupby(REASON)}
     unknown = by_reason.get(UNKNOWN_LABEL, quarantine[:0])
     counts = {str(label): int(n) for label, n in unknown[LABEL].value_counts().items()}
@@ -50,6 +57,7 @@ def source_findings(quarantine: pd.DataFrame, ids: Sequence[str], labels: Iterab
         spoilt_ids=spoilt_ids([*ids, *quarantine[ROW_ID]]),
         unknown_labels=unknown_in_words(counts, labels),
         unread_times=_times(by_reason.get(UNPARSABLE_TIME, quarantine[:0])),
+        future_times=ahead,
     )
 
 
@@ -73,9 +81,22 @@ def _repeated(by_reason: Mapping[str, pd.DataFrame], none: pd.DataFrame) -> str:
         if ids:
             named = ", ".join(shown(name) for name, _ in ids.most_common(NAMED))
             more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-            parts.append(f"{len(ids)} come again {what} ({named}{more})")
+            come = "comes" if len(ids) == 1 else "come"
+            parts.append(f"{len(ids)} {come} again {what} ({named}{more})")
     rows = sum(len(by_reason.get(reason, none)) for reason in (REPEATED_ID, ID_ON_TWO_TEXTS))
-    return f"{'; '.join(parts)}: the first row of each is kept, {rows} are set aside" if parts else ""
+    are = "is" if rows == 1 else "are"
+    return f"{'; '.join(parts)}: the first row of each is kept, {rows} {are} set aside" if parts else ""
+
+
+def _ahead(times: Sequence[str]) -> str:
+    """Times of tomorrow and later: a slip of the pen makes such rows the newest of all."""
+    latest = (datetime.now(UTC) + AHEAD).isoformat()  # texts of ISO 8601 sort
+    found = [one for one in times if one > latest]
+    if not found:
+        return ""
+    distinct = sorted(set(found), reverse=True)
+    more = f" and {len(distinct) - NAMED} more" if len(distinct) > NAMED else ""
+    return f"{counted(len(found), 'row')} in the future: {', '.join(distinct[:NAMED])}{more}"
 
 
 def _times(unread: pd.DataFrame) -> str:

@@ -122,3 +122,12 @@ def test_times_that_could_not_be_read_are_shown(tmp_path: Path) -> None:
         table[at]["when"] = said
     found, holds = said_of(tmp_path, "times of the source", table)
     assert not holds and found.startswith("'soon', 'later', '31.12.2024' and 1 more, among dates with the year first")
+
+
+def test_times_that_have_not_come_yet_are_shown(tmp_path: Path) -> None:
+    table = rows(240)
+    table[3]["when"], table[4]["when"] = "2204-03-01", "2199-12-31"
+    found, holds = said_of(tmp_path, "times that have come", table)
+    assert not holds and found == "2 rows in the future: 2204-03-01, 2199-12-31"
+    found, holds = said_of(tmp_path / "past", "times that have come", rows(240))
+    assert holds and found == "none"

@@ -39,7 +39,7 @@ def test_an_id_on_copies_and_an_id_on_two_texts_are_told_apart(tmp_path: Path) -
     seen = audit(task, tmp_path / "out")
     (rule,) = [one for one in rules(task) if one.name == "ids of the source"]
     assert rule.found(seen) == (
-        "1 come again with the same text (R0000); 1 come again with another text (R0001): the first row of each is "
+        "1 comes again with the same text (R0000); 1 comes again with another text (R0001): the first row of each is "
         "kept, 3 are set aside"
     )
     assert seen.overall["repeated_ids"][0] == 1
