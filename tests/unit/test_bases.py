@@ -242,8 +242,10 @@ def test_hub_is_asked_for_one_commit_and_no_code(folder: Path, tmp_path: Path, m
         return str(folder)
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    monkeypatch.setattr(hub.HfApi, "model_info", lambda self, model, **options: calls.append({"asked": model}))
     base = _base(hub="team/model", revision="a" * 40)
     assert locate_base(base, str) == folder
+    assert calls.pop(1) == {"asked": "team/model"}
     assert [call["local_files_only"] for call in calls] == [True, False]
     assert all(call["model"] == "team/model" and call["revision"] == "a" * 40 for call in calls)
     assert calls[-1]["allow_patterns"] == [
@@ -251,6 +253,29 @@ def test_hub_is_asked_for_one_commit_and_no_code(folder: Path, tmp_path: Path, m
     ]  # fmt: skip
     pin = pin_base(base, folder)
     assert (pin.name, pin.origin, pin.revision) == ("team/model", "hub", "a" * 40)
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+
+    class ConnectError(Exception):
+        """An error of the client's HTTP library, which is no OSError."""
+
+    def snapshot(model: str, **options: Any) -> str:
+        if options["local_files_only"]:
+            raise hub.errors.LocalEntryNotFoundError("not in the cache")
+        return str(pytest.fail("it would be tried again and again"))
+
+    def away(*args: Any, **options: Any) -> None:
+        raise ConnectError("Name or service not known")
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    monkeypatch.setattr(hub.HfApi, "model_info", away)
+    with pytest.raises(
+        PinMismatch, match=r"expected team/model at commit aaa.*ConnectError: Name or service"
+    ) as caught:
+        locate_base(_base(hub="team/model", revision="a" * 40), str)
+    assert "go online once, check the id and the revision" in str(caught.value)
 
 
 def test_the_sample_base_is_the_published_one() -> None:
