@@ -14,8 +14,10 @@ from typing import Any
 import pandas as pd
 from tiny_base import write_tiny_base
 
+from playbook.adapt.encoder import Encoder, load_encoder
 from playbook.adapt.frozen import FrozenJob, train_frozen
 from playbook.adapt.job import Job
+from playbook.adapt.tokens import Tokens, tokenize
 from playbook.artifacts import BasePin
 from playbook.spec import Adaptation, Limit
 
@@ -41,6 +43,12 @@ def pairs(count: int, seed: int) -> list[dict[str, str]]:
         label = "same" if one == two else "mixed"
         out.append({"row_id": f"S{seed}-{number:05d}", "text": " ".join(words), "label": label})
     return out
+
+
+def opened(base: Path) -> tuple[Encoder, Tokens]:
+    """A base, frozen, and sixty texts as it reads them."""
+    texts = [row["text"] for row in pairs(60, seed=3)]
+    return load_encoder(base, "mean").requires_grad_(False), tokenize(texts, base / "tokenizer.json", 32)
 
 
 @dataclass(frozen=True)

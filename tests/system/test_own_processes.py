@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from adapt_samples import pairs, silent
+from adapt_samples import opened, silent
 from drift_samples import reference
 from report_samples import ORDINARY, spec_for
 from served_models import write_tiny_weights
@@ -23,8 +23,6 @@ from tiny_base import write_tiny_base
 
 from playbook.adapt.cache import ActivationCache, Recomputed, build_cache, length_order
 from playbook.adapt.classifier import save_bundle
-from playbook.adapt.encoder import Encoder, load_encoder
-from playbook.adapt.tokens import Tokens, tokenize
 from playbook.evaluate.budgets import measure_budgets, size_mb
 
 BOUNDARIES = (0, 1)
@@ -40,11 +38,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def open_base(base: Path) -> tuple[Encoder, Tokens]:
-    texts = [row["text"] for row in pairs(60, seed=3)]
-    return load_encoder(base, "mean").requires_grad_(False), tokenize(texts, base / "tokenizer.json", 32)
-
-
 def build_and_die(base: Path, folder: Path) -> None:
     """Be killed when the activations are on disk and the last files are not."""
 
@@ -52,7 +45,7 @@ def build_and_die(base: Path, folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     np.save = die
-    encoder, tokens = open_base(base)
+    encoder, tokens = opened(base)
     build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, silent)
 
 
@@ -64,7 +57,7 @@ def test_what_a_killed_builder_left_is_not_taken(base: Path, tmp_path: Path) -> 
     assert child.exitcode == -signal.SIGKILL
     left = [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]
     assert len(left) == 1 and not folder.exists(), "the builder died in the middle, its folder never got the name"
-    encoder, tokens = open_base(base)
+    encoder, tokens = opened(base)
     lines: list[str] = []
     found = build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, lines.append)
     assert lines, "it was computed, not taken over"
@@ -73,7 +66,7 @@ def test_what_a_killed_builder_left_is_not_taken(base: Path, tmp_path: Path) -> 
 
 
 def build_in_child(base: Path, folder: Path, log: Path) -> None:
-    encoder, tokens = open_base(base)
+    encoder, tokens = opened(base)
     lines: list[str] = []
     build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, lines.append)
     log.write_text(json.dumps(lines))

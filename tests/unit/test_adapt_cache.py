@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from adapt_samples import make_bench, pairs, silent
+from adapt_samples import make_bench, opened, pairs, silent
 from tiny_base import write_tiny_base
 
 from playbook.adapt import cache as module
 from playbook.adapt.cache import Recomputed, build_cache, chunks_of, length_order
-from playbook.adapt.encoder import Encoder, load_encoder
 from playbook.adapt.frozen import frozen_features
 from playbook.adapt.rows import cache_folder
-from playbook.adapt.tokens import Tokens, tokenize
+from playbook.adapt.tokens import tokenize
 
 BOUNDARIES = (0, 1)
 CHILDREN = multiprocessing.get_context("forkserver")  # imports torch once for all children
@@ -34,14 +33,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def open_base(base: Path) -> tuple[Encoder, Tokens]:
-    texts = [row["text"] for row in pairs(60, seed=3)]
-    return load_encoder(base, "mean").requires_grad_(False), tokenize(texts, base / "tokenizer.json", 32)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 def test_it_equals_computing_again_at_every_boundary(dtype: torch.dtype, base: Path, tmp_path: Path) -> None:
-    encoder, tokens = open_base(base)
+    encoder, tokens = opened(base)
     cache = build_cache(tmp_path / "cache", encoder, tokens, BOUNDARIES, dtype, silent)
     again = Recomputed(encoder, tokens, dtype)
     order = length_order(tokens)
@@ -58,7 +52,7 @@ def test_it_equals_computing_again_at_every_boundary(dtype: torch.dtype, base: P
 
 
 def test_features_are_the_pooled_top(base: Path, tmp_path: Path) -> None:
-    encoder, tokens = open_base(base)
+    encoder, tokens = opened(base)
     cache = build_cache(tmp_path / "cache", encoder, tokens, BOUNDARIES, torch.float32, silent)
     order = length_order(tokens)
     for boundary in BOUNDARIES:
@@ -70,7 +64,7 @@ def test_features_are_the_pooled_top(base: Path, tmp_path: Path) -> None:
 
 
 def test_small_chunks_give_the_same_answers(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder, tokens = open_base(base)
+    encoder, tokens = opened(base)
     whole = build_cache(tmp_path / "whole", encoder, tokens, BOUNDARIES, torch.float32, silent)
     monkeypatch.setattr(module.chunks_of, "__defaults__", (40,))
     parts = build_cache(tmp_path / "parts", encoder, tokens, BOUNDARIES, torch.float32, silent)
@@ -87,7 +81,7 @@ def test_chunks_cover_all_rows_within_the_budget() -> None:
 
 
 def test_the_folder_depends_on_all_that_the_numbers_depend_on(base: Path, tmp_path: Path) -> None:
-    _, tokens = open_base(base)
+    _, tokens = opened(base)
     other = tokens.take(np.arange(59))
     seen = {
         cache_folder(tmp_path, pin, rows, boundaries, dtype)
@@ -111,7 +105,7 @@ def test_two_poolings_of_the_same_weights_share_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_its_last_file_is_made_again(base: Path, tmp_path: Path) -> None:
-    encoder, tokens = open_base(base)
+    encoder, tokens = opened(base)
     folder = tmp_path / "cache"
     build_cache(folder, encoder, tokens, BOUNDARIES, torch.float32, silent)
     (folder / "about.json").unlink()
