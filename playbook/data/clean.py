@@ -19,6 +19,7 @@ from playbook.spec import Data
 TEST_NAMES = ("test", "testing")  # what a team may call its test split
 
 MISSING_TEXT = "missing text"
+SPREADSHEET_ERROR = "spreadsheet error"
 NO_LETTERS = "no letters"
 LONE_URL = "lone URL"
 KEYBOARD_MASH = "keyboard mash"
@@ -30,6 +31,8 @@ REPEATED_ID = "repeated row id"
 ID_ON_TWO_TEXTS = "row id of another text"
 CONFLICT = "same text, different labels"
 
+# What a spreadsheet writes where a formula failed, in English, German and French; the text itself is lost.
+_ERROR = re.compile(r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!|NV|WERT!|BEZUG!|ZAHL!|VALEUR!|NOM\?|NOMBRE!)")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S+", re.IGNORECASE)
 _KEYBOARDS = ("qwertyuiop", "qwertzuiopü", "asdfghjkl", "asdfghjklöä", "zxcvbnm", "yxcvbnm", "azertyuiop", "qsdfghjklm")
 _ROWS = tuple(row for keys in _KEYBOARDS for row in (keys, keys[::-1]))
@@ -76,6 +79,8 @@ def _normalised(rows: pd.DataFrame, data: Data) -> pd.DataFrame:
     names = [GROUP, ROW_ID, ASKED, *(name for name in rows.columns if name.startswith(KEPT_PREFIX))]
     for name in names:
         out[name] = pd.Series(map(normal_form, rows[name].tolist()), index=rows.index, dtype="str")
+    # A customer called #N/A is none.
+    out[GROUP] = pd.Series(["" if _ERROR.fullmatch(name) else name for name in out[GROUP].tolist()], rows.index, "str")
     out[LABEL] = pd.Series([known.get(label, label) for label in labels], index=rows.index, dtype="str")
     out[TIME] = pd.Series([when for when, _ in times], index=rows.index, dtype="str")
     out["_label"] = ["" if label in known else (UNKNOWN_LABEL if label else MISSING_LABEL) for label in labels]
@@ -125,6 +130,8 @@ def garbage(text: str) -> str:
     """
     if not text:
         return MISSING_TEXT
+    if _ERROR.fullmatch(text):
+        return SPREADSHEET_ERROR
     if _URL.fullmatch(text):
         return LONE_URL
     if not says_something(text):

@@ -55,6 +55,8 @@ BAD = {
     "8/10": "no letters",
     "--": "no letters",
     "(20\u00b0)": "no letters",
+    "#NAME?": "spreadsheet error",
+    "#BEZUG!": "spreadsheet error",
     "(\u2026)": "no letters",
     "+---+---+": "no letters",
     "(***) *.*": "no letters",
@@ -159,3 +161,8 @@ def test_labels_match_whatever_their_unicode_form(tmp_path: Path) -> None:
     task = sample(tmp_path, table, classes={"r\u00e9clamation": "x", "other": "y"})
     fit, unfit = clean_rows(read_rows(task), task.spec.data)
     assert set(fit["label"]) == {"r\u00e9clamation"} and unfit.empty
+
+
+def test_rows_whose_customer_is_an_error_of_a_spreadsheet_are_not_of_one_customer(tmp_path: Path) -> None:
+    task = sample(tmp_path, [{**row, "customer": "#N/A"} for row in rows(10)])
+    assert set(clean_rows(read_rows(task), task.spec.data)[0]["group"]) == {""}

@@ -249,6 +249,16 @@ def test_absent_is_absent_and_words_are_words() -> None:
     assert read(table, "a.parquet").rows.to_dict("list") == {"text": ["NA", "", ""], "n": ["1", "", ""]}
 
 
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize("text", ["a \\N b", 'he said ""ho""', 'he said \\"ho\\"'])
+def test_the_mark_of_databases_for_an_absent_value_is_one(delimiter: str, text: str) -> None:
+    rows = [("\\N", f'"{text}"', "\\N"), ("S2", "\\N", "money"), ("\\N", "\\N", "\\N"), ("S4", "d", "\\Nile")]
+    found = tuples(read(written(rows, delimiter)))
+    quoted = text.replace('""', '"').replace('\\"', '"')
+    nile = "Nile" if '\\"' in text else "\\Nile"  # there, a backslash marks the character behind it
+    assert found == [("", quoted, ""), ("S2", "", "money"), ("", "", ""), ("S4", "d", nile)]
+
+
 def test_numbers_are_exact_also_beside_absent_ones() -> None:
     tokens = (str(LONG), "null", "12.0", "1.50", "9007199254740993.0", "true")
     lines = "".join(f'{{"id": {token}}}\n' for token in tokens)

@@ -6,6 +6,7 @@ Sources: RFC 4180 for the plain form; the dialects of spreadsheets (semicolons, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from playbook.data.formats.dialect import DELIMITERS, Dialect, find_dialect, lin
 from playbook.data.formats.parsing import Parsed, parse
 from playbook.data.formats.records import BROKEN_CHARACTER, TOO_FEW, TOO_MANY, Form, Records, Rejected, require_most
 from playbook.data.text import shown
+
+ABSENT = "\\N"  # of MySQL, PostgreSQL and Hive, where text may be empty
 
 
 def read_delimited(text: str, form: Form, usual: str = ",") -> Records:
@@ -30,6 +33,8 @@ def read_delimited(text: str, form: Form, usual: str = ",") -> Records:
     """
     lines = lines_of(text)
     dialect, skipped = find_dialect(lines, form, usual)
+    if ABSENT in text:
+        lines = _without_absent(lines, dialect.delimiter)
     parsed = _best(lines, dialect, skipped, form)
     if parsed.broken:
         raise ValueError(f"not readable as CSV: {parsed.broken}")
@@ -39,6 +44,13 @@ def read_delimited(text: str, form: Form, usual: str = ",") -> Records:
         return _records(parsed, names, usual)
     except UnicodeEncodeError:
         return _records(_without_broken_characters(parsed), names, usual)
+
+
+def _without_absent(lines: Sequence[str], delimiter: str) -> list[str]:
+    """Lines with nothing where databases write their mark of an absent value as a whole field."""
+    mark = re.escape(delimiter)
+    field = re.compile(rf"(?:^|(?<={mark})){re.escape(ABSENT)}(?={mark}|[\r\n]*$)")
+    return [field.sub("", line) if ABSENT in line else line for line in lines]
 
 
 def _records(parsed: Parsed, names: list[str], usual: str) -> Records:
