@@ -106,7 +106,7 @@ def test_the_report_of_a_round_says_who_was_asked_and_who_stays(
     assert "Keep the version that serves" in page
     assert "gain over 1.4.0" in page and "−3.0 points (−5.0 to −1.0)" in page and "too few rows" in page
     assert "new class: new classes: &lt;b&gt;lost" in page and "<b>lost" not in page
-    assert "a gain of at least 1 point, told from zero" in page
+    assert "a gain of at least 1 point, distinguishable from zero" in page
 
 
 @pytest.mark.parametrize("what", get_args(BlockerName))
