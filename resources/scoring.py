@@ -11,16 +11,17 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from playbook.data.formats.dialect import delimiter_of_names
 from playbook.data.identity import require_ids, spoilt_ids
 from playbook.data.text import counted, is_blank, shown
 from playbook.data.times import moments
 from playbook.errors import DataError, StorageError
-from playbook.names import normal_form
+from playbook.names import near_name, normal_form
 from playbook.operate.prediction_log import PATIENCE, open_prediction_log
 from playbook.operate.prediction_log_lost import LostRows
 from playbook.operate.prediction_log_tables import storable
@@ -193,13 +194,7 @@ class BatchScorer:
             logger.warning("the count of lost predictions is not kept: %s", error)
 
     def _require(self, frame: pd.DataFrame, called: str) -> None:
-        needed = {"text": self._columns.text, "id": self._own_ids}
-        missing = [f"{name} ({part})" for part, name in needed.items() if name and name not in frame.columns]
-        if missing:
-            raise DataError(
-                f"{called}: expected the columns of data.columns, found no {', '.join(missing)} among "
-                f"{', '.join(map(str, frame.columns))}; rename them, or name the ids' column (--id-column)"
-            )
+        require_named({"text": self._columns.text, "id": self._own_ids}, list(map(str, frame.columns)), called)
 
     def _times(self, frame: pd.DataFrame, times: Sequence[datetime] | None, called: str) -> list[datetime]:
         now = datetime.now(UTC)
@@ -224,6 +219,27 @@ class BatchScorer:
         seen: dict[str, int] = {}
         rows = zip(own, frame.astype("str").to_dict("records"), strict=True)
         return [name or _content_id(row, seen) for name, row in rows]
+
+
+def require_named(needed: Mapping[str, str | None], present: Sequence[str], called: str) -> None:
+    """Refuse a table that lacks a column; `needed` has the column of each part.
+
+    Raises:
+        DataError: what is missing, and what it may be called.
+    """
+    missing = {part: name for part, name in needed.items() if name and name not in present}
+    if not missing:
+        return
+    meant = {name: near_name(name, present) for name in missing.values()}
+    remedies = [f"call {shown(other)} {name}" if other else f"name a column {name}" for name, other in meant.items()]
+    remedies += ["or name the column of ids (--id-column)"] if "id" in missing else []
+    if mark := delimiter_of_names(present, tuple(missing.values())):
+        remedies = [f"the names seem to be parted by {mark!r}: write the file with commas"]
+    raise DataError(
+        f"{called}: expected the columns of data.columns, found no "
+        f"{', '.join(f'{name} ({part})' for part, name in missing.items())} among {', '.join(map(shown, present))}; "
+        f"{', '.join(remedies)}"
+    )
 
 
 def no_answers(labels: Sequence[str]) -> pd.DataFrame:

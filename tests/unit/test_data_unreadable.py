@@ -20,6 +20,7 @@ from playbook.errors import DataError
 from playbook.operate.known_rows import known_rows
 from playbook.taskfile import Task
 from resources.scored_files import of_formulas, with_unreadable
+from resources.scoring import require_named
 
 
 def lines_of(table: list[dict[str, str]]) -> list[str]:
@@ -196,3 +197,22 @@ def test_ids_that_look_like_formulas_stay_exact_and_are_said() -> None:
     said = "".join(of_formulas(pd.DataFrame({"id": ids})))
     assert f"kept as they are: {ids[0]}, +49 30, @home and 1 more; import the file as text" in said
     assert of_formulas(pd.DataFrame({"id": ["-5", "S1"]})) == ()
+
+
+@pytest.mark.parametrize(
+    ("present", "said"),
+    [
+        (["Body", "id"], "found no body (text) among Body, id; call Body body"),
+        (["message", "id"], "name a column body"),
+        (
+            ["body", "number"],
+            "found no ticket (id) among body, number; name a column ticket, or name the column of ids",
+        ),
+        (["ticket:body"], "the names seem to be parted by ':': write the file with commas"),
+    ],
+)
+def test_a_column_that_a_file_to_predict_lacks_is_named_with_what_may_be_meant(present: list[str], said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        require_named({"text": "body", "id": "ticket"} if "id" not in present else {"text": "body"}, present, "new.csv")
+    assert str(caught.value).startswith("new.csv: ") and said in str(caught.value)
+    require_named({"text": "body", "id": None}, ["body"], "new.csv")
