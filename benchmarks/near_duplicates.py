@@ -238,10 +238,12 @@ def paraphrased(one: TextSet) -> dict[str, Any]:
     task = load_task(ROOT / "pipelines" / "tasks" / "tickets.yaml")
     first, second = (embedded(task, task.spec.base, list(part)) for part in zip(*pairs, strict=True))
     alike = (first * second).sum(axis=1)
-    texts = rng.sample(one.texts, min(MOST, len(one.texts)))
-    features = embedded(task, task.spec.base, texts)
-    test = round(TEST_SHARE * len(texts))
-    closest = (features[test:] @ features[:test].T).max(axis=1)
+    places = rng.sample(range(len(one.texts)), min(MOST, len(one.texts)))
+    features = embedded(task, task.spec.base, [one.texts[at] for at in places])
+    label = np.array([one.labels[at] if one.labels else "" for at in places])
+    test = round(TEST_SHARE * len(places))
+    same = label[test:, None] == label[None, :test]
+    closest = np.where(same, features[test:] @ features[:test].T, -1.0).max(axis=1)
     return {
         "pairs": len(pairs),
         "letters": _found([a for a, _ in pairs], [b for _, b in pairs])[0],

@@ -60,8 +60,9 @@ wrongly, and stay where they are.
 ## Paraphrases
 
 Paraphrases share few letters. `data.splits.paraphrases` names a sentence base, pinned like any base, that embeds all
-texts when they are prepared; `similarity` is the cosine from which two texts count as paraphrases. The setting belongs
-to the data: preparation does not know the task's bases, and trying another base must not change the dataset.
+texts when they are prepared; `similarity` is the cosine from which two texts of one class count as paraphrases. The
+setting belongs to the data: preparation does not know the task's bases, and trying another base must not change the
+dataset.
 
 Here two or three words of a text are replaced by others that mean the same (`data/tickets/phrasings/synonyms.yaml`,
 which knows no words of the third set), and the base is that of the sample task. First the share of paraphrases found,

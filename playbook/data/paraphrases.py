@@ -1,9 +1,9 @@
 """Paraphrases across splits (3.3): the same matter in other words, which no comparison of letters sees.
 
 An option of the task file, `data.splits.paraphrases`: a sentence base of its own, pinned like any base, embeds all
-texts when they are prepared. A row whose text has a cosine similarity from the named one on with a text on a more
-protected side is set aside, as near duplicates are. The base belongs to the data and not to the candidates of the task,
-so that another candidate leaves the dataset as it is. Embeddings are computed in 32 bits.
+texts when they are prepared. A row whose text has a cosine similarity from the named one on with a text of its class on
+a more protected side is set aside, as near duplicates are. The base belongs to the data and not to the candidates of
+the task, so that another candidate leaves the dataset as it is. Embeddings are computed in 32 bits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 
 from playbook.data.sides import PROTECTED
 from playbook.data.split import brought_sides
-from playbook.data.tables import DETAIL, REASON, ROW_ID, SPLIT, TEXT
+from playbook.data.tables import DETAIL, LABEL, REASON, ROW_ID, SPLIT, TEXT
 from playbook.spec import Adaptation, Base
 from playbook.taskfile import Task
 
@@ -74,6 +74,7 @@ def _found(rows: pd.DataFrame, features: Features, similarity: float) -> dict[in
     """Index of a row -> the closest row on a more protected side, how alike it is, and its side; test first."""
     found: dict[int, tuple[str, float, str]] = {}
     side = rows[SPLIT].to_numpy(dtype=object)
+    _, label = np.unique(rows[LABEL].to_numpy(dtype=object).astype(str), return_inverse=True)
     names = rows[ROW_ID].tolist()
     gone = np.zeros(len(rows), dtype=bool)
     for mine in PROTECTED[1:]:
@@ -83,7 +84,7 @@ def _found(rows: pd.DataFrame, features: Features, similarity: float) -> dict[in
                 continue
             for start in range(0, len(ours), CHUNK_ROWS):
                 part = ours[start : start + CHUNK_ROWS]
-                alike = features[part] @ features[theirs].T
+                alike = np.where(label[part][:, None] == label[theirs], features[part] @ features[theirs].T, -1.0)
                 best = alike.argmax(axis=1)
                 near = alike[np.arange(len(part)), best]
                 for at in np.flatnonzero(near >= similarity).tolist():

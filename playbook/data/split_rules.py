@@ -125,7 +125,7 @@ def _paraphrases(task: Task) -> tuple[Rule, ...]:
         Rule(
             "no paraphrases across splits",
             "error",
-            f"no two texts in two splits with a cosine similarity of {asked.similarity:g} or more",
+            f"no two texts of one class in two splits with a cosine similarity of {asked.similarity:g} or more",
             found,
             _APART,
             _none(a.PARAPHRASES),

@@ -19,12 +19,14 @@ ONE, OTHER = "please reset my password Здравствуйте", "please reset 
 WORDS = ("refund", "order", "late", "password", "reset", "parcel", "never", "came", "log", "please")
 
 
-def table() -> list[dict[str, str]]:
+def table(other: str = "billing") -> list[dict[str, str]]:
+    """Rows with a paraphrase in train, R61, of R60 in test; `other` is its class."""
     texts = [f"{a} {b} {c}" for a in WORDS for b in WORDS for c in ("my", "the") if a != b]
     parts = ["train"] * 40 + ["val"] * 10 + ["test"] * 10 + ["test", "train"]
+    labels = [*(("billing", "delivery")[at % 2] for at in range(60)), "billing", other]
     return [
-        {"id": f"R{at}", "text": text, "label": ("billing", "delivery")[at % 2], "part": part}
-        for at, (text, part) in enumerate(zip([*texts[:60], ONE, OTHER], parts, strict=True))
+        {"id": f"R{at}", "text": text, "label": label, "part": part}
+        for at, (text, label, part) in enumerate(zip([*texts[:60], ONE, OTHER], labels, parts, strict=True))
     ]
 
 
@@ -52,6 +54,15 @@ def test_paraphrases_on_two_sides(tmp_path: Path, across: str, stays: bool) -> N
     else:
         assert figures["kept"] == 0 and f"{figures['set_aside']} row" in rule.found(seen)
         assert aside.loc[aside["row_id"] == "R61", "detail"].item() == "1.00 like row R60 in test"
+
+
+def test_texts_of_two_classes_are_no_paraphrases(tmp_path: Path) -> None:
+    write_tiny_base(tmp_path / "base")
+    base = tiny_spec(tmp_path / "base").model_dump(mode="json", exclude_none=True)
+    splits = {"column": "part", "across_splits": "quarantine", "paraphrases": {"base": base, "similarity": 0.99999}}
+    task = sample(tmp_path, table("delivery"), columns={"text": "text", "label": "label", "id": "id"}, splits=splits)
+    prepare(task, tmp_path / "out")
+    assert "R61" not in set(pd.read_parquet(tmp_path / "out" / "quarantine.parquet")["row_id"])
 
 
 def test_another_base_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
