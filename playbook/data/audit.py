@@ -102,7 +102,9 @@ def audit(task: Task, prepared: Path) -> Audit:
     raw, similar = _believed(prepared / PROFILE)
     overall = _with_agreement(_overall(rows, quarantine, raw), rows, task)
     keys = () if task.spec.data.columns.group else tuple(repeated_keys(rows[TEXT].tolist(), rows[SPLIT].tolist()))
-    source = source_findings(quarantine, rows[ROW_ID].tolist(), task.spec.labels, rows[TIME].tolist())
+    source = source_findings(
+        quarantine, rows[ROW_ID].tolist(), task.spec.labels, rows[TIME].tolist(), rows[GROUP].tolist()
+    )
     order = time_order(rows, sides, task.spec.data)
     dropped = int(task.spec.data.columns.id is None and bool(sides.ids))
     overall = overall.assign(**source.counts, **{OUT_OF_TIME: [order.faults], IDS_DROPPED: [dropped]})

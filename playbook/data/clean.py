@@ -10,7 +10,7 @@ from playbook.data.accumulated import ACCUMULATED
 from playbook.data.identity import require_ids
 from playbook.data.read import ASKED
 from playbook.data.tables import DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
-from playbook.data.text import clean_text, comparison_key, says_something, shown
+from playbook.data.text import clean_text, comparison_key, is_blank, says_something, shown
 from playbook.data.times import read_times, unreadable
 from playbook.errors import DataError
 from playbook.names import normal_form
@@ -128,7 +128,7 @@ def garbage(text: str) -> str:
     alone are a message (a thumb, ":-)"): people answer with them, and they say what is felt. Digits and
     punctuation alone are not: a number or "???" says nothing about its class that would hold for another one.
     """
-    if not text:
+    if not text or is_blank(text):
         return MISSING_TEXT
     if _ERROR.fullmatch(text):
         return SPREADSHEET_ERROR

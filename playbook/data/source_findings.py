@@ -15,6 +15,24 @@ from playbook.data.tables import DETAIL, LABEL, REASON, ROW_ID, TIME
 from playbook.data.text import counted, shown
 from playbook.names import near_name
 
+# Words for an absent group. They stay words: a customer may be called None.
+NO_GROUP = {
+    "null",
+    "none",
+    "nan",
+    "na",
+    "n/a",
+    "nil",
+    "unknown",
+    "undefined",
+    "anonymous",
+    "-",
+    "--",
+    "?",
+    ".",
+    "0",
+    "-1",
+}
 NAMED = 3  # values that a message names
 AHEAD = timedelta(days=1)  # a clock, or a local time without its zone, may be ahead by so much
 
@@ -28,6 +46,7 @@ class SourceFindings:
     unknown_labels: str = ""  # labels that are no class, with counts
     unread_times: str = ""  # times that could not be read
     future_times: str = ""  # times that lie in the future
+    absent_groups: str = ""  # groups whose name says that there is none
 
     @property
     def counts(self) -> dict[str, list[int]]:
@@ -36,7 +55,11 @@ class SourceFindings:
 
 
 def source_findings(
-    quarantine: pd.DataFrame, ids: Sequence[str], labels: Iterable[str], times: Sequence[str] = ()
+    quarantine: pd.DataFrame,
+    ids: Sequence[str],
+    labels: Iterable[str],
+    times: Sequence[str] = (),
+    groups: Sequence[str] = (),
 ) -> SourceFindings:
     """What the rows that were set aside, and the ids of those that were not, say of the source.
 
@@ -45,10 +68,11 @@ def source_findings(
         ids: of the prepared rows.
         labels: classes of the task.
         times: of the prepared rows, in ISO 8601; '' where there is none.
+        groups: of the prepared rows.
     """
-    ahead = _ahead(times)
+    ahead, none = _ahead(times), _named_none(groups)
     if not {REASON, DETAIL, ROW_ID, LABEL, TIME} <= set(quarantine.columns):
-        return SourceFindings(spoilt_ids=spoilt_ids(ids), future_times=ahead)
+        return SourceFindings(spoilt_ids=spoilt_ids(ids), future_times=ahead, absent_groups=none)
     by_reason = {str(reason): rows for reason, rows in quarantine.groupby(REASON)}
     unknown = by_reason.get(UNKNOWN_LABEL, quarantine[:0])
     counts = {str(label): int(n) for label, n in unknown[LABEL].value_counts().items()}
@@ -58,6 +82,7 @@ def source_findings(
         unknown_labels=unknown_in_words(counts, labels),
         unread_times=_times(by_reason.get(UNPARSABLE_TIME, quarantine[:0])),
         future_times=ahead,
+        absent_groups=none,
     )
 
 
@@ -97,6 +122,13 @@ def _ahead(times: Sequence[str]) -> str:
     distinct = sorted(set(found), reverse=True)
     more = f" and {len(distinct) - NAMED} more" if len(distinct) > NAMED else ""
     return f"{counted(len(found), 'row')} in the future: {', '.join(distinct[:NAMED])}{more}"
+
+
+def _named_none(groups: Sequence[str]) -> str:
+    """Groups of several rows that are called as if there were none: their rows may have nothing in common."""
+    found = Counter(group for group in groups if group.casefold() in NO_GROUP)
+    several = [f"{shown(group)} ({counted(n, 'row')})" for group, n in found.most_common(NAMED) if n > 1]
+    return ", ".join(several)
 
 
 def _times(unread: pd.DataFrame) -> str:

@@ -44,6 +44,16 @@ def source_rules(task: Task) -> tuple[Rule, ...]:
             "correct the labels at the source, or add the classes under data.classes",
         )
     )
+    if columns.group is not None:
+        rules.append(
+            _rule(
+                "groups of the source",
+                f"no group in column {shown(columns.group)} that is called as if there were none",
+                "absent_groups",
+                "none",
+                "leave the field empty where there is no group: all rows of one group lie on one side of the split",
+            )
+        )
     if columns.time is not None:
         rules += [
             _rule(

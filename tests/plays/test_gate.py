@@ -50,7 +50,7 @@ def test_good_data_is_green_in_every_check(verdict: tuple[GateVerdict, DataGate]
     # One row has a label that is no class, nobody labelled twice, and no guideline is named.
     assert warned == ["labels of the source", "rows labelled twice", "guideline"]
     assert found.passed and found.dataset_hash == HASH
-    assert len(found.checks) == 31
+    assert len(found.checks) == 32
     assert all(check.expected and check.found for check in found.checks)
 
 

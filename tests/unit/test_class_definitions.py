@@ -131,3 +131,12 @@ def test_times_that_have_not_come_yet_are_shown(tmp_path: Path) -> None:
     assert not holds and found == "2 rows in the future: 2204-03-01, 2199-12-31"
     found, holds = said_of(tmp_path / "past", "times that have come", rows(240))
     assert holds and found == "none"
+
+
+def test_groups_that_are_called_as_if_there_were_none_are_shown(tmp_path: Path) -> None:
+    table = [{**row, "customer": "Unknown" if at % 8 == 0 else row["customer"]} for at, row in enumerate(rows(240))]
+    table[1]["customer"] = "n/a"
+    found, holds = said_of(tmp_path, "groups of the source", table)
+    assert not holds and found == "Unknown (30 rows)"
+    found, holds = said_of(tmp_path / "named", "groups of the source", rows(240))
+    assert holds and found == "none"

@@ -50,6 +50,8 @@ GOOD = [
 ]
 BAD = {
     "": "missing text",
+    "\u200b\u200d": "missing text",
+    "\u3164": "missing text",
     "?!... 123": "no letters",
     "─────": "no letters",
     "8/10": "no letters",
