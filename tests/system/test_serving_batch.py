@@ -102,7 +102,7 @@ def test_what_the_model_said_is_no_truth_and_ids_name_one_text(place: ServedPlac
     write_csv(place.folder / "twice.csv", table)
     done = command(place, "predict", str(place.folder / "twice.csv"))
     assert done.exit_code == 0 and "11 new, 1 there before" in done.stdout
-    assert f"1 ids stand on another text in the log, which keeps the first one: {table[10]['id']}" in done.stderr
+    assert f"1 id stands on another text in the log, which keeps the first one: {table[10]['id']}" in done.stderr
     refused = command(place, "outcomes", str(place.folder / "twice-predictions.csv"))
     assert refused.exit_code == 1 and "found what a model said (columns probability, p_billing" in refused.stderr
     assert place.log.labelled().empty
