@@ -30,7 +30,7 @@ from playbook.operate.handoff_package import write_folder, write_zip
 from playbook.plays import AUDIT, DATASET, EVALUATION, FROZEN, HANDOFF, PACKAGED, REFRESH, REPORT, SIGN_OFF
 
 ZIP = "zip"
-SECTIONS = {"serving", "monitoring", "retraining", "owners", "package"}  # of the task file, that documents speak of
+SECTIONS = {"serving", "monitoring", "retraining", "owners", "package"}  # of the task file, that documents describe
 
 
 def handoff(maker: AssetMaker) -> dg.AssetsDefinition:

@@ -71,7 +71,7 @@ def sign_off_case(
     judged: Evaluation,
     rungs: Sequence[Rung],
 ) -> Case:
-    """What an approval of this run has to speak of; every file is hashed now."""
+    """What an approval of this run has to name; every file is hashed now."""
     models = {FROZEN: frozen, **{step.step: step for step in rungs if not step.skipped}}
     source, model = shipping_model(judged, choice, models)
     name, world = play.task.spec.task, play.world

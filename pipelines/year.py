@@ -99,7 +99,7 @@ def main(home: Path | None, until: datetime | None) -> None:
 
 
 def _empty(place: Path) -> None:
-    """Remove an earlier replay; a folder that is none is left alone."""
+    """Remove an earlier replay; any other folder is left alone."""
     if place.exists() and any(place.iterdir()) and not (place / "task" / "year.yaml").is_file():
         raise click.UsageError(
             f"{place}: expected an empty folder or an earlier replay, found something else; name another"

@@ -44,5 +44,5 @@ def require_plain_folder(path: Path, variable: str) -> Path:
 
 
 def control_characters(text: str) -> str:
-    """Code points of the control characters in a path, and of bytes that are no UTF-8; empty where there are none."""
+    """Code points of the control characters in a path, and of bytes that are not UTF-8; empty where there are none."""
     return ", ".join(sorted({f"U+{ord(c):04X}" for c in text if unicodedata.category(c) in ("Cc", "Cs")}))

@@ -174,7 +174,7 @@ def _edits(content: bytes, queue_csv: Path, task: Task) -> tuple[list[_Edit], in
     """Rows with a new label, and how many have none.
 
     Raises:
-        DataError: the file is no queue, names a class that is none or a row twice, or no label was filled in.
+        DataError: the file is not a queue, names an unknown class or a row twice, or no label was filled in.
     """
     known = {normal_form(name): name for name in task.spec.labels}
     found: dict[str, _Edit] = {}
@@ -201,7 +201,7 @@ def _edits(content: bytes, queue_csv: Path, task: Task) -> tuple[list[_Edit], in
 
 
 def _require_current(edits: Sequence[_Edit], rows: pd.DataFrame, queue_csv: Path) -> None:
-    """Refuse a queue that speaks of other labels than the rows have now."""
+    """Refuse a queue that has other labels than the rows have now."""
     now = _labels(rows)
     faults = [
         f"line {edit.line}: row {shown(edit.row_id)} "
@@ -236,7 +236,7 @@ def _merged(edits: Sequence[_Edit], known: Sequence[Correction], raw: pd.DataFra
 def _touched_test_rows(
     task: Task, raw: pd.DataFrame, both: tuple[Sequence[Correction], ...], edits: Sequence[_Edit], sides: Sides
 ) -> list[str]:
-    """Ids of test rows that the edits speak of, or that come, go or change their label because of them.
+    """Ids of test rows that the edits name, or that come, go or change their label because of them.
 
     `both` are the corrections before and after; `sides` is added to, so that both divisions are the same.
     """

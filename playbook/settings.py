@@ -110,8 +110,9 @@ def settings() -> Settings:
     """Read the environment now; nothing is cached, so tests and child processes see what they set.
 
     Raises:
-        SettingsError: PLAYBOOK_THREADS is no number of threads, a URL is none of its kind (no URL is repeated), a file
-            that has one cannot be read, or a folder's name has a character that a library reads as something else.
+        SettingsError: PLAYBOOK_THREADS is not a number of threads, a URL is not of its kind (no URL is repeated), a
+            file that has one cannot be read, or a folder's name has a character that a library reads as something
+            else.
     """
     env = os.environ
     root = Path(env.get("PLAYBOOK_ROOT") or _default_root()).resolve()

@@ -56,7 +56,7 @@ def load_version(registry: Registry, registered: Registered) -> LoadedModel:
     """Copy a version's files, load them, and let it answer once.
 
     Raises:
-        ArtifactError: it cannot be loaded, or its answer is none.
+        ArtifactError: it cannot be loaded, or its answer is not one.
     """
     import mlflow
 

@@ -82,7 +82,7 @@ class Registry(ModelVersions):
             approval: entry of the log that approves the version; the one that it was made with, if not given.
 
         Raises:
-            PromotionRefused: no approval in the log speaks of this very version, it was rejected or rolled back since,
+            PromotionRefused: no approval in the log covers this very version, it was rejected or rolled back since,
                 or the registry no longer holds what was registered.
             LogTampered: the decision log is broken.
             ArtifactError: there is no such version.

@@ -76,7 +76,7 @@ class BatchScorer:
 
     Raises:
         TaskFileError: a redaction pattern cannot be used.
-        SettingsError: the prediction log's URL is none.
+        SettingsError: the prediction log's URL is not one.
     """
 
     def __init__(self, task: Task, places: Settings, id_column: str | None = None) -> None:
@@ -116,7 +116,7 @@ class BatchScorer:
 
         Raises:
             ArtifactError: there is no champion yet, or it cannot be loaded.
-            DataError: a column is missing, a time is none, or most ids stand on several texts.
+            DataError: a column is missing, a time cannot be read, or most ids stand on several texts.
         """
         import pandas as pd
 

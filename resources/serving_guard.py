@@ -104,7 +104,7 @@ def _plain(scope: Scope, body: bytes) -> tuple[Scope, bytes]:
     """The request with its rows in the form that MLflow cannot misread.
 
     Raises:
-        RefusedRequest: its rows are none.
+        RefusedRequest: its rows cannot be read.
     """
     media, _, parameters = _headers(scope).get("content-type", "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=")

@@ -40,7 +40,7 @@ def plain_request(body: bytes, media: str) -> bytes | None:
         media: its content type, without parameters.
 
     Raises:
-        RefusedRequest: its rows are none, or one of them cannot be read.
+        RefusedRequest: it has no rows, or one of them cannot be read.
     """
     if media == "application/json":
         return _from_json(body)
@@ -163,7 +163,7 @@ def _lost(name: str, value: Any) -> bool:
 
 
 def _field(name: str, value: Any) -> Any:
-    """One value as text or null; nested ones, and ids that are none, stay what they are."""
+    """One value as text or null; nested ones, and values that cannot be ids, stay what they are."""
     if is_nested(value) or (name == ID and isinstance(value, bool)):
         return plain_value(value)
     return None if value is None else value_text(value)

@@ -27,7 +27,7 @@ for name in ("PLAYBOOK_THREADS", "OMP_NUM_THREADS"):
 # Dozens of processes that tests start import the same sources: the first one compiles them for all.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Tests make their own places; the caller's database or webhook is none of theirs.
+# Tests make their own places; the caller's database or webhook is not theirs.
 for name in ("DATABASE", "DAGSTER_DATABASE", "PREDICTION_LOG", "DECISION_LOG", "WEBHOOK"):
     os.environ.pop(f"PLAYBOOK_{name}", None)
 

@@ -98,7 +98,7 @@ class DatasetVersion(Artifact):
         """Refuse unless the gate passed for exactly this data.
 
         Raises:
-            GateRed: the gate is red, missing, or speaks of other data.
+            GateRed: the gate is red, missing, or is about other data.
         """
         if self.gate is None or self.gate.dataset_hash != self.dataset_hash:
             raise GateRed(

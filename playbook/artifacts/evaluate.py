@@ -348,7 +348,7 @@ class Evaluation(Artifact):
     confidence: float = 0.95
     openings: int = 0  # of this test split so far, on record
     opened_for: int = 0  # models that it was opened for
-    dataset_hash: str = ""  # of the data that it speaks of
+    dataset_hash: str = ""  # of the data that it is about
     baseline_digest: str = ""  # of the frozen baseline that it compares with
     comparisons: tuple[Comparison, ...] = ()
     over_reference: ReferenceGain | None = None  # None where no reference answered
@@ -380,7 +380,7 @@ class Evaluation(Artifact):
 
 
 class Binding(Part):
-    """What an approval speaks of, by SHA-256 (B3): anything changed since makes it void."""
+    """What an approval covers, by SHA-256 (B3): anything changed since makes it void."""
 
     task: str
     ship: Ship

@@ -113,7 +113,7 @@ def known_class(path: Path, line: int, label: str, known: dict[str, str]) -> str
     """The class that a cell means; `known` maps normalised names to classes.
 
     Raises:
-        DataError: it is none.
+        DataError: it is not one.
     """
     name = known.get(normal_form(label))
     if name is None:

@@ -79,7 +79,7 @@ def _normalised(rows: pd.DataFrame, data: Data) -> pd.DataFrame:
     names = [GROUP, ROW_ID, ASKED, *(name for name in rows.columns if name.startswith(KEPT_PREFIX))]
     for name in names:
         out[name] = pd.Series(map(normal_form, rows[name].tolist()), index=rows.index, dtype="str")
-    # A customer called #N/A is none.
+    # A customer called #N/A is not a customer.
     out[GROUP] = pd.Series(["" if _ERROR.fullmatch(name) else name for name in out[GROUP].tolist()], rows.index, "str")
     out[LABEL] = pd.Series([known.get(label, label) for label in labels], index=rows.index, dtype="str")
     out[TIME] = pd.Series([when for when, _ in times], index=rows.index, dtype="str")

@@ -119,7 +119,7 @@ def divided(
     `sides` is what is known of sides; it is added to.
 
     Raises:
-        DataError: a correction speaks of a row that the source does not have, or of another label than it has.
+        DataError: a correction names a row that the source does not have, or of another label than it has.
     """
     fit, unfit = clean_rows(corrected(raw, corrections, label_file(task, "corrections")), task.spec.data)
     rows, copies = divide(fit, task.spec.data, sides)

@@ -18,7 +18,7 @@ from playbook.store import file_sha256
 from playbook.taskfile import Task
 
 STAMPS = "snapshot.json"  # what each copy was taken from
-# What filesystems call a mark of content. A size or a date is none: both can stay while the content changes.
+# What filesystems call a mark of content. A size or a date is not one: both can stay while the content changes.
 MARKS = ("ETag", "etag", "md5Hash", "Content-MD5", "content_md5", "checksum", "sha256", "crc32c", "version_id")
 
 

@@ -203,8 +203,8 @@ def _groups_apart(rows: pd.DataFrame, kept: set[str]) -> tuple[pd.DataFrame, pd.
 class Compared:
     """Rows whose texts were read once, to find near duplicates between any two parts of them.
 
-    Rows of two classes are none: what parts their texts is what their labels are about, and who learns one of them
-    answers the other one wrongly, which makes no score too good.
+    Rows of two classes are never near copies: what their texts differ in is what their labels are about, and a model
+    that learned one of them answers the other wrongly, which makes no score too good.
 
     Args:
         rows: with `text` and `label`; parts of it are asked for by index later.

@@ -146,7 +146,7 @@ def unreadable(values: Sequence[str], found: Times) -> str:
     return f"expected times of one form, found {some}{more}{why}.{_hint(list(rows))} {FORMS}"
 
 
-# What values are that stand for times and are none that can be read: their form, what is said of them.
+# Values that stand for times and cannot be read: their form, and what is said of them.
 _LIKELY = {
     r"[2-6]\d{4}(?:[.,]\d+)?": "{} may be days since 1900, as spreadsheets count them: format the column as a date and "
     "export it again",
@@ -225,7 +225,7 @@ def _unit(cell: str) -> str:
 
 
 def _joined(cell: str) -> datetime | None:
-    """The moment of a date and a time without marks, to the hour, the minute or the second; None where it is none.
+    """The moment of a date and a time without marks, to the hour, the minute or the second; None where it is not one.
 
     With 10 or 12 digits it could be seconds or milliseconds since 1970 as well. Those of 2030 to 2036 and of 1976 have
     such digits, and few of them have a month, a day and an hour: most of a column decides.

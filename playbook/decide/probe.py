@@ -105,7 +105,7 @@ def measure_closeness(
     """How well the base's tokenizer and features suit the texts, on a sample of at most 256.
 
     Tokens per word, unknown tokens and the effective rank are those of `playbook.bases.closeness`, so that the gate and
-    the bake-off speak of the same things. The rank is told as a share of min(texts, width), the most that it can be:
+    the bake-off mean the same things. The rank is told as a share of min(texts, width), the most that it can be:
     the bake-off looks at more texts, and its rank is not to be held against this one. Near 0 the base tells texts
     hardly apart.
     """

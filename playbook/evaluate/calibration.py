@@ -40,7 +40,7 @@ def calibrate(
         test_probabilities: shape (test rows, classes).
 
     Raises:
-        ValueError: no rows, or probabilities that do not fit the rows or are none.
+        ValueError: no rows, or probabilities that do not fit the rows or are not probabilities.
     """
     temperature = fit_temperature(validation_truth, validation_probabilities)
     _check(test_truth, test_probabilities)
@@ -70,7 +70,7 @@ def fit_temperature(truth: Labels, probabilities: Probabilities) -> float:
     """The temperature of the least negative log-likelihood, between 0.05 and 20; over 1 the model was too sure.
 
     Raises:
-        ValueError: no rows, or probabilities that do not fit the rows or are none.
+        ValueError: no rows, or probabilities that do not fit the rows or are not probabilities.
     """
     from scipy.optimize import minimize_scalar
 

@@ -24,7 +24,7 @@ from playbook.errors import LogTampered, SignatureRefused
 from playbook.evaluate.binding import Bound, binding_of, damage, differences, stale
 from playbook.evaluate.ssh_signature import belongs_to, key_of, verify
 
-NAMESPACE = "playbook-sign-off"  # a signature made for anything else is none
+NAMESPACE = "playbook-sign-off"  # a signature made for anything else does not count
 QUESTIONS = {
     "gain": "Is the gain worth the complexity?",
     "failures": "Where does it fail, and is that acceptable?",

@@ -13,7 +13,7 @@ estimates, and show that without assumptions none can work. The assumptions here
 - Calibration holds on the window's rows as it does on the reference's.
 
 The interval is the percentile interval of a bootstrap over the rows of the window and those of the reference, so it has
-the chance in the window and what is not known of the calibration. It speaks of the rows that the window is drawn from,
+the chance in the window and what is not known of the calibration. It is about the rows that the window is drawn from,
 and it does not cover a broken assumption: look at the drift figures beside it. Of ROC-AUC, average precision and log
 loss no estimate is made.
 """

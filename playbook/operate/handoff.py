@@ -20,7 +20,7 @@ from playbook.taskfile import Task
 
 @dataclass(frozen=True)
 class HandoffInputs:
-    """What the package speaks of. Bytes and texts are the files of the artefacts, as the store verified them."""
+    """What the package describes. Bytes and texts are the files of the artefacts, as the store verified them."""
 
     task: Task
     called: str  # how commands name the task

@@ -80,7 +80,7 @@ def read_package(place: Path) -> Package:
     """A handoff package from its zip or its folder, every document verified against the manifest.
 
     Raises:
-        ArtifactError: it is none, something is missing, added or changed, or its recipe is none.
+        ArtifactError: it is not a package, something is missing, added or changed, or its recipe is not one.
     """
     documents = _from_folder(place) if place.is_dir() else _from_zip(place)
     if MANIFEST not in documents:

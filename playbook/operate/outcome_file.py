@@ -79,7 +79,7 @@ def outcomes_in(
 
     Raises:
         DataError: these are a model's answers or another task's labels, a column is missing or there twice, or a time
-            is none or in the future.
+            cannot be read or is in the future.
     """
     table = records.rows
     _refuse_answers(task, file, table, label_column)

@@ -70,7 +70,7 @@ def record_file(
 
     Raises:
         DataError: the file cannot be read, is empty, holds a model's answers or no class of the task, lacks a column,
-            or has a time that is none or lies in the future.
+            or has a time that cannot be read or lies in the future.
         StorageError: the log does not answer; repeating is harmless.
     """
     used = [name for name in (id_column, label_column, *id_columns(task), *label_columns(task), TIME) if name]

@@ -84,7 +84,7 @@ def version_before(entries: Sequence[Entry], alias: str, now: str) -> str:
 
 
 def against_promotion(name: str, tags: Mapping[str, str], approval: str, entries: Sequence[Entry]) -> list[str]:
-    """Why an approval does not speak of a version; nothing where it does.
+    """Why an approval does not cover a version; nothing where it does.
 
     Args:
         name: the task, which is the model's name.

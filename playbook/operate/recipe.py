@@ -162,7 +162,7 @@ def circumstances_of(hardware: str, versions: Mapping[str, str], threads: int) -
 
 
 def base_of(pin: BasePin, bases: tuple[Base, ...]) -> Base:
-    """The base of a task file that a pin speaks of.
+    """The base of a task file that a pin names.
 
     Raises:
         ArtifactError: none does.
@@ -180,7 +180,7 @@ def read_recipe(text: str | bytes, where: str) -> Recipe:
     """A recipe from its text.
 
     Raises:
-        ArtifactError: it is none.
+        ArtifactError: it is not one.
     """
     try:
         return Recipe.model_validate_json(text)

@@ -134,7 +134,7 @@ def differences(values: npt.NDArray[np.floating[Any]], members: Members) -> Floa
 
 
 def frequent(events: npt.NDArray[np.bool_], members: Members, least: int) -> npt.NDArray[np.bool_]:
-    """Whether enough rows have an event to speak of a difference, for every marking, shape (markings,).
+    """Whether enough rows have an event to tell a difference, for every marking, shape (markings,).
 
     Enough: `least` of the members have it, or as many would be expected to have it from the share of the others.
     """

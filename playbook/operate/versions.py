@@ -90,7 +90,7 @@ def version_of(known: Mapping[str, Identity], now: Identity, refreshed_from: str
         refreshed_from: the version whose weights were trained further, if any.
 
     Raises:
-        ValueError: `refreshed_from` is none of the known versions.
+        ValueError: `refreshed_from` is not a known version.
     """
     latest = latest_version(known)
     if latest is None and not refreshed_from:

@@ -89,7 +89,7 @@ def test_a_base_that_cannot_be_loaded_ends_the_run_with_its_fault(tmp_path: Path
 
 
 def test_a_base_that_this_version_cannot_read_is_not_left_out(tmp_path: Path) -> None:
-    """Its files are what the pin says, and its architecture is none that is supported."""
+    """Its files are what the pin says, and its architecture is not supported."""
     task = sample(tmp_path)
     write_tiny_base(tmp_path / "base")
     config = json.loads((tmp_path / "base" / "config.json").read_text("utf-8"))

@@ -306,7 +306,7 @@ def test_openings_add_up_and_one_under_a_waiver_locks_nothing(splits: Splits) ->
     assert splits.lock(whole, BEFORE) is None, "the first terms are still the ones that count"
     assert splits.lock(whole, after) is not None, "and the waiver has to hold each time"
     third = splits.lock(whole, changed(BEFORE, "target.margin", 0.005))
-    assert third is not None and third.key != lock.key, "a waiver of one change is none of another"
+    assert third is not None and third.key != lock.key, "a waiver of one change does not waive another"
 
 
 def test_a_record_that_is_gone_is_no_way_around(splits: Splits) -> None:

@@ -28,7 +28,7 @@ BUNDLE = "b" * 64
 
 
 def inputs(folder: Path, **changes: Any) -> HandoffInputs:
-    """Everything that a package of a hostile task speaks of."""
+    """Everything that a package of a hostile task describes."""
     shown = full_inputs(folder, FIVE)
     assert shown.evaluation is not None
     document = shown.spec.model_dump(mode="json", exclude_defaults=True)
