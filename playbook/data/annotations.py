@@ -83,7 +83,9 @@ def _places(path: Path, header: list[str], columns: Sequence[str] | int) -> list
     missing = [name for name in columns if name not in header]
     if missing:
         meant = {name: near_name(name, [one for one in header if one not in columns]) for name in missing}
-        remedy = [f"call {shown(other)} {name}" if other else f"add {name}" for name, other in meant.items()]
+        remedy = [f"rename {shown(other)} to {name}" for name, other in meant.items() if other]
+        absent = [name for name, other in meant.items() if not other]
+        remedy += [f"add {', '.join(absent)}"] if absent else []
         raise DataError(
             f"{path}: expected the columns {', '.join(columns)}, found {', '.join(map(shown, header)) or 'none'}; "
             f"{', '.join(remedy)}"

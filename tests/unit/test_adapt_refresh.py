@@ -63,7 +63,7 @@ def test_what_cannot_be_refreshed_is_refused(tmp_path: Path) -> None:
     _, bundle, _ = write_model(tmp_path, 1, ("a", "b"))
     with pytest.raises(ValueError, match="expected 1 to 2 unfrozen blocks, found 0"):
         start_weights(bundle, 0, ("a", "b"), tmp_path / "start.safetensors")
-    with pytest.raises(ArtifactError, match="expected a model bundle"):
+    with pytest.raises(ArtifactError, match="expected a readable model bundle"):
         bundle_about(tmp_path / "base")
 
 

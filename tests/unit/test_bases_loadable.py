@@ -112,6 +112,6 @@ def test_a_base_that_may_not_be_read_is_named(made: Path, tmp_path: Path, monkey
     monkeypatch.setattr("playbook.bases.pin.file_sha256", refuse)
     task = sample(tmp_path)
     with pytest.raises(
-        PinMismatch, match=r"found PermissionError .Permission denied: .*model.safetensors.; see to the"
+        PinMismatch, match=r"found PermissionError .Permission denied: .*model.safetensors.; check the file"
     ):
         require_bases(Task(task.spec.model_copy(update={"base": tiny_spec(made)}), task.path))
