@@ -121,8 +121,13 @@ def _price(evaluation: Evaluation, decision: Decision | None) -> tuple[str, ...]
     """What was measured is the device alone; work and labels are known only as the estimate made before."""
     lines, cost = [], evaluation.cost
     if cost is not None:
-        took = f"{wording.duration(cost.actual_seconds)} and {wording.money(cost.actual_money, cost.currency)}"
-        lines.append(f"All training took {took}, device time only.")
+        took = wording.duration(cost.actual_seconds)
+        if cost.actual_money is None:
+            lines.append(f"All training took {took}; device time is not priced.")
+        else:
+            lines.append(
+                f"All training took {took} and {wording.money(cost.actual_money, cost.currency)}, device time only."
+            )
     path = path_cost(decision)
     if decision is not None and path is not None:
         money = wording.money_around(path.money, path.money_interval, decision.currency)

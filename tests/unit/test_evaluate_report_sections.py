@@ -200,6 +200,11 @@ def test_the_three_questions_come_with_their_evidence(inputs: ReportInputs, page
         "Estimated before for fine-tuning, with work and labels: 12.40 EUR.",
     )
     assert questions(inputs.evaluation)[0].evidence == gain.evidence[:3]
+    assert inputs.evaluation.cost is not None
+    unpriced = inputs.evaluation.model_copy(
+        update={"cost": inputs.evaluation.cost.model_copy(update={"actual_money": None})}
+    )
+    assert questions(unpriced)[0].evidence[-1] == "All training took 3.4 min; device time is not priced."
     assert "Weakest class: billing" in failures.evidence[0]
     assert "Behavioural tests: 1 of 2 failed." in failures.evidence
     assert WARNING in production.evidence
