@@ -198,7 +198,7 @@ def _unreadable(play: Play, message: str) -> DatasetVersion:
         severity="error",
         expected="a readable source with the columns of the task file",
         found=message,
-        remedy="Mend the source or the task file, then run again.",
+        remedy="Fix the source or the task file, then run again.",
     )
     verdict = GateVerdict(passed=False, dataset_hash="", checks=(fault,))
     return remembered(

@@ -103,7 +103,7 @@ def _sections(file: Path, text: str) -> dict[str, object]:
         return dict(yaml.safe_load(text) or {})
     except (yaml.YAMLError, TypeError, ValueError) as error:
         raise SettingsError(
-            f"{file}: expected Dagster's configuration, found no such YAML ({' '.join(str(error).split())}); mend it, "
+            f"{file}: expected Dagster's configuration, found no such YAML ({' '.join(str(error).split())}); fix it, "
             "or move it away to have it written again"
         ) from None
 

@@ -171,7 +171,7 @@ def next_round(task: str, entries: tuple[Entry, ...], instance: DagsterInstance)
 
     A round's runs carry, as a tag, the newest trigger that waited when they were launched; retries of Dagster's carry
     it, too. A round whose process died is launched again, up to three times. One whose step failed, or that somebody
-    cancelled, is not: it would end the same way, and whoever mended what it says asks again.
+    cancelled, is not: it would end the same way, and whoever fixed what it says asks again.
     """
     waiting = pending_triggers(entries)
     unfinished = [] if waiting else _unfinished_round(task, entries, instance)
@@ -188,7 +188,7 @@ def next_round(task: str, entries: tuple[Entry, ...], instance: DagsterInstance)
     if ended is not None or attempts >= MOST_ATTEMPTS:
         last = ended or runs[0]
         return dg.SkipReason(
-            f"run {last.run_id[:8]} of the round ended as {last.status.value}; see why, mend it, then ask again: "
+            f"run {last.run_id[:8]} of the round ended as {last.status.value}; see why, fix it, then ask again: "
             f"playbook retrain {task}"
         )
     kinds = sorted({kind for entry in asked for kind in kinds_of(entry)})

@@ -93,7 +93,7 @@ def _remedy(said: str) -> str:
 
 
 def parsed(text: str) -> Document:
-    """Parse YAML with a safe loader; faults of names are listed, and the content is as if they were mended.
+    """Parse YAML with a safe loader; faults of names are listed, and the content is as if they were fixed.
 
     Raises:
         yaml.YAMLError, ValueError, RecursionError: it is no YAML, or holds what a safe loader refuses.
@@ -107,7 +107,7 @@ def parsed(text: str) -> Document:
 
 
 def _look(node: yaml.Node | None, place: Place, found: Document) -> None:
-    """Note where everything stands, and mend keys that are no text or come twice, with a fault for each."""
+    """Note where everything stands, and fix keys that are no text or come twice, with a fault for each."""
     if isinstance(node, yaml.MappingNode):
         node.value = list(_mended(node, place, found))
         for key, value in node.value:

@@ -149,7 +149,7 @@ def _given(variable: str) -> str | None:
         return Path(file).read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"{variable}_FILE: expected a text file that can be read, found {type(error).__name__} for {file}; mend "
+            f"{variable}_FILE: expected a text file that can be read, found {type(error).__name__} for {file}; fix "
             "the path or its permissions"
         ) from None
 

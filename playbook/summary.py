@@ -155,9 +155,9 @@ def _next_steps(status: dict[str, Any]) -> list[str]:
     if status["model"] and status["state"] in SERVED and not status.get("failure"):
         steps.append(f"Serve it: playbook serve {task}")
     if status["state"] == "gate_red":
-        steps.append(f"Mend the data as said above, then: playbook run {task}")
+        steps.append(f"Fix the data as said above, then: playbook run {task}")
     if status.get("failure"):
-        steps.append(f"Mend what failed, then: playbook run {task}")
+        steps.append(f"Fix what failed, then: playbook run {task}")
     elif status["state"] in {"not_run", "in_progress"}:
         steps.append(f"playbook run {task}")
     return [*steps, "See the graph, the checks and the runs: make ui"]

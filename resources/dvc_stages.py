@@ -71,9 +71,7 @@ def project_stage(root: Path, task: Task) -> Stage | None:
                     _require_dependencies(root / "dvc.yaml", name, task, [Path(dep.fs_path) for dep in stage.deps])
                     return Stage(root, root, name, _prepared(stage, task))
     except DvcException as error:
-        raise DataError(
-            f"{root / 'dvc.yaml'}: {error}; mend the file (`dvc stage list` shows what DVC reads)"
-        ) from None
+        raise DataError(f"{root / 'dvc.yaml'}: {error}; fix the file (`dvc stage list` shows what DVC reads)") from None
     return None
 
 

@@ -237,7 +237,7 @@ def calibration() -> Calibration:
 
     return Calibration(
         temperature=1.62, ece_before=0.094, ece_after=0.018, before=bins(0.09), after=bins(0.02),
-        text="The model is too sure of itself; temperature 1.62 mends most of it.",
+        text="The model is too sure of itself; temperature 1.62 fixes most of it.",
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def _loss(epoch: Epoch) -> float:
 
 
 def diverged(curve: Sequence[Epoch]) -> bool:
-    """Whether the last epoch's loss, in training or validation, is no finite number; nothing mends that."""
+    """Whether the last epoch's loss, in training or validation, is no finite number; nothing fixes that."""
     return bool(curve) and not _is_whole(curve[-1])
 
 

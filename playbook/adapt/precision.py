@@ -20,7 +20,7 @@ def training_device(accelerator: str, local_rank: int = 0) -> torch.device:
     if accelerator != "cpu" and torch.cuda.is_available():
         return torch.device("cuda", local_rank)
     if accelerator == "gpu":
-        raise TrainingFailed("adaptation.accelerator is gpu, but torch finds none here; set auto or cpu, or mend CUDA")
+        raise TrainingFailed("adaptation.accelerator is gpu, but torch finds none here; set auto or cpu, or fix CUDA")
     return torch.device("cpu")
 
 

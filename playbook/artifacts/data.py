@@ -11,7 +11,7 @@ from playbook.errors import GateRed
 
 
 class GateCheck(Part):
-    """One expectation of the gate: what was expected, what was found, how to mend it."""
+    """One expectation of the gate: what was expected, what was found, how to fix it."""
 
     name: str
     passed: bool

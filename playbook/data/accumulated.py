@@ -64,7 +64,7 @@ def read_classes(path: Path) -> dict[str, str]:
     except (yaml.YAMLError, ValidationError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{path}: expected a mapping of class names to descriptions, found something else ({reason}); mend the "
+            f"{path}: expected a mapping of class names to descriptions, found something else ({reason}); fix the "
             "file, retraining adds to it"
         ) from None
     unquoted = [fault for fault in read.faults if QUOTE in fault]  # of two spellings the parser keeps the first

@@ -60,7 +60,7 @@ def production_rows(
         found = ", ".join(f"{n} with {reason}" for reason, n in left_out.items())
         raise DataError(
             f"{task.spec.data.production.path}: expected rows that are fit for use and no copies of training rows, "
-            f"found none of {raw.records}: {found}; take data.production out of the task file, or mend the file"
+            f"found none of {raw.records}: {found}; take data.production out of the task file, or fix the file"
         )
     groups = [group or text_group(text) for group, text in zip(rows[GROUP], rows[TEXT], strict=True)]
     return ProductionRows(

@@ -1,6 +1,6 @@
 """What a dataset must satisfy before anything is modelled (3.3, 3.5, 3.6), as conditions on the frames of an audit.
 
-A rule knows how to say what was expected, what was found and how to mend it; whether it holds is the gate engine's to
+A rule knows how to say what was expected, what was found and how to fix it; whether it holds is the gate engine's to
 say. Conditions are named after Great Expectations' expectations, which evaluate them.
 """
 
@@ -207,7 +207,7 @@ def _shares(task: Task) -> tuple[Rule, ...]:
             "error",
             f"at most {gate.max_quarantined:.1%} of the raw rows set aside",
             aside,
-            "mend the rows at the source (quarantine.parquet has each with its reason)",
+            "fix the rows at the source (quarantine.parquet has each with its reason)",
             (Condition("overall", "ExpectColumnValuesToBeBetween", limit),),
         ),
         Rule(

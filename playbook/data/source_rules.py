@@ -61,14 +61,14 @@ def source_rules(task: Task) -> tuple[Rule, ...]:
                 f"times of one form in column {shown(columns.time)}",
                 "unread_times",
                 "every time was read",
-                "mend them at the source, or name the form under data.columns.time_format",
+                "fix them at the source, or name the form under data.columns.time_format",
             ),
             _rule(
                 "times that have come",
                 f"no time in the future in column {shown(columns.time)}",
                 "future_times",
                 "none",
-                "mend them at the source: rows of the future count as the newest, also where a split goes by time",
+                "fix them at the source: rows of the future count as the newest, also where a split goes by time",
             ),
         ]
     return (*rules, _definitions(task))

@@ -124,7 +124,7 @@ def moments(values: Sequence[str], missing: datetime, where: str, time_format: s
     if time_format is not None and found.unread:
         found = read_times(values)
     if found.fault or found.unread:
-        raise DataError(f"{where}: {unreadable(values, found)}; mend them, or leave them blank")
+        raise DataError(f"{where}: {unreadable(values, found)}; fix them, or leave them blank")
     return [missing if value is None else aware(value) for value in found.values]
 
 
@@ -249,7 +249,7 @@ def _order(matches: Mapping[str, re.Match[str]]) -> tuple[bool, str]:
     both = f"set data.columns.time_format, for example '%d{mark}%m{mark}%Y' or '%m{mark}%d{mark}%Y'"
     if day and month:
         only = f"{shown(day)!r} can only be day and month, {shown(month)!r} only month and day"
-        return True, f"{only}; mend them, or {both}"
+        return True, f"{only}; fix them, or {both}"
     if not day and not month and any(one != two for _, one, two in parts):
         return True, f"no value says which is the day and which the month: {both}"
     return not month, ""

@@ -84,7 +84,7 @@ def read_ratios(path: Path) -> list[dict[str, Any]]:
             usable = False
         if not usable:
             raise ArtifactError(
-                f"{path}, line {number}: expected a record with a positive ratio, found {text[:60]!r}; mend or remove "
+                f"{path}, line {number}: expected a record with a positive ratio, found {text[:60]!r}; fix or remove "
                 "the line"
             )
         found.append(line)

@@ -213,7 +213,7 @@ def _rows_by_id(task: Task) -> dict[str, dict[str, str]]:
     name = _with_id(task).id
     if name not in table:
         place = os.fspath(require_place(task))
-        raise DataError(f"{place}: expected a column {name!r}, found {', '.join(table.columns)}; mend its first line")
+        raise DataError(f"{place}: expected a column {name!r}, found {', '.join(table.columns)}; fix its first line")
     return {normal_form(str(row[name])): {str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")}
 
 

@@ -181,7 +181,7 @@ def _refuse_future(file: Path, rows: Sequence[tuple[int, Outcome]], now: datetim
         more = f" and {len(ahead) - NAMED} more" if len(ahead) > NAMED else ""
         raise DataError(
             f"{file}: expected times at which the labels became known, found some in the future: {named}{more}. They "
-            "would overrule every later correction; mend them, or leave them blank"
+            "would overrule every later correction; fix them, or leave them blank"
         )
 
 

@@ -81,7 +81,7 @@ def next_version(latest: str | None, change: Change) -> str:
 def version_of(known: Mapping[str, Identity], now: Identity, refreshed_from: str = "") -> tuple[str, str]:
     """The next version, and the one that it is compared with (empty for the first).
 
-    A patch goes behind the last patch of the line that it mends: after 1.0.0 and 1.1.0, a refresh of 1.0.0 is 1.0.1.
+    A patch goes behind the last patch of the line that it fixes: after 1.0.0 and 1.1.0, a refresh of 1.0.0 is 1.0.1.
     Anything larger goes behind the highest version there is.
 
     Args:

@@ -1,4 +1,4 @@
-"""A red gate after a green one: nothing is trained, then or later, and after mending it goes on where it was."""
+"""A red gate after a green one: nothing is trained, then or later, and after fixing it goes on where it was."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def budget(share: float, of_class: float, labels: tuple[str, ...] = ORDINARY) ->
 
 
 def models(broken: int, mended: int, rows: int = 40) -> tuple[Any, Any, Any]:
-    """Five classes of `rows`; the candidate breaks the first rows of class 0 and mends the last ones of class 4."""
+    """Five classes of `rows`; the candidate breaks the first rows of class 0 and fixes the last ones of class 4."""
     truth = np.repeat(np.arange(5), rows)
     other, candidate = truth.copy(), truth.copy()
     candidate[:broken] = 1

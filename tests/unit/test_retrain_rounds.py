@@ -115,7 +115,7 @@ def test_a_round_whose_run_failed_is_launched_again_but_not_for_ever(log: Decisi
             run(instance, trigger.sha256, dg.DagsterRunStatus.FAILURE)
         gives_up = next_round(TASK, log.entries(), instance)
         assert isinstance(gives_up, dg.SkipReason)
-        assert "ended as FAILURE; see why, mend it, then ask again" in str(gives_up.skip_message)
+        assert "ended as FAILURE; see why, fix it, then ask again" in str(gives_up.skip_message)
 
 
 def test_a_new_trigger_gets_its_run_after_one_that_was_given_up(log: DecisionLog) -> None:

@@ -54,7 +54,7 @@ def _without_absent(lines: Sequence[str], delimiter: str) -> list[str]:
 
 
 def _records(parsed: Parsed, names: list[str], usual: str) -> Records:
-    require_most(len(parsed.rows), parsed.rejected, "mend these records, or export the data again")
+    require_most(len(parsed.rows), parsed.rejected, "fix these records, or export the data again")
     columns = list(zip(*(one.cells for one in parsed.rows), strict=True)) or [()] * len(names)
     frame = frame_of(names, columns, len(parsed.rows))
     said = parsed.dialect.said(usual)
@@ -119,7 +119,7 @@ def _remedy(parsed: Parsed, wrong: Sequence[Rejected], lines: Sequence[str], for
         told, seems = (DELIMITERS.get(mark, repr(mark)) for mark in (parsed.dialect.delimiter, other))
         return f"data.source.delimiter says {told}, the file seems to have {seems} between its fields: set that one"
     if wrong[0].reason == TOO_FEW and 2 * len(wrong) < len(parsed.rows):
-        return "mend that line, or take it out if it is no record"
+        return "fix that line, or take it out if it is no record"
     title = ", or take out what stands above the names of the columns" if len(parsed.header) == 1 else ""
     return f"put a text that has a {_name(parsed.dialect)} in quotation marks{form.or_set('delimiter')}{title}"
 

@@ -215,8 +215,8 @@ def _remedy(text: str, found: Sequence[_Found]) -> str:
     if found and found[0].fault and text.lstrip().startswith("{") and len(found) > 1:
         return "write each object on one line (`jq -c`; pandas: orient='records', lines=True)"
     if found and found[0].fault and found[0].reason == NO_JSON and len(found) > 1:
-        return "mend the lines; if the file is no JSON Lines, name it for what it is (.csv)"
-    return "mend the lines, or export the data again"
+        return "fix the lines; if the file is no JSON Lines, name it for what it is (.csv)"
+    return "fix the lines, or export the data again"
 
 
 def _records(found: Sequence[_Found], used: Collection[str], unit: str, kind: str, remedy: str) -> Records:

@@ -74,7 +74,7 @@ def _long_header(first: int, last: int) -> str:
     """A header may break a name or two over lines; one over more has taken in rows."""
     if last - first < LONG_HEADER:
         return ""
-    return f"line {first}: a quotation mark in the header opens a field that closes on line {last} only; mend that line"
+    return f"line {first}: a quotation mark in the header opens a field that closes on line {last} only; fix that line"
 
 
 def _fault(out: Parsed, lines: Sequence[str], first: int, last: int, reason: str, advice: str) -> None:
@@ -86,7 +86,7 @@ def _fault(out: Parsed, lines: Sequence[str], first: int, last: int, reason: str
             f"{last}); close it, or double it ({quote * 2}) where it belongs to the text{advice}"
         )
     elif not out.header:
-        out.broken = f"line {first}: the header is not readable as CSV ({reason}); mend that line"
+        out.broken = f"line {first}: the header is not readable as CSV ({reason}); fix that line"
     elif "new-line" in reason and _holds_records(lines[first - 1], out.dialect, len(out.header)):
         out.broken = (
             f"line {first}: records are separated by carriage returns alone here, and by other line ends elsewhere; "

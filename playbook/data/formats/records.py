@@ -130,4 +130,4 @@ def refuse_rejected(location: str, rejected: Sequence[Rejected]) -> None:
     if rejected:
         named = "; ".join(map(str, rejected[:5]))
         more = f"; and {len(rejected) - 5} more" if len(rejected) > 5 else ""
-        raise DataError(f"{location}: {named}{more}; mend the file")
+        raise DataError(f"{location}: {named}{more}; fix the file")
