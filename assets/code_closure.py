@@ -3,7 +3,7 @@
 A definition (function, class, constant of a module) depends on every definition whose name its source uses, across
 modules, through re-exports, and through imports inside of functions. A module that is named in a string, as in
 `python -m playbook.adapt.worker`, and a folder of templates that is named in one, count too. The sources are read and
-never run. Docstrings and comments are no part of a version: a better word trains nothing again.
+never run. Docstrings and comments are not part of a version: a better word trains nothing again.
 
 Methods are not told apart: who uses a class depends on the whole class. What is called on an object that is only passed
 in (`play.world.gate`) cannot be seen, so such code is named as a root of its own. Tests hold the closure against what
@@ -30,7 +30,7 @@ Name = tuple[str, str]  # module, definition; "" is what the module runs when it
 OUTSIDE = {
     "playbook.spec": "fields of the task file: their values are in the keys of what depends on them",
     "playbook.artifacts": "shapes of results: their content is in the digests that keys hold",
-    "playbook.errors": "words of failures, which are no results",
+    "playbook.errors": "words of failures, which are not results",
     "playbook.settings": "places of this installation",
     "playbook.store": "keeps results by hash",
     "playbook.database": "keeps logs",

@@ -32,7 +32,7 @@ def incumbent_of(play: Play, dataset_hash: str) -> Registered | None:
 def base_out(play: Play, base: BaseSelection, incumbent: Registered) -> str:
     """Why the task no longer uses the base that the incumbent stands on; empty where it does.
 
-    A base that the bake-off did not choose is no reason: the incumbent's may be refreshed beside it.
+    A base that the bake-off did not choose is not a reason: the incumbent's may be refreshed beside it.
     """
     mine = incumbent.identity.base_sha256
     for place, one in enumerate(base.candidates):

@@ -60,7 +60,7 @@ def _loaded(play: Play, at: Registered) -> Champion:
 
 
 class _Asked:
-    """A play and a version that are no part of a cache's key: the bundle's hash says which version it is."""
+    """A play and a version that are not part of a cache's key: the bundle's hash says which version it is."""
 
     def __init__(self, play: Play, at: Registered) -> None:
         self.play, self.at = play, at

@@ -56,7 +56,7 @@ held against {RESAMPLES} random windows, on whose number the rate does not depen
 
 Banking77: 13,083 queries of a bank's customers. Tweets and sentences of product reviews: those rated for VADER (Hutto
 and Gilbert, 2014), by positive, neutral and negative. References and windows are split at random. The alarm is an exact
-permutation test, so a foreign word or a strange sign that the reference happens not to have is no alarm.
+permutation test, so a foreign word or a strange sign that the reference happens not to have raises no alarm.
 
 ## Sixty days of windows
 

@@ -110,7 +110,7 @@ def _drifts(instance: dg.DagsterInstance, task: Task, places: Settings, since: f
             day = record.partition or _partition_of(instance, record.run_id)
             yield make_alert(
                 "drift",
-                day or record.run_id,  # a window that is judged again is no news
+                day or record.run_id,  # a window that is judged again is not news
                 task.spec.task,
                 f"drift{f' in the window of {day}' if day else ''}",
                 f"A figure is over the threshold that was set before deployment; {task.spec.owners.data} watches it.",

@@ -40,7 +40,7 @@ def request_job(task: Task, places: Settings) -> dg.JobDefinition:
         log = World(places).decision_log(name)
         over = cool_down_until(log.entries(), task.spec.retraining.cool_down_days)
         today = datetime.now(UTC).date()
-        # Its configuration alone is no evidence: anybody may type "schedule" on Dagster's page.
+        # Its configuration alone is not evidence: anybody may type "schedule" on Dagster's page.
         by_schedule = config.kind == "schedule" and SCHEDULE_TAG in context.run.tags
         if by_schedule and over is not None and today < over:
             context.log.info(f"not asked for: cool-down until {over.isoformat()}")

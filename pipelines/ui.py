@@ -100,7 +100,7 @@ def dagster_service(places: Settings, port: int) -> Service:
     """Dagster's webserver, its daemon and one code server for both.
 
     Raises:
-        click.UsageError: this is no checkout of the project.
+        click.UsageError: this is not a checkout of the project.
     """
     workspace = places.root / "workspace.yaml"
     if not workspace.is_file():

@@ -79,7 +79,7 @@ def owner_named(owners: Owners, by: str) -> str:
 
 
 def no_reason(text: str, option: str) -> list[str]:
-    """Why a text is no reason; nothing where it is one.
+    """Why a text is not a reason; nothing where it is one.
 
     Args:
         text: what somebody typed.

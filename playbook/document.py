@@ -107,7 +107,7 @@ def parsed(text: str) -> Document:
 
 
 def _look(node: yaml.Node | None, place: Place, found: Document) -> None:
-    """Note where everything stands, and fix keys that are no text or come twice, with a fault for each."""
+    """Note where everything stands, and fix keys that are not text or come twice, with a fault for each."""
     if isinstance(node, yaml.MappingNode):
         node.value = list(_mended(node, place, found))
         for key, value in node.value:
@@ -169,7 +169,7 @@ def _dotted(place: Place) -> str:
 
 def _fault(item: Any, read: Document) -> str:
     place: Place = ()
-    for at, part in enumerate(item["loc"], 1):  # a kind that pydantic chose among several is no field of the file
+    for at, part in enumerate(item["loc"], 1):  # a kind that pydantic chose among several is not a field of the file
         if at == len(item["loc"]) or (*place, part) in read.lines or isinstance(part, int):
             place = (*place, part)
     known = next((read.lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in read.lines), 1)
@@ -179,7 +179,7 @@ def _fault(item: Any, read: Document) -> str:
 def _allowed(item: Any, scalar: tuple[str, str] | None) -> str:
     try:
         found = json.dumps(item["input"], default=str, ensure_ascii=False)
-    except (TypeError, ValueError):  # keys that are no text
+    except (TypeError, ValueError):  # keys that are not text
         found = repr(item["input"])
     found = found if len(found) <= FOUND_WIDTH else found[:FOUND_WIDTH] + "…"
     if item["type"] == "missing":

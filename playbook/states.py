@@ -158,7 +158,7 @@ def _nothing_why(evaluation: Evaluation | None) -> str:
     if evaluation is None or side is None:
         return ""
     if not evaluation.missed and always(side):
-        return "a constant answer meets the target, and is no model"
+        return "a constant answer meets the target, and is not a model"
     if evaluation.candidate is not None and not evaluation.missed:
         return "the target is met, but not by the gain that was asked for"
     return "the target is missed"

@@ -158,7 +158,7 @@ def _listing(objects: Any, remote: str, dataset_hash: str) -> dict[str, str]:
     try:
         return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
     except (ValueError, KeyError, TypeError):
-        raise StorageError(f"{remote}: dataset {dataset_hash} is no list of files; it was changed") from None
+        raise StorageError(f"{remote}: dataset {dataset_hash} is not a list of files; it was changed") from None
 
 
 def _copy(objects: Any, remote: str, md5: str, target: Path) -> None:

@@ -54,7 +54,7 @@ class Registry(ModelVersions):
 
         Raises:
             ParityError: parity is not proven for this bundle; nothing is registered.
-            ArtifactError: the folder is no clean bundle.
+            ArtifactError: the folder is not a clean bundle.
             ValueError: it was refreshed from a version that does not exist.
         """
         sha256 = bundle_hash(release.bundle)

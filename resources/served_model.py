@@ -108,7 +108,7 @@ def _table(data: Any) -> pd.DataFrame:
         else:
             frame = pd.DataFrame({TEXT: data}, dtype="object")  # a list or array of texts
     except (TypeError, ValueError):
-        raise _refused("expected rows with a column text, found something that is no table") from None
+        raise _refused("expected rows with a column text, found something that is not a table") from None
     frame = frame.rename(columns=lambda name: normal_form(str(name)))
     if TEXT not in frame.columns or not frame.columns.is_unique:
         found = ", ".join(map(str, frame.columns)) or "none"
@@ -117,7 +117,7 @@ def _table(data: Any) -> pd.DataFrame:
 
 
 def _values(values: Any) -> list[Any]:
-    """The values of a column; a single one, as MLflow writes an example of one row, is no column of letters."""
+    """The values of a column; a single one, as MLflow writes an example of one row, is not a column of letters."""
     return [values] if isinstance(values, str | bytes) or not isinstance(values, Iterable) else list(values)
 
 

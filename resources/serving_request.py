@@ -170,7 +170,7 @@ def _field(name: str, value: Any) -> Any:
 
 
 def _no_table() -> RefusedRequest:
-    return RefusedRequest("expected rows with a column text, found something that is no table")
+    return RefusedRequest("expected rows with a column text, found something that is not a table")
 
 
 def _some(rows: Sequence[int]) -> str:

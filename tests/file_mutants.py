@@ -281,7 +281,7 @@ def _parquet(columns: dict[str, pa.Array]) -> bytes:
 
 
 def _values(rng: random.Random, rows: list[Record]) -> Mutant:
-    """A Parquet file in which some values are absent, or bytes that are no text."""
+    """A Parquet file in which some values are absent, or bytes that are not text."""
     columns = _columns(rng, rows)
     name, number = rng.choice(COLUMNS), rng.randrange(len(rows))
     values: list[Any] = [row[name].encode() for row in rows]

@@ -11,7 +11,7 @@ from playbook.artifacts import Epoch
 def best_epoch(curve: Sequence[Epoch]) -> int:
     """Position of the epoch with the best committed metric; a tie goes to the lower validation loss.
 
-    An epoch whose loss is no finite number comes last: its model answers the same to everything, which may score well.
+    An epoch whose loss is not a finite number comes last: its model always answers the same, which may score well.
     """
     return max(range(len(curve)), key=lambda place: (_is_whole(curve[place]), curve[place].merit, -_loss(curve[place])))
 
@@ -25,7 +25,7 @@ def _loss(epoch: Epoch) -> float:
 
 
 def diverged(curve: Sequence[Epoch]) -> bool:
-    """Whether the last epoch's loss, in training or validation, is no finite number; nothing fixes that."""
+    """Whether the last epoch's loss, in training or validation, is not a finite number; nothing fixes that."""
     return bool(curve) and not _is_whole(curve[-1])
 
 

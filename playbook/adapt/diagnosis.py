@@ -6,8 +6,8 @@ only the loss has turned (too sure of itself); both improve. The signs are the u
 Bengio and Courville, Deep Learning (2016), sections 5.2 and 11.4; that loss may rise while accuracy holds is described
 by Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 3.
 
-One epoch is no trend: validation has turned where it ends worse than its best for at least two epochs, by more than the
-metric's standard error on the validation rows.
+A single epoch shows no trend: validation has turned where it ends worse than its best for two epochs or more, by more
+than the metric's standard error on the validation rows.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def _evidence(curve: Sequence[Epoch]) -> str:
 
 _BROKEN = Diagnosis(
     "diverging",
-    "The loss is no finite number: training broke down.",
+    "The loss is not a finite number: training broke down.",
     "Lower adaptation.learning_rate and head_learning_rate to a third; if that does not help, set precision: float32.",
 )
 _DIVERGING = Diagnosis(
@@ -304,7 +304,7 @@ _REFRESHED = Diagnosis(
 _OF_A_REFRESH: dict[Case, Diagnosis] = {
     "diverging": Diagnosis(
         "diverging",
-        "The loss rises or is no finite number: the refresh leaves what the champion had learned.",
+        "The loss rises or is not a finite number: the refresh leaves what the champion had learned.",
         "Lower retraining.refresh.learning_rate_factor to a third; if that does not help, set precision: float32.",
     ),
     "wrong base": Diagnosis(

@@ -80,7 +80,7 @@ class TrainBatches(IterableDataset[Batch]):
 
 
 class RungModule(pl.LightningModule):
-    """Blocks from the boundary up and a linear head. The frozen part is no submodule: neither saved nor synced.
+    """Blocks from the boundary up and a linear head. The frozen part is not a submodule: neither saved nor synced.
 
     Given `embed_in`, a dtype, nothing is frozen: batches hold token ids, and embeddings are trained in that arithmetic.
     """

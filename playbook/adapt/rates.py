@@ -2,7 +2,7 @@
 
 What a base knows is kept by rates well below the one that it takes to learn from nothing: 10 to 100 times lower, lower
 still for earlier blocks (Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018, section 3.2). A rate above
-that of training from scratch is no fault, but a finding: docs/learning_rates.md shows where it did better all the same.
+that of training from scratch is a finding, not a fault: docs/learning_rates.md shows where it did better all the same.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def bundle_about(bundle: Path) -> tuple[BasePin, tuple[str, ...]]:
     """Pin of the base and labels of a model bundle, in the order of its head's rows.
 
     Raises:
-        ArtifactError: the folder is no bundle.
+        ArtifactError: the folder is not a bundle.
     """
     try:
         about = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def start_weights(bundle: Path, unfrozen: int, labels: Sequence[str], out: Path)
             `head.bias` (classes,), and the blocks' tensors under the encoder's names).
 
     Raises:
-        ArtifactError: the folder is no bundle.
+        ArtifactError: the folder is not a bundle.
         ValueError: no block is unfrozen, or more than there are.
     """
     pin, known = bundle_about(bundle)

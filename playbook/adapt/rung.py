@@ -182,7 +182,7 @@ def _finish(
     module.to(device)
     _, metric = module.score()
     ended_early = len(module.curve) < job.adaptation.epochs
-    early = "the loss was no finite number" if diverged(module.curve) else "validation stalled"
+    early = "the loss was not a finite number" if diverged(module.curve) else "validation stalled"
     dtype = compute_dtype(job.adaptation.precision, device)
     result = JobResult(
         validation=metric,

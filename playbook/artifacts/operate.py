@@ -120,6 +120,6 @@ class Accumulation(Artifact):
     added: int = 0  # by this round
     by_class: dict[str, int] = Field(default_factory=dict)
     new_classes: dict[str, int] = Field(default_factory=dict)  # added to the label set -> rows
-    unknown: dict[str, int] = Field(default_factory=dict)  # labels that are no class of the task -> rows
+    unknown: dict[str, int] = Field(default_factory=dict)  # labels that are not classes of the task -> rows
     left_out: dict[str, int] = Field(default_factory=dict)  # why labelled rows did not join -> rows
     triggers: tuple[str, ...] = ()  # entries of the decision log that this round answers

@@ -93,7 +93,8 @@ def _first(spec: TaskSpec, truth: np.ndarray, standings: Sequence[Standing]) -> 
         return winner, ""
     if len(close) == 1:
         text = f"{best.name} has the best probe score, {_written(best.score)}; {others[0].name} follows with "
-        return winner, f"{text}{_behind(others[0], ahead[others[0].place])}, which is no close call (up to {limit:g})."
+        behind = _behind(others[0], ahead[others[0].place])
+        return winner, f"{text}{behind}, which is not a close call (up to {limit:g})."
     rival = best if winner is not best else min(_nearest([s for s in close if s is not best]), key=_preference)
     second = winner if winner is not best else rival
     text = f"{best.name} has the best probe score, {_written(best.score)}, but {second.name} with "

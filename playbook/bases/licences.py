@@ -88,7 +88,7 @@ def licence_findings(spec: TaskSpec, base: Base, name: str, located: Path | None
         if stated.says:
             found.append(f"{name}: {stated.where} says only {shown(stated.says)} of its licence: read it")
         elif not says:
-            found.append(f"{name}: {stated.where} is no licence that is known by its words: read it")
+            found.append(f"{name}: {stated.where} is not a licence that is known by its words: read it")
         elif not any(holds <= way for holds in stated.ways for way in ways):
             found.append(
                 f"{name}: the task file says licence {shown(base.licence)}, {stated.where} says {says}: find out which "

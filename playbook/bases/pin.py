@@ -110,7 +110,7 @@ def read_header(weights: Path) -> tuple[dict[str, dict[str, Any]], int]:
     """Tensors of a safetensors file (dtype, shape, data_offsets by name), and the byte at which their data begins.
 
     Raises:
-        PinMismatch: the file is no safetensors file.
+        PinMismatch: the file is not a safetensors file.
     """
     try:
         with weights.open("rb") as stream:
@@ -134,7 +134,7 @@ def count_parameters(weights: Path) -> int:
     """Floating-point numbers in a safetensors file, from its header alone; integer buffers do not count.
 
     Raises:
-        PinMismatch: the file is no safetensors file.
+        PinMismatch: the file is not a safetensors file.
     """
     return sum(math.prod(entry["shape"]) for entry in read_header(weights)[0].values() if "F" in entry["dtype"])
 

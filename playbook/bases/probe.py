@@ -46,7 +46,7 @@ def take_slice(spec: TaskSpec, frame: pd.DataFrame, rows: int) -> Slice:
     """At most `rows` rows of a prepared table, classes in proportion, drawn with the task's seed, in table order.
 
     Raises:
-        DataError: a table without rows, or a label that is no class of the task.
+        DataError: a table without rows, or a label that is not a class of the task.
     """
     number = {label: place for place, label in enumerate(spec.labels)}
     unknown = sorted(set(frame[LABEL]) - set(number))

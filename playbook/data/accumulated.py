@@ -54,7 +54,7 @@ def read_classes(path: Path) -> dict[str, str]:
     file is not there. Of two spellings of one name the first counts.
 
     Raises:
-        DataError: the file is no mapping of names to descriptions.
+        DataError: the file is not a mapping of names to descriptions.
     """
     if not path.is_file():
         return {}

@@ -98,7 +98,7 @@ def read_second_annotator(path: Path, labels: Sequence[str]) -> dict[str, str]:
     (no label) are left out.
 
     Raises:
-        DataError: see `read_lines`; or a label that is no class, or a row labelled twice (with the line).
+        DataError: see `read_lines`; or a label that is not a class, or a row labelled twice (with the line).
     """
     known = {normal_form(name): name for name in labels}
     found: dict[str, str] = {}

@@ -46,7 +46,7 @@ def clean_rows(rows: pd.DataFrame, data: Data, labelled: bool = True) -> tuple[p
 
     Fit rows keep the order of the source. Copies of a text are for `playbook.data.split` to find, except that a text
     with two different labels is unfit in all its rows: nobody knows which label is right. Of rows with one id the first
-    stays. Where rows need not be `labelled`, an absent label is no fault.
+    stays. Where rows need not be `labelled`, an absent label is not a fault.
 
     Raises:
         DataError: the column of times cannot be read, or the one of ids names something else than rows.

@@ -8,7 +8,7 @@ stands for its kind.
 Look-alikes are letters of Cyrillic, Greek and Armenian that Unicode's confusables (UTS 39, Unicode Security Mechanisms)
 map to one Latin letter. In a text of mostly Latin letters they become Latin; in a word of a Cyrillic or Greek text that
 has Latin letters in it, those become what the rest of the text is written in. Amounts of money, decimals, years, short
-numbers, and what an error, a version or a norm is called by, are no numbers of orders: they stay. So does everything in
+numbers, and what an error, a version or a norm is called by, are not order numbers: they stay. So does everything in
 a text that says nothing besides: two product codes, or two addresses of the web, are not one message.
 """
 

@@ -11,7 +11,7 @@ from playbook.data.text import comparison_key, shown
 from playbook.errors import DataError
 
 NAMED = 3  # ids that a message names
-FEWEST = 3  # long numbers whose last digits are zeros, from which it is no chance
+FEWEST = 3  # long numbers whose last digits are zeros, from which it is hardly chance
 EXACT = 15  # digits of a number that a spreadsheet keeps
 BEYOND_FLOAT = 18  # digits from which at most one number in ten is the shortest name of a float
 

@@ -106,7 +106,7 @@ def find_label_errors(
 def labels_before(rows: AuditRows, labels: Sequence[str], corrections: Sequence[Correction]) -> Numbers:
     """Labels that the source gave the rows that a person has looked at since, as `find_label_errors` takes them.
 
-    A label that is no class counts as the right one: it says nothing of how classes are mistaken for one another.
+    A label that is not a class counts as the right one: it says nothing of how classes are mistaken for one another.
     """
     number = {normal_form(label): at for at, label in enumerate(labels)}
     was = {one.row_id: number.get(normal_form(one.was), number[normal_form(one.label)]) for one in corrections}

@@ -181,5 +181,5 @@ def _quarantine(figures: dict[str, Any]) -> list[str]:
     unknown = figures["unknown_labels"]
     if unknown:
         named = ", ".join(f"{escaped(label)} ({n})" for label, n in unknown.items())
-        lines += ["", f"Labels that are no class: {named}."]
+        lines += ["", f"Labels that are not classes: {named}."]
     return lines

@@ -78,7 +78,7 @@ def _prepared(task: Task, out: Path, raw_override: Mapping[str, Path] | None) ->
     if rows.empty:
         reasons = ", ".join(f"{n} with {reason}" for reason, n in figures["quarantined"].items())
         unknown = unknown_in_words(figures["unknown_labels"], task.spec.labels)
-        found = f" (labels found that are no class: {unknown})" if unknown else ""
+        found = f" (labels found that are not classes: {unknown})" if unknown else ""
         raise DataError(
             f"{task.spec.task}: expected rows that are fit for use, found none of {figures['raw_rows']}: "
             f"{reasons}{found}; check data.columns and data.classes in the task file"

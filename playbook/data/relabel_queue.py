@@ -129,7 +129,7 @@ def edits(path: Path) -> dict[str, str]:
     """Filled-in labels of a queue file, row id -> new label.
 
     Raises:
-        DataError: the file is no queue.
+        DataError: the file is not a queue.
     """
     cells = (map(unguarded, line.cells) for line in read_lines(path, NEEDED))
     return {normal_form(row): normal_form(new) for row, _, new in cells if normal_form(new)}

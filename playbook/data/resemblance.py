@@ -83,7 +83,7 @@ def _unknown(texts: list[str], member: npt.NDArray[np.bool_], groups: int, spec:
     said = (
         f"Whether the test split's inputs are like the others cannot be told: it has {groups} {noun} of rows, too few "
         f"to know a difference of the data from one of a few customers. Row by row a classifier tells them apart with "
-        f"AUC {auc:.2f} (0.5 would be no difference)."
+        f"AUC {auc:.2f} (0.5 would mean no difference)."
     )
     return Resemblance(rows=(0, 0), auc=auc, p_value=1.0, length_ratio=ratio, differs=False, known=False, text=said)
 
@@ -121,7 +121,7 @@ def _some(frame: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 
 
 def _in_words(found: Resemblance) -> str:
-    size = f"a classifier tells them apart with AUC {found.auc:.2f} (0.5 would be no difference)"
+    size = f"a classifier tells them apart with AUC {found.auc:.2f} (0.5 would mean no difference)"
     if not 0.9 < found.length_ratio < 1 / 0.9:
         size += f"; test texts have {found.length_ratio:.1f} times as many words"
     if not found.differs:

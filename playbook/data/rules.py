@@ -25,7 +25,7 @@ from playbook.data.text import counted, shown
 from playbook.spec import SPLITS
 from playbook.taskfile import Task
 
-FILLED = (ROW_ID, TEXT, LABEL, GROUP)  # columns without which a row is no row
+FILLED = (ROW_ID, TEXT, LABEL, GROUP)  # columns without which a row is not a row
 
 
 def rules(task: Task) -> tuple[Rule, ...]:

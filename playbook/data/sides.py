@@ -156,7 +156,7 @@ def read_sides(ledger: Path) -> Sides | None:
     Of a row that two branches put on two sides, the more protected side counts.
 
     Raises:
-        DataError: the file was altered so that it is no ledger.
+        DataError: the file was altered so that it is not a ledger.
     """
     try:
         text = ledger.read_text(encoding="utf-8-sig")
@@ -185,7 +185,7 @@ def read_sides(ledger: Path) -> Sides | None:
         elif kind in _KINDS and side in SPLITS and _MARK.fullmatch(line):
             marks.setdefault((kind, side), []).append(line)
         else:
-            raise DataError(f"{ledger}: line {number} is no line of a ledger; restore the file from version control")
+            raise DataError(f"{ledger}: line {number} is not a line of a ledger; restore the file from version control")
     for side in reversed(PROTECTED):
         found.ids |= dict.fromkeys(marks.get(("id", side), ()), side)
         found.groups |= dict.fromkeys(marks.get(("group", side), ()), side)

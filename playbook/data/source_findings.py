@@ -43,7 +43,7 @@ class SourceFindings:
 
     repeated_ids: str = ""  # ids on several rows, and what became of them
     spoilt_ids: str = ""  # ids that lost digits, or were read as decimals
-    unknown_labels: str = ""  # labels that are no class, with counts
+    unknown_labels: str = ""  # labels that are not classes, with counts
     unread_times: str = ""  # times that could not be read
     future_times: str = ""  # times that lie in the future
     absent_groups: str = ""  # groups whose name says that there is none
@@ -87,7 +87,7 @@ def source_findings(
 
 
 def unknown_in_words(counts: Mapping[str, int], labels: Iterable[str]) -> str:
-    """The commonest labels that are no class, with their rows and the class that is meant where one is near."""
+    """The commonest labels that are not classes, with their rows and the class that is meant where one is near."""
     known = tuple(labels)
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     named = []

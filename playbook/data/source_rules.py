@@ -38,7 +38,7 @@ def source_rules(task: Task) -> tuple[Rule, ...]:
     rules.append(
         _rule(
             "labels of the source",
-            "no label that is no class",
+            "no label that is not a class",
             "unknown_labels",
             "every label is a class",
             "correct the labels at the source, or add the classes under data.classes",

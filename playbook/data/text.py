@@ -45,7 +45,7 @@ def is_blank(text: str) -> bool:
     return not any(unicodedata.category(one)[0] in "LMNPS" and one not in _UNSEEN for one in text)
 
 
-# Blocks of pictures; the symbols between them (frames, arrows, currency, copyright) are no message by themselves,
+# Blocks of pictures; the symbols between them (frames, arrows, currency, copyright) are not a message by themselves,
 # unless a variation selector makes a picture of one.
 _EMOJI = re.compile(
     "[\u203c\u2049\u20e3\u231a\u231b\u23e9-\u23fa\u25b6\u25c0\u2600-\u27bf\u2b50\u2b55\u3297\u3299\U0001f000-\U0001faff]"
@@ -56,6 +56,11 @@ _EYES, _MOUTH = ">?[:;=]", r"[()\[\]{}|/\\*<]+"
 _EMOTICON = re.compile(
     rf"{_EYES}[-^o'*]*{_MOUTH}|{_MOUTH}[-^o'*]*{_EYES}|8-[()]+|<3+|</3|\^[_.-]*\^|-[_.]+-|\(\^.{{0,2}}\^\)"
 )
+# Emoticons beside words: fewer forms, none of which a bracket or an address begins, and each of bounded length.
+_BESIDE_WORDS = re.compile(
+    r">?[:;=][-^o'*]{0,2}(?:[()\[\]{}|\\*<]{1,3}|/(?!/))|(?<!\S)[()]{1,3}[-^o'*]{0,2}[:;=](?!\S)|-_{1,3}-"
+)
+_EYES_AND_NOSES = frozenset(":;=-")  # each of them has one of these
 _LETTERED = re.compile(r"[:;=][-^']*[a-z]|[a-z][-^']*[:;=]")  # :D and D: are opposites
 # Faces made of signs: two eyes that are alike or turn to each other, and a mouth between them.
 _EYE = r"[^\w\s\"'()\[\]{}|,]"
@@ -89,11 +94,14 @@ def _has_face(text: str) -> bool:
 def comparison_key(text: str) -> str:
     """What two exact duplicates have in common: casefolded, without punctuation and blanks.
 
-    A text of punctuation alone is its own key, without blanks, and so is one of emoticons: ":)" and ":(" are no copies.
+    A text of punctuation alone is its own key, without blanks, and so is one of emoticons. Emoticons stay beside words,
+    as emoji do: "I like it :)" is no copy of "I like it :(".
     """
     folded = unicodedata.normalize("NFC", text.casefold())
     key = folded.translate(_CLOSED)
-    return "".join(folded.split()) if not key or _is_emoticons(folded) else key
+    if not key or _is_emoticons(folded):
+        return "".join(folded.split())
+    return key if _EYES_AND_NOSES.isdisjoint(folded) else key + "".join(_BESIDE_WORDS.findall(folded))
 
 
 def _is_emoticons(folded: str) -> bool:

@@ -118,7 +118,7 @@ def moments(values: Sequence[str], missing: datetime, where: str, time_format: s
     The column is read by `time_format` where all of it has that format, else by its own form.
 
     Raises:
-        DataError: values are no times, or nobody can know the order of day and month.
+        DataError: values are not times, or nobody can know the order of day and month.
     """
     found = read_times(values, time_format)
     if time_format is not None and found.unread:
@@ -219,7 +219,7 @@ def _recognised(cell: str) -> tuple[str, Any]:
 
 
 def _unit(cell: str) -> str:
-    """What a number counts since 1970, by its length; '' of other lengths, and where it is no number."""
+    """What a number counts since 1970, by its length; '' of other lengths, and where it is not a number."""
     number = _NUMBER.fullmatch(cell)
     return _DIGITS.get(len(number[1]), "") if number else ""
 

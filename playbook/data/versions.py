@@ -40,7 +40,7 @@ def read_versions(record: Path) -> tuple[Version, ...]:
     """All versions, oldest first; none where the file is not there yet.
 
     Raises:
-        DataError: the file was altered so that it is no list of versions numbered from 1.
+        DataError: the file was altered so that it is not a list of versions numbered from 1.
     """
     if not record.exists():
         return ()

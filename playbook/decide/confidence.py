@@ -2,7 +2,7 @@
 
 The figure is the share of the gate's questions that are answered or measured, so every open one lowers it. The word
 beside it is one step lower where an open question has a possible answer that, given alone, leads to another path; these
-are named. It is no probability that the path is right.
+are named. It is not a probability that the path is right.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ CHOICES: dict[str, tuple[str, str, dict[str, Speaks]]] = {
 
 
 def evidence_rows(spec: TaskSpec, measured: Measured) -> tuple[EvidenceRow, ...]:
-    """Every question that is no hard limit, in a fixed order."""
+    """Every question that is not a hard limit, in a fixed order."""
     chosen = {name: _choice(spec, name) for name in CHOICES}
     costs = {cost.path: cost for cost in measured.costs}
     return (

@@ -197,7 +197,7 @@ class DecisionLog:
         return entries
 
     def _write_down(self, last: Entry, *, whatever_was: bool = False) -> None:
-        """After the log is written and its lock is gone: what is only in a transaction yet is no decision."""
+        """After the log is written and its lock is gone: what is only in a transaction yet is not a decision."""
         if self.anchors:
             write_down(Anchor(last.index, last.sha256, now()), self.anchors, whatever_was=whatever_was)
 

@@ -82,7 +82,7 @@ def verified(storage: LogStorage) -> tuple[Entry, ...]:
 
 
 def unbroken(storage: LogStorage, lines: tuple[bytes, ...]) -> tuple[Entry, ...]:
-    """Of lines that are no whole log any more, those before the first that breaks the chain."""
+    """Of lines that are no longer a whole log, those before the first that breaks the chain."""
     entries: list[Entry] = []
     for number, text in enumerate(lines, start=1):
         try:

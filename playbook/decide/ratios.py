@@ -64,7 +64,7 @@ def past_spread(path: Path) -> Spread:
     """Correction and interval from the tasks on record.
 
     Raises:
-        ArtifactError: a line is no record; the file was edited.
+        ArtifactError: a line is not a record; the file was edited.
     """
     return spread_of([float(line["ratio"]) for line in read_ratios(path)])
 
@@ -73,7 +73,7 @@ def read_ratios(path: Path) -> list[dict[str, Any]]:
     """Every record, oldest first: `time`, `task`, `estimated` and `actual` in seconds, `ratio`.
 
     Raises:
-        ArtifactError: a line is no record; the file was edited, or the disk was full.
+        ArtifactError: a line is not a record; the file was edited, or the disk was full.
     """
     found = []
     for number, text in enumerate(path.read_text("utf-8").splitlines() if path.exists() else (), start=1):

@@ -85,7 +85,7 @@ def fit_references(
         tfidf: what an earlier call chose on the same rows, which is then not searched again.
 
     Raises:
-        DataError: a split without rows, or a label that is no class of the task.
+        DataError: a split without rows, or a label that is not a class of the task.
     """
     truth = {name: _numbers(spec, frame, name) for name, frame in (("train", train), ("validation", validation))}
     texts = {"train": train[TEXT].tolist(), "validation": validation[TEXT].tolist()}

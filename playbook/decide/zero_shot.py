@@ -5,7 +5,7 @@ class whose features have the highest cosine similarity is the answer: dataless 
 and Srikumar, AAAI 2008) with the features of a pretrained encoder, as Radford et al. (2021) do with CLIP. Probabilities
 are a softmax over the similarities times 20, the scale that sentence-transformers trains with
 (`MultipleNegativesRankingLoss`, https://sbert.net/docs/package_reference/sentence_transformer/losses.html). It is
-fixed, so nothing is fitted; they are no calibrated probabilities, and the answer does not depend on it.
+fixed, so nothing is fitted; they are not calibrated probabilities, and the answer does not depend on it.
 """
 
 from __future__ import annotations

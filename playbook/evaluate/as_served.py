@@ -50,7 +50,7 @@ class AsServed:
 
 
 def served_under(rules: ServedRules, labels: Sequence[str]) -> AsServed:
-    """What an artefact kept; a class that is no label is answered as the likeliest one."""
+    """What an artefact kept; a class that is not a label is answered as the likeliest one."""
     known = rules.of_class in labels
     return AsServed(rules.temperature, Threshold(labels.index(rules.of_class), rules.decide_from) if known else None)
 

@@ -50,7 +50,7 @@ def load_capabilities(task: Task) -> CapabilitySet | None:
     """The rows of the file, or None where the task names none.
 
     Raises:
-        DataError: the file cannot be read, has too few rows, an empty text, a label that is no class, or a text with
+        DataError: the file cannot be read, has too few rows, an empty text, a label that is not a class, or a text with
             two answers. Every fault is named with its line.
     """
     path = capability_file(task)

@@ -1,4 +1,4 @@
-"""A model that answers the same to everything is no model, whatever it scores (1.8)."""
+"""A model that answers the same to everything is not a model, whatever it scores (1.8)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def always(side: Side) -> str:
 
 def never_ships(name: str, label: str) -> str:
     """Why a constant classifier does not ship, after its name: `the frozen baseline`."""
-    return f"{name} meets every limit, but answers {label!r} to every row, and a constant answer is no model"
+    return f"{name} meets every limit, but answers {label!r} to every row, and a constant answer is not a model"
 
 
 def remedy(spec: TaskSpec, label: str) -> str:

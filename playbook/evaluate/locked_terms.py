@@ -14,7 +14,7 @@ allowed because a split that grows by fresh rows in each round keeps old ones; a
 moves a score by a fifth of what it moved then.
 
 A split that is drawn again, by another seed, group or split column, has hardly a row of the first one; but its rows
-were there to be trained on, and whoever may draw until it fits has an answer for every margin. So it is no fresh split:
+were there to be trained on, and whoever may draw until it fits has an answer for every margin. It is not a fresh split:
 where the same task draws other test rows from a pool that an opening has read from (`DRAWN`), that opening binds.
 
 Not a change: a class that is added (production brings new ones in rounds), where every older class means what it meant;
@@ -113,7 +113,7 @@ def locked_by(
 
 
 def changed_terms(locked: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[TermChange, ...]:
-    """Fields that differ, each with both values; an added class is no change.
+    """Fields that differ, each with both values; an added class is not a change.
 
     A field that an opening did not record was not locked by it: an earlier release knew fewer of them.
     """
@@ -177,7 +177,7 @@ def _is_drawn_again(one: Opening, terms: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value without what is not set, so that a field that a later release adds is no change."""
+    """A value without what is not set, so that a field that a later release adds is not a change."""
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items() if part is not None}
     if isinstance(value, list | tuple):

@@ -326,7 +326,7 @@ def _kept(spec: TaskSpec, serving: Serving, found: RoundVerdict, side: Side) -> 
     met = [label for label in first.misses if label not in {limit.label for limit in own}]
     reasons = [f"the {name} misses {wording.listing(met)}, which it meets"] if met else []
     reasons += [f"the {name} misses {wording.misses(own, side.scores)}"] if own else []
-    reasons += [f"the {name} answers {first.always!r} to every row, which is no model"] if first.always else []
+    reasons += [f"the {name} answers {first.always!r} to every row, which is not a model"] if first.always else []
     if not first.better:
         worse = not first.not_worse and first.fixes and not first.too_few
         reasons.append(

@@ -76,7 +76,7 @@ class _Pooled:
 def sample_of(
     spec: TaskSpec, frame: pd.DataFrame, features: npt.NDArray[np.floating], given: Given | None = None
 ) -> Sample:
-    """A prepared table as a sample; an empty label is no label, a row without a group is a group of its own.
+    """A prepared table as a sample; an empty label is not a label, a row without a group is a group of its own.
 
     Raises:
         ValueError: features or answers for another number of rows.
@@ -197,7 +197,7 @@ def _score(pooled: _Pooled, spec: TaskSpec) -> tuple[Figure, float] | None:
         return None
     low, high = _score_interval(spec, kinds, pooled.group[known], member[0])
     value = float(apart[0])
-    defined = np.abs(apart[~np.isnan(apart)])  # a permutation that says nothing is no evidence for either side
+    defined = np.abs(apart[~np.isnan(apart)])  # a permutation that says nothing is not evidence for either side
     return Figure(value=value, low=min(low, value), high=max(high, value)), p_value(defined)
 
 
@@ -278,8 +278,8 @@ def _in_words(shift: Shift, spec: TaskSpec) -> str:
         facts.append(f"texts have {shift.length_ratio:.1f} times as many words")
     rest = f", {wording.listing(facts)}" if facts else ""
     if not shift.differs:
-        auc = f"a classifier tells them apart with AUC {shift.auc:.2f} (0.5 would be no difference)"
+        auc = f"a classifier tells them apart with AUC {shift.auc:.2f} (0.5 would mean no difference)"
         return f"No difference of {first} and {second} is seen beyond chance: {auc}{rest}."
     told = "tells" if shift.p_value < level else "hardly tells"
-    auc = f"a classifier {told} them apart with AUC {shift.auc:.2f} (0.5 would be no difference)"
+    auc = f"a classifier {told} them apart with AUC {shift.auc:.2f} (0.5 would mean no difference)"
     return f"{first.capitalize()} and {second} differ: {auc}{rest}."

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LENGTH = "text length"
-MOST_VALUES = 20  # a column with more values is no slicing column unless the task file names it
+MOST_VALUES = 20  # a column with more values is not a slicing column unless the task file names it
 LEAST_PERMUTATIONS = 2000
 PERMUTATIONS_PER_SLICE = 40  # so that the least p-value, times the number of slices, is well under 5 %
 Rows = npt.NDArray[np.bool_]

@@ -153,7 +153,7 @@ def _matches(patterns: str, identity: str) -> bool:
 
 
 def _unfit(signature: bytes, done: Done, namespace: str) -> str:
-    key_of(signature)  # says so where it is no signature at all
+    key_of(signature)  # says so where it is not a signature at all
     if "namespace" in _said(done):
         return f"the signature was made for another purpose; sign with `-n {namespace}`"
     return "the signature does not fit the text: that was altered after it was signed, or signed with another key"

@@ -12,7 +12,7 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 NOT_PRICED = "not priced"
-NATS = ("log_loss",)  # metrics that are no fractions; figures of all others are written as per cent and points
+NATS = ("log_loss",)  # metrics that are not fractions; figures of all others are written as per cent and points
 
 
 def _in_nats(metric: str) -> bool:

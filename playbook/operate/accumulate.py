@@ -60,7 +60,7 @@ class Grown:
     relabelled: int
     by_class: dict[str, int]  # added rows
     new_classes: dict[str, int]  # added to the label set now -> rows
-    unknown: dict[str, int]  # labels that are no class (yet) -> rows, which were left in the log
+    unknown: dict[str, int]  # labels that are not classes (yet) -> rows, which were left in the log
     left_out: dict[str, int] = field(default_factory=dict)  # why -> rows
 
 

@@ -28,7 +28,7 @@ def bundle_hash(folder: Path) -> str:
     """SHA-256 over the names (relative, sorted) and hashes of all files of a bundle.
 
     Raises:
-        ArtifactError: the folder is no bundle, or holds files of a kind that has no business there.
+        ArtifactError: the folder is not a bundle, or holds files of a kind that has no business there.
     """
     if not (folder / BUNDLE).is_file():
         raise ArtifactError(f"{folder}: expected a model bundle with {BUNDLE}, found none; package the model again")

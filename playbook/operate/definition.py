@@ -3,7 +3,7 @@
 The definition is the question, the classes with what each of them means, the labelling guideline, and the metric that
 success is measured in. No number belongs to it: a threshold, the margin, a budget or a price say how good a model has
 to be, not what its answers mean. A model that was made under another margin still answers the same question; whether
-it is good enough is what the next evaluation decides. The metric is no number: a version's figures, and what was
+it is good enough is what the next evaluation decides. The metric is not a number: a version's figures, and what was
 promised to whoever uses it, are figures of that metric, so another metric is another task.
 
 Blanks and line breaks do not count: a guideline whose lines are wrapped in another way says the same.
@@ -51,7 +51,7 @@ class Definition:
 def define(task: Task) -> Definition:
     """The definition of a task as its file and its guideline have it now.
 
-    A guideline that cannot be read is not compared: a file that is missing for a day is no other task, and the data
+    A guideline that cannot be read is not compared: a file that is missing for a day is not another task, and the data
     play reports it.
     """
     spec = task.spec

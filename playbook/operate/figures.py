@@ -115,7 +115,7 @@ def letter_counts(texts: Sequence[str]) -> npt.NDArray[np.int32]:
 
 @lru_cache(maxsize=65536)
 def _script(sign: str) -> int | None:
-    """Place of a letter's script in `SCRIPTS`; None for anything that is no letter."""
+    """Place of a letter's script in `SCRIPTS`; None for anything that is not a letter."""
     if not sign.isalpha():
         return None
     first = unicodedata.name(sign, "OTHER").replace("FULLWIDTH ", "").replace("HALFWIDTH ", "").split()[0]

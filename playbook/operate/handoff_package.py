@@ -121,7 +121,7 @@ def _signed_off(place: Path, manifest: Mapping[str, Any], recipe: Recipe, log: b
         try:
             entry = Entry.model_validate_json(line)
         except ValidationError:
-            raise ArtifactError(f"{place}: line {number} of {DECISIONS} is no entry of the log; {AGAIN}") from None
+            raise ArtifactError(f"{place}: line {number} of {DECISIONS} is not an entry of the log; {AGAIN}") from None
         if (entry.index, entry.previous, entry.sha256, entry.line) != (number, previous, entry.content_hash, line):
             raise ArtifactError(f"{place}: {DECISIONS} was changed in line {number}; {AGAIN}")
         previous = entry.sha256

@@ -26,7 +26,7 @@ def live_metric(
 ) -> tuple[Score | None, dict[str, Score]]:
     """The target's metric on rows with outcomes, and recall by true label, with intervals as in the evaluation.
 
-    A row whose true label is no class of the model is a wrong answer: it counts in accuracy, and against the precision
+    A row whose true label is not a class of the model counts as a wrong answer: in accuracy, and against the precision
     and F1 of the class that was answered; it is one of the rest in ROC-AUC and average precision. Its label has its own
     recall, which is 0. Means over classes (macro F1, balanced accuracy, ROC-AUC and average precision of no class) are
     over the model's classes alone, or one row with a strange label would cost a whole class; log loss leaves such rows

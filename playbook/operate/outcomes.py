@@ -25,7 +25,7 @@ class OutcomeReport:
     Attributes:
         count: of the recorded rows.
         blank: rows without an id or a label.
-        unknown: rows by label that is no class of the task; kept: a new class begins like this.
+        unknown: rows by label that is not a class of the task; kept: a new class begins like this.
         unreadable: records that could not be read, each with its line and what is wrong.
         id_column, label_column: where ids and labels were found.
         contradictory: ids with two labels at one moment, with what the file says; none of these rows is recorded.

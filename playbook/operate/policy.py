@@ -40,7 +40,7 @@ class Facts:
     new_rows: Sequence[date] = ()  # days of the labelled rows that a round would add
     rows_may_grow: bool = True  # data.accumulated is named
     new_classes: Mapping[str, int] = field(default_factory=dict)  # classes that a round would add -> rows
-    strange: Mapping[str, int] = field(default_factory=dict)  # other labels that are no class of the task -> rows
+    strange: Mapping[str, int] = field(default_factory=dict)  # other labels that are not classes of the task -> rows
     classes_may_grow: bool = False  # data.accumulated.classes is named
     task_changed: str = ""  # what is no longer as the model that serves has it
     better_base: str = ""  # the base that the bake-off prefers
@@ -113,7 +113,7 @@ def false_alarms(spec: TaskSpec) -> dict[Trigger, str]:
         "new_labels": COUNTED,
         "new_class": COUNTED,
         "task_changed": COUNTED,
-        "better_base": "not known: the bake-off compares on validation, and is no test",
+        "better_base": "not known: the bake-off compares on validation, and is not a test",
         "schedule": COUNTED,
         "button": COUNTED,
     }

@@ -101,7 +101,7 @@ class LostStore:
         return sum(rows.total for rows in self.files())
 
     def files(self) -> Iterable[LostRows]:
-        """What this machine's writers have left; a file that is no such file is passed over."""
+        """What this machine's writers have left; a file that is not such a file is passed over."""
         found = []
         for path in sorted(self.folder.glob("*.json")):
             if re.fullmatch(rf"{re.escape(self.task)}-[0-9a-f]{{32}}", path.stem) is None:

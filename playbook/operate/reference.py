@@ -1,7 +1,8 @@
 """What windows of production are held against: rows that the model was never trained on (6.4).
 
-The file travels inside the model bundle. It is one safetensors file; what is no number stands as JSON in its metadata.
-It holds figures, answers and true classes, and no text. The same reference gives the same bytes.
+The file travels inside the model bundle. It is one safetensors file; whatever is not a
+number stands as JSON in its metadata. It holds figures, answers and true classes, and no text. The same reference gives
+the same bytes.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def load_reference(path: Path) -> Reference:
     """Read a reference.
 
     Raises:
-        ArtifactError: no such file, or it is no reference.
+        ArtifactError: no such file, or it is not a reference.
     """
     from safetensors import SafetensorError, safe_open
 

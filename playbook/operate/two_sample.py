@@ -51,7 +51,7 @@ class Standardised:
         return found
 
     def classifier_auc(self, members: Members) -> Floats:
-        """AUC of telling members from others on rows left out, shape (markings,); 0.5 is no difference."""
+        """AUC of telling members from others on rows left out, shape (markings,); 0.5 means no difference."""
         return auc(self.left_out_scores(members), members)
 
     def mean_shift(self, members: Members) -> Floats:

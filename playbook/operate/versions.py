@@ -69,7 +69,7 @@ def next_version(latest: str | None, change: Change) -> str:
     """The version after `latest`, which is the highest that exists; `1.0.0` if there is none.
 
     Raises:
-        ValueError: `latest` is no version.
+        ValueError: `latest` is not a version.
     """
     if latest is None:
         return FIRST

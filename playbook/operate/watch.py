@@ -71,7 +71,7 @@ def window_drift(
         model_version: of the model that serves.
 
     Raises:
-        ValueError: answers and features that do not fit the reference, or a day that is no date.
+        ValueError: answers and features that do not fit the reference, or a day that is not a date.
     """
     rules = spec.monitoring
     seed = date.fromisoformat(day).toordinal()
@@ -115,7 +115,7 @@ def estimate_of(spec: TaskSpec, judge: Judge, probabilities: Probabilities) -> F
 
 
 def alarming(figures: Sequence[DriftFigure]) -> list[DriftFigure]:
-    """The figures that raise the alarm, the least likely one first; rows per day are no part of it."""
+    """The figures that raise the alarm, the least likely one first; rows per day are not part of it."""
     return sorted(
         (figure for figure in figures if figure.alarm and figure.name in FIGURES),
         key=lambda found: found.p_value or 0.0,

@@ -31,7 +31,7 @@ def constant_answer(
 
 
 def remedy(limits: Sequence[Limit], label: str) -> str:
-    """Why a constant answer is no model, and which limit would rule it out."""
+    """Why a constant answer is not a model, and which limit would rule it out."""
     met = " and ".join(limit.label for limit in limits if not limit.is_budget)
     of_class = next((limit.of_class for limit in limits if limit.of_class is not None), label)
     named = {limit.metric for limit in limits if limit.of_class == of_class}

@@ -83,7 +83,7 @@ class DecisionAnswers(Section):
         "target's metric. Nobody measures it here.",
     )
 
-    # Hard limits (1.6). They are no scores: an answer against a path rules it out.
+    # Hard limits (1.6). They are not scores: an answer against a path rules it out.
     data_licence_allows_training: bool | None = Field(
         None, description="Whether the licence of the data lets the team train on it."
     )

@@ -1,4 +1,4 @@
-"""What `playbook init` leaves to be filled in: a task file that still says so is no task yet."""
+"""What `playbook init` leaves to be filled in: a task file that still says so is not a task yet."""
 
 from __future__ import annotations
 

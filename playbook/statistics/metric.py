@@ -337,7 +337,7 @@ class Metric:
         return f"too few rows of {named} to say; {least} {'of each ' if len(few) > 1 else ''}would do"
 
     def proportion(self, truth: Labels, predicted: Labels) -> tuple[Rows, Rows] | None:
-        """The rows that the metric is a share of, and which rows are hits; None where it is no proportion.
+        """The rows that the metric is a share of, and which rows are hits; None where it is not a proportion.
 
         Accuracy counts every row, recall the true rows of its class, precision the predicted ones, the false-positive
         rate the true rows of all other classes.

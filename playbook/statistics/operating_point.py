@@ -252,7 +252,7 @@ def _known(metric: Metric, truth: Labels, decided: Labels, weights: Floats) -> F
 def _errors(metric: Metric, truth: Labels, decided: Labels) -> Floats:
     """Standard error of a limit at its bound at each threshold, shape (thresholds,).
 
-    Of what is no share of rows, that of as many rows as there are.
+    Of what is not a share of rows, that of as many rows as there are.
     """
     counted = metric.proportion(truth, decided)
     if counted is not None:

@@ -73,7 +73,7 @@ def rows_needed(margin: float, discordance: float, confidence: float, power: flo
         power: wanted probability that it ships.
 
     Raises:
-        ValueError: the margin is not between 0 and 1, or the discordance is no fraction.
+        ValueError: the margin is not between 0 and 1, or the discordance is not a fraction.
     """
     if not 0 < margin < 1 or not 0 <= discordance <= 1:
         raise ValueError(f"expected a margin and a discordance between 0 and 1, found {margin} and {discordance}")

@@ -69,7 +69,7 @@ def guarantee(confidence: Floats, right: npt.NDArray[np.bool_], error: float, fa
         failure: highest allowed chance that the threshold breaks the promise, in (0, 1).
 
     Raises:
-        ValueError: arrays that do not fit each other, or a share that is no number between 0 and 1.
+        ValueError: arrays that do not fit each other, or a share that is not a number between 0 and 1.
     """
     if confidence.shape != right.shape or confidence.ndim != 1:
         raise ValueError(f"expected a confidence for every answer, found {confidence.shape} for {right.shape}")
@@ -114,7 +114,7 @@ def risk_curve(confidence: Floats, right: npt.NDArray[np.bool_]) -> RiskCurve:
 
 
 def _last(passed: npt.NDArray[np.bool_], start: int) -> int | None:
-    """The last place of the unbroken run of rejections that begins at `start`; None where that one is no rejection."""
+    """The last place of the unbroken run of rejections that begins at `start`; None where there is no rejection."""
     broken = np.flatnonzero(~passed[start:])
     end = start + (int(broken[0]) if len(broken) else len(passed) - start)
     return end - 1 if end > start else None

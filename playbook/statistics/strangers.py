@@ -45,7 +45,7 @@ class Strangers:
     their order, (m,).
 
     Raises:
-        ValueError: arrays that do not fit each other, none at all, or values that are no numbers.
+        ValueError: arrays that do not fit each other, none at all, or values that are not numbers.
     """
 
     rows: npt.NDArray[np.float16]

@@ -1,4 +1,4 @@
-"""Ends that are no failures, and what the report says of each: a met target, another path, a shifted test split."""
+"""Ends that are not failures, and what the report says of each: a met target, another path, a shifted test split."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def checks_of(found: GateVerdict) -> dict[str, GateCheck]:
 def test_good_data_is_green_in_every_check(verdict: tuple[GateVerdict, DataGate]) -> None:
     found, _ = verdict
     warned = [check.name for check in found.checks if not check.passed]
-    # One row has a label that is no class, nobody labelled twice, and no guideline is named.
+    # One row has a label that is not a class, nobody labelled twice, and no guideline is named.
     assert warned == ["labels of the source", "rows labelled twice", "guideline"]
     assert found.passed and found.dataset_hash == HASH
     assert len(found.checks) == 32

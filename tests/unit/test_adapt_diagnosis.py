@@ -48,7 +48,7 @@ NEITHER = [(1.0, 1.0), (1.0, 1.01), (0.99, 1.0)]
         (BOTH_IMPROVE, "improving", "both improve", "one more block"),
         ([(1.0, 1.0), (0.7, 0.8), (0.6, 0.9)], "improving", "both improve", "one more block"),  # up, but no gap yet
         (OVERFITTING, "overconfident", "too sure of themselves", "temperature"),  # the metric holds
-        ([*OVERFITTING[:2], (0.3, 0.9)], "improving", "both improve", "one more block"),  # one epoch is no trend
+        ([*OVERFITTING[:2], (0.3, 0.9)], "improving", "both improve", "one more block"),  # one epoch is not a trend
         ([(1.0, 1.0), (0.3, 1.0), (0.1, 1.3)], "stalled", "does not get beyond", "cleaner labels"),
         ([(1.0, 1.0), (0.8, 0.99), (0.6, 1.0)], "stalled", "does not get beyond", "cleaner labels"),
         (NEITHER, "wrong base", "does not fit this task", "Play 2"),

@@ -76,7 +76,7 @@ def test_class_weights_by_hand() -> None:
     assert np.array_equal(class_weights(labels, 2, "resample"), class_weights(labels, 2, "balanced"))
     balanced = class_weights(labels, 2, "balanced")
     assert balanced[labels].mean() == pytest.approx(1)
-    assert np.isfinite(class_weights(labels, 3, "balanced")).all(), "a class without rows is no division by zero"
+    assert np.isfinite(class_weights(labels, 3, "balanced")).all(), "a class without rows is not a division by zero"
 
 
 def test_balanced_weights_help_the_rare_class(monkeypatch: pytest.MonkeyPatch) -> None:

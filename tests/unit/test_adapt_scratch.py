@@ -170,7 +170,7 @@ def test_a_loss_that_is_no_number_ends_training_and_is_said(bench: Bench, monkey
     monkeypatch.setattr(RungModule, "training_step", overflowing)
     job = bench.rung("broken", PLAN)
     result = run_rung(job, silent)
-    assert result.stopped == "the loss was no finite number" and len(result.curve) == 2 and result.best_epoch == 0
+    assert result.stopped == "the loss was not a finite number" and len(result.curve) == 2 and result.best_epoch == 0
     again = JobResult.load(job.out)
     assert again is not None and np.isnan(again.curve[1].validation_loss), "read back from the file, too"
     assert np.isfinite(pd.read_parquet(job.out / "predictions.parquet")["p_0"]).all(), "those of the good epoch"

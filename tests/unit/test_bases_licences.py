@@ -110,7 +110,7 @@ def test_a_licence_that_nobody_has_allowed_or_forbidden_is_a_finding(folder: Pat
         ("LICENSE", "SPDX-License-Identifier: AGPL-3.0-only\n", "says agpl-3.0"),
         ("LICENSE", "Attribution-NonCommercial 3.0 Unported", "says cc-by-nc-3.0"),
         ("LICENCE.txt", "Apache License\n   Version 2.0, January 2004", "its file LICENCE.txt says apache-2.0"),
-        ("LICENSE", "You may do what I say.", "its file LICENSE is no licence that is known by its words"),
+        ("LICENSE", "You may do what I say.", "its file LICENSE is not a licence that is known by its words"),
     ],
 )
 def test_what_a_base_says_of_itself_is_held_against_the_task_file(
@@ -235,7 +235,7 @@ def test_a_claim_of_relevance_needs_a_reason(folder: Path) -> None:
     )
     for word in ("yes", "same domain", " . "):
         bare = claims.model_copy(update={"relevance_reason": word})
-        assert "so it counts as general" in findings(bare, licences=("mit",))[0], "a word is no reason"
+        assert "so it counts as general" in findings(bare, licences=("mit",))[0], "a word is not a reason"
     reasoned = claims.model_copy(update={"relevance_reason": "Pretrained on letters to a bank."})
     assert findings(reasoned, licences=("mit",)) == alone(spec_with(reasoned))
 

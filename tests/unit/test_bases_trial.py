@@ -72,7 +72,7 @@ def test_a_base_that_is_clearly_ahead_is_preferred(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_close_call_moves_nothing_that_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bake-off would give it to the more relevant base; for a base that serves that is no reason to change."""
+    """The bake-off would give it to the more relevant base; for a base that serves that is not a reason to change."""
     near = standing(1, np.arange(100, 202), relevance="same_domain")
     found = tried(monkeypatch, (standing(0, np.arange(100)), near))
     assert found.preferred is None and found.gain is not None

@@ -196,7 +196,7 @@ UNCLOSED = CSV.replace("Where is parcel 5", '"Where is parcel 5')
         (JSONL[:-10], "line 20: the file ends in the middle of a record"),
         ("text\nWhere, now?\n", "line 2: 2 fields where the header has 1: Where, now"),
         ("Tickets of May\n\n" + CSV, "line 3: 3 fields .* take out what stands above the names of the columns"),
-        (CSV.replace("\nS0,", "\n--+--\nS0,"), "line 2: .* take it out if it is no record"),
+        (CSV.replace("\nS0,", "\n--+--\nS0,"), "line 2: .* take it out if it is not a record"),
         (CSV + CSV[14:].replace("\n", "\r") + "\n", "line 22: records are separated by carriage returns alone here"),
         (json.dumps({"rows": [dict(zip(COLUMNS, row, strict=True)) for row in ROWS]}), r"jq -c '.\[.rows.\]\[\]'"),
         (json.dumps({"rows": [{"id": "1"}]}, indent=1), r"jq -c '.\[.rows.\]\[\]'"),

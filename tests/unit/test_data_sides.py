@@ -420,7 +420,7 @@ def texts_of(folder: Path, side: str) -> list[str]:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("[id test]\nhello world!\n", "line 2 is no line of a ledger"),
+        ("[id test]\nhello world!\n", "line 2 is not a line of a ledger"),
         ("<<<<<<< HEAD\n[id test]\n0084e4e5d324\n=======\n>>>>>>> other\n", "keep the lines of both"),
     ],
 )

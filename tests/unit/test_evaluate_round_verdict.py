@@ -84,7 +84,7 @@ def test_a_constant_answer_takes_nobodys_place() -> None:
     verdict, found = decided(wrong(1350), same, same, spec=spec)
     assert found.contenders[0].better and found.contenders[0].always == ORDINARY[0]
     assert verdict.ship == "incumbent"
-    assert f"the candidate answers {ORDINARY[0]!r} to every row, which is no model" in verdict.text
+    assert f"the candidate answers {ORDINARY[0]!r} to every row, which is not a model" in verdict.text
     assert decided(wrong(1350), wrong(1200), same, spec=spec)[0].ship == "candidate"
 
 

@@ -27,7 +27,7 @@ from playbook.evaluate.speed import BATCHES, measure_speed, measure_speeds
 from playbook.evaluate.suite import blockers, headline_warnings
 from playbook.spec import TaskSpec
 
-SHIFTED = "Validation and test differ: a classifier tells them apart with AUC 0.83 (0.5 would be no difference)."
+SHIFTED = "Validation and test differ: a classifier tells them apart with AUC 0.83 (0.5 would mean no difference)."
 
 
 def evaluation(**parts: Any) -> Evaluation:

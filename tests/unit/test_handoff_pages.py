@@ -182,7 +182,7 @@ def test_what_was_approved_has_to_be_in_the_packages_own_log(tmp_path: Path) -> 
         (forged({**documents, **other}), "expected an approval of the recipe's weights and data .* one of others"),
         (forged(documents, **{"decision_log.jsonl": log.splitlines(keepends=True)[0]}), "found none"),
         (forged(documents, **{"decision_log.jsonl": log.replace(b"ship it", b"ship at")}), "was changed in line 2"),
-        (forged(documents, **{"decision_log.jsonl": log + b"x"}), "line 4 of decision_log.jsonl is no entry"),
+        (forged(documents, **{"decision_log.jsonl": log + b"x"}), "line 4 of decision_log.jsonl is not an entry"),
     ):
         with pytest.raises(ArtifactError, match=message):
             read_package(write_zip(tmp_path / "forged.zip", content))

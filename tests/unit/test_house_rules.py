@@ -46,7 +46,7 @@ WORDS = re.compile(
 
 
 def name_of(node: ast.expr) -> str:
-    """`torch.load` of a call's function; a question mark where the front is no name."""
+    """`torch.load` of a call's function; a question mark where the front is not a name."""
     if isinstance(node, ast.Attribute):
         front = name_of(node.value)
         return f"{front or '?'}.{node.attr}"

@@ -108,7 +108,7 @@ def test_a_guideline_counts_by_its_words(place: Place) -> None:
         "another labelling guideline",
     )
     missing = define(place.task(guideline=None))
-    assert differences(before, missing) == (), "a file that is missing for a day is no other task"
+    assert differences(before, missing) == (), "a file that is missing for a day is not another task"
 
 
 def numbers(document: dict[str, Any]) -> None:

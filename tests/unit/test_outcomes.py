@@ -1,4 +1,4 @@
-"""Files of outcomes: which column names a prediction, what is no truth, and rows that contradict each other."""
+"""Files of outcomes: which column names a prediction, what is not a truth, and rows that contradict each other."""
 
 from __future__ import annotations
 

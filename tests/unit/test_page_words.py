@@ -61,7 +61,7 @@ def tables(source: str) -> Iterator[frozenset[str]]:
 
 
 def incomplete(keys: frozenset[str], lists: set[frozenset[str]]) -> frozenset[str]:
-    """The values that a table of words lacks; none where it is no table for a closed list, or a whole one."""
+    """The values that a table of words lacks; none where it is not a table for a closed list, or a whole one."""
     if len(keys) < 2 or keys in lists:
         return frozenset()
     return next((known - keys for known in lists if keys < known), frozenset())

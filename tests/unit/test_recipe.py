@@ -1,4 +1,4 @@
-"""The recipe: what it holds, that it is the same every time, and what is no recipe."""
+"""The recipe: what it holds, that it is the same every time, and what is not a recipe."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_the_headline_of_nothing_shipped_says_what_the_verdict_says() -> None:
     figures = [ClassFigures(label=label, precision=0, recall=0, f1=0, support=9) for label in ("a", "b")]
     same = side(0.9).model_copy(update={"per_class": tuple(figures), "confusion": ((9, 0), (1, 0))})
     constant = standing_of({**JUDGED, EVALUATION: judged("nothing", baseline=same, candidate=None)})
-    assert constant.headline == "NOTHING SHIPPED: a constant answer meets the target, and is no model"
+    assert constant.headline == "NOTHING SHIPPED: a constant answer meets the target, and is not a model"
 
 
 def test_a_refusal_says_whether_the_split_is_open() -> None:

@@ -119,7 +119,7 @@ def _remedy(parsed: Parsed, wrong: Sequence[Rejected], lines: Sequence[str], for
         told, seems = (DELIMITERS.get(mark, repr(mark)) for mark in (parsed.dialect.delimiter, other))
         return f"data.source.delimiter says {told}, the file seems to have {seems} between its fields: set that one"
     if wrong[0].reason == TOO_FEW and 2 * len(wrong) < len(parsed.rows):
-        return "fix that line, or take it out if it is no record"
+        return "fix that line, or take it out if it is not a record"
     title = ", or take out what stands above the names of the columns" if len(parsed.header) == 1 else ""
     return f"put a text that has a {_name(parsed.dialect)} in quotation marks{form.or_set('delimiter')}{title}"
 
@@ -133,6 +133,6 @@ def _without_broken_characters(parsed: Parsed) -> Parsed:
         if bad is None:
             rows.append(one)
         else:
-            detail = f"half of a surrogate pair, which is no character: {shown(bad)}"
+            detail = f"half of a surrogate pair, which is not a character: {shown(bad)}"
             rejected.append(Rejected(one.first, one.last, BROKEN_CHARACTER, detail, before=len(rows)))
     return replace(parsed, rows=rows, rejected=sorted(rejected, key=lambda one: one.first))

@@ -124,7 +124,7 @@ def read_json_array(text: str, used: Collection[str] = ()) -> Records:
     """All records of a JSON document that is a list of objects.
 
     Raises:
-        ValueError: it is no such document, or most records are unfit.
+        ValueError: it is not such a document, or most records are unfit.
     """
     try:
         values = decoder().decode(text)
@@ -242,7 +242,7 @@ def _unfit(value: dict[str, Any], used: Collection[str]) -> tuple[str, str]:
     for name, cell in value.items():
         if type(cell) is str:
             if not cell.isascii() and not is_whole(cell) and (not used or name in used):
-                return BROKEN_CHARACTER, f"half of a surrogate pair, which is no character, in {shown(name)}"
+                return BROKEN_CHARACTER, f"half of a surrogate pair, which is not a character, in {shown(name)}"
         elif is_nested(cell) and name in used:
             return NESTED, f"expected a text, a number or null in {shown(name)}, found {_NAMES[type(cell)]}"
     return "", ""

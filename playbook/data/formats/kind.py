@@ -60,7 +60,7 @@ _OTHERS: dict[bytes, tuple[str, str]] = {
     b"/annex/objects/": ("a pointer of git-annex, not the file itself", "fetch it with `git annex get`"),
     b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "fetch it with `git lfs pull`"),
 }
-# These could begin the name of a column; what follows them is no text.
+# These could begin the name of a column; what follows them is not text.
 _TEXTUAL: dict[bytes, tuple[str, str]] = {
     b"PARE": ("an encrypted Parquet file", "write it without encryption"),
     b"FEA1": ("a Feather file", _EXPORT),
@@ -198,7 +198,7 @@ def kind_of(data: bytes, suffix: str) -> tuple[Kind, list[str]]:
         suffix: of the file's name.
 
     Raises:
-        ValueError: it is no table, or not what its name says and unclear.
+        ValueError: it is not a table, or not what its name says and unclear.
     """
     require_table(data)
     named = SUFFIXES.get(suffix)

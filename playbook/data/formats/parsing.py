@@ -61,7 +61,7 @@ def parse(lines: Sequence[str], dialect: Dialect, skipped: int = 0, form: Form =
         if reason:
             _fault(out, lines, first, last, reason, form.or_set("quoting"))
         elif len(cells) < 2 and not "".join(lines[first - 1 : last]).strip():
-            continue  # a blank line is no record
+            continue  # a blank line is not a record
         elif out.header:
             records.append(Record(first, last, cells))
         else:
@@ -97,7 +97,7 @@ def _fault(out: Parsed, lines: Sequence[str], first: int, last: int, reason: str
         out.rejected.append(Rejected(first, last, QUOTES, detail))
     elif first == last:
         out.broken = (
-            f"line {first}: {_out_of_place(reason, quote)}, and the quotation marks of the line are no pairs; double "
+            f"line {first}: {_out_of_place(reason, quote)}, and the quotation marks of the line are not pairs; double "
             f"those that belong to the text ({quote * 2}){advice}"
         )
     else:

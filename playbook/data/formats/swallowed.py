@@ -26,7 +26,7 @@ COMMON = 0.6  # share of rows whose value another row has, from which a column's
 ALIKE = 0.95  # share of values of a column that the few most frequent forms cover
 FORMS = 3
 SAMPLE = 2000  # rows that patterns are taken from, spread over the file
-RUN = 3  # lines as wide as the header that are no prose; twice as many where one delimiter is enough
+RUN = 3  # lines as wide as the header that are not prose; twice as many where one delimiter is enough
 LEAST = 5  # rows from which a column's pattern is known
 
 Fits = Callable[[str], bool]
