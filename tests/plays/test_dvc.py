@@ -344,7 +344,13 @@ def other_rows(prefix: str, seed: int) -> list[dict[str, str]]:
     return [{**row, "id": f"{prefix}{row['id']}", "customer": f"{prefix}{row['customer']}"} for row in rows(90, seed)]
 
 
-@pytest.mark.parametrize("declared", [True, False], ids=["ledger is an output", "dvc.yaml of before"])
+@pytest.mark.parametrize(
+    "declared",
+    [
+        pytest.param(True, id="ledger is an output"),
+        pytest.param(False, id="dvc.yaml of before", marks=pytest.mark.proof),
+    ],
+)
 def test_data_that_goes_and_comes_back_moves_nothing(places: Settings, declared: bool) -> None:
     if declared:
         stages = yaml.safe_load(yaml.safe_dump(DVC_YAML))
@@ -396,7 +402,9 @@ def test_a_clone_and_an_emptied_home_know_the_sides(
     assert len(there) > 300
 
 
-@pytest.mark.parametrize("left", ["prepared folder", "cache", "remote"])
+@pytest.mark.parametrize(
+    "left", ["remote", *(pytest.param(one, marks=pytest.mark.proof) for one in ("prepared folder", "cache"))]
+)
 def test_a_version_of_before_the_ledger_founds_it(places: Settings, prepared: Task, left: str) -> None:
     home = places.root / "data" / "sample"
     before = sides_in(home / "prepared")

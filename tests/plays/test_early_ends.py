@@ -67,6 +67,7 @@ def words_of(kind: str, count: int, seed: int, told: bool) -> list[dict[str, str
     return out
 
 
+@pytest.mark.proof
 def test_a_reference_that_fails_on_test_ends_nothing_and_is_the_first_finding(tmp_path: Path, database: Path) -> None:
     tables = {
         "train": words_of("T", 500, 1, True),
@@ -139,6 +140,7 @@ def test_a_licence_of_the_data_that_forbids_training_ends_the_task(begun: Place)
     assert place.current()["frozen_baseline"].skipped
 
 
+@pytest.mark.proof
 def test_a_shifted_test_split_is_in_the_headline_by_how_much(tmp_path: Path, database: Path) -> None:
     rows = pairs(1400, 1)
     train, validation, rest = rows[:700], rows[700:1000], rows[1000:]

@@ -23,6 +23,7 @@ from playbook.taskfile import Task, load_task
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.proof
 def test_from_the_audit_to_the_next_dataset_version(tmp_path: Path, database: Path) -> None:
     texts, names = rows(900), {"billing": "same", "delivery": "mixed"}  # words tell the classes apart
     table = [

@@ -112,6 +112,7 @@ def test_the_same_command_again_trains_nothing(finished: tuple[Place, Ended]) ->
     assert place.attempts() == attempts and versions(place) == ["1.0.0"]
 
 
+@pytest.mark.proof
 def test_with_the_store_emptied_the_same_weights_come_out(finished: tuple[Place, Ended]) -> None:
     place, _ = finished
     before, openings = weights(place), len(place.ledger)

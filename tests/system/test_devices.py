@@ -169,10 +169,12 @@ def resumed(stage: Stage) -> Resumed:
     return Resumed(killed, recorded, job, retry)
 
 
+@pytest.mark.proof
 def test_one_run_is_recorded(resumed: Resumed) -> None:
     assert resumed.recorded == [resumed.killed]
 
 
+@pytest.mark.proof
 def test_a_killed_run_leaves_nothing_and_is_resumed(stage: Stage, resumed: Resumed) -> None:
     result, _ = stage.result()
     assert result.resumed >= 1
@@ -180,6 +182,7 @@ def test_a_killed_run_leaves_nothing_and_is_resumed(stage: Stage, resumed: Resum
     assert stage.runs() == [resumed.run_id, resumed.killed]
 
 
+@pytest.mark.proof
 def test_rank_0_alone_reports(stage: Stage, resumed: Resumed) -> None:
     def reported(run_id: str) -> list[int]:
         lines = [re.match(rf"epoch (\d+)/{EPOCHS}", line) for line in stage.dagster.said(run_id)]
@@ -192,6 +195,7 @@ def test_rank_0_alone_reports(stage: Stage, resumed: Resumed) -> None:
     assert reported(resumed.run_id) == list(range(result.resumed + 1, EPOCHS + 1))
 
 
+@pytest.mark.proof
 def test_both_ranks_train(stage: Stage, resumed: Resumed) -> None:
     import pandas as pd
 
