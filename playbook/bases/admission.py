@@ -128,6 +128,9 @@ def modality_fault(modality: str, base: Base, folder: Path) -> str:
     return f"modality {' and '.join(reads) or 'not stated in config.json'}: expected {modality}"
 
 
+BUSY = 0.1  # share of the time that calls waited for a processor, from which their figures may be twice the quiet ones
+
+
 def disk_mb(folder: Path) -> float:
     """Weights, configuration and tokenizer on disk, in MiB."""
     return round(sum((folder / name).stat().st_size for name in REQUIRED) / MIB, 1)
@@ -146,4 +149,7 @@ def budget_faults(budget: Budget, pin: BasePin, disk: float, footprint: Footprin
             ("memory", footprint.memory_mb, budget.memory_mb, "MiB"),
         ]
     missed = [row for row in rows if row[2] is not None and row[1] > row[2]]
-    return "; ".join(f"{name} {value:.6g} {unit}: at most {limit:g}" for name, value, limit, unit in missed)
+    faults = [f"{name} {value:.6g} {unit}: at most {limit:g}" for name, value, limit, unit in missed]
+    if footprint is not None and any(unit == "ms" for *_, unit in missed) and single.waited >= BUSY:
+        faults.append(f"other programs ran meanwhile (calls waited {single.waited:.0%} of the time): free the machine")
+    return "; ".join(faults)

@@ -1,20 +1,23 @@
 """What a call takes on this machine, told apart from what other programs do at the same moment.
 
 A call takes texts to features or answers: tokenising, all blocks, pooling, the head. Calls are timed in short rounds.
-Of each call the time is taken out in which a thread of it stood ready and waited for a processor, which Linux counts
-for every thread (`/proc/self/task/*/schedstat`, Documentation/scheduler/sched-stats.rst); what the calling thread
-itself worked stays in. Then the quieter half of the rounds counts. Without both, one base read 67 ms in a quiet minute
-and 145 ms beside other work, and was in the budget or out of it by chance. What remains of other programs is what they
-take from caches and from the processor's clock.
+Of each call the time is taken out in which its threads stood ready and waited for a processor, which Linux counts for
+every thread (`/proc/self/task/*/schedstat`, Documentation/scheduler/sched-stats.rst). Threads of one call wait for each
+other at every operation, so their waits add up; but a call takes at least what its busiest thread worked. Then the
+quieter half of the rounds counts. Without both, one base read 67 ms in a quiet minute and 145 ms beside other work, and
+was in the budget or out of it by chance. What remains of other programs is what they take from caches and from the
+processor's clock.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,11 +69,11 @@ class Stopwatch:
             self._call()
         started, durations, waited = time.perf_counter(), list[float](), list[float]()
         while len(durations) < fewest or (time.perf_counter() - started < seconds and len(durations) < MOST_CALLS):
-            before, worked, began = waiting(), time.thread_time(), time.perf_counter()
+            before, worked, began = threads(), time.thread_time(), time.perf_counter()
             self._call()
             took, worked = time.perf_counter() - began, time.thread_time() - worked
             durations.append(took)
-            waited.append(max(0.0, min(took - worked, longest_wait(before, waiting()))))
+            waited.append(stood_still(before, threads(), took, worked))
         self.rounds.append(Round(tuple(durations), tuple(waited)))
         return self.rounds[-1]
 
@@ -80,20 +83,38 @@ class Stopwatch:
         self.answer(part)
 
 
-def waiting() -> dict[str, int]:
-    """Nanoseconds that each thread of this process has waited for a processor so far; empty where nobody counts."""
-    found = {}
+class Thread(NamedTuple):
+    """Nanoseconds that a thread has worked, and stood ready and waited for a processor, so far."""
+
+    worked: int
+    waited: int
+
+
+def threads() -> dict[str, Thread]:
+    """The other threads of this process by id, and this one as `own`; empty where nobody counts."""
+    found, own = {}, str(threading.get_native_id())
     try:
         for thread in THREADS.iterdir():
-            found[thread.name] = int((thread / "schedstat").read_bytes().split()[1])
-    except (OSError, IndexError, ValueError):  # another system, a kernel without it, a thread that has just ended
+            worked, waited, _ = (thread / "schedstat").read_bytes().split()
+            found["own" if thread.name == own else thread.name] = Thread(int(worked), int(waited))
+    except (OSError, ValueError):  # another system, a kernel without it, a thread that has just ended
         return {}
     return found
 
 
-def longest_wait(before: dict[str, int], after: dict[str, int]) -> float:
-    """Seconds that the thread waited which waited longest; the others stood still for it, or worked meanwhile."""
-    return max((after[one] - before[one] for one in after if one in before), default=0) / 1e9
+def stood_still(before: dict[str, Thread], after: dict[str, Thread], took: float, worked: float) -> float:
+    """Seconds of a call in which it stood still because its threads waited for a processor.
+
+    Args:
+        before: threads before the call.
+        after: threads after it; one that came meanwhile says nothing.
+        took: seconds that the call took.
+        worked: seconds that the calling thread worked, which is exact: reading the others' counters is work too.
+    """
+    both = {one: (before[one], after[one]) for one in after if one in before}
+    waits = sum(now.waited - then.waited for then, now in both.values()) / 1e9
+    busiest = max([worked, *((now.worked - then.worked) / 1e9 for one, (then, now) in both.items() if one != "own")])
+    return max(0.0, min(waits, took - busiest))
 
 
 def time_calls(answer: Answer, texts: Sequence[str], batch: int, fewest: int, seconds: float = SECONDS) -> Latency:

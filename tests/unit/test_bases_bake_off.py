@@ -195,6 +195,16 @@ def test_every_part_of_the_budget_counts(budget: dict[str, float], fault: str) -
     assert budget_faults(Budget(**budget), PIN, 90.0, FOOTPRINT) == fault
 
 
+def test_a_base_that_is_too_slow_on_a_busy_machine_is_out_and_says_so() -> None:
+    single, many = FOOTPRINT.latency
+    busy = Footprint((single.model_copy(update={"waited": 0.45}), many), FOOTPRINT.memory_mb)
+    found = budget_faults(Budget(latency_p95_ms=5.0), PIN, 90.0, busy)
+    assert found.startswith(
+        "latency p95 of one text 6 ms: at most 5; other programs ran meanwhile (calls waited 45% of"
+    )
+    assert budget_faults(Budget(latency_p95_ms=7.0, memory_mb=1.0), PIN, 90.0, busy) == "memory 120 MiB: at most 1"
+
+
 def test_what_can_be_known_without_measuring_is_judged_first() -> None:
     assert budget_faults(Budget(latency_p95_ms=1.0), PIN, 90.0, None) == ""
     assert budget_faults(Budget(disk_mb=1.0), PIN, 90.0, None) == "disk 90 MiB: at most 1"

