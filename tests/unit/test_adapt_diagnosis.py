@@ -55,8 +55,8 @@ NEITHER = [(1.0, 1.0), (1.0, 1.01), (0.99, 1.0)]
         ([(1.0, 1.0), (1.0, 0.9), (0.99, 0.8)], "unfinished", "only begun", "more adaptation.epochs"),
         ([(1.0, 1.0), (2.0, 3.0)], "diverging", "diverges", "learning_rate"),
         ([(1.0, 1.0), (0.6, 0.9), (1.1, 1.4)], "diverging", "diverges", "warmup"),
-        ([(1.0, 1.0), (math.nan, 1.0)], "diverging", "no finite number", "float32"),
-        ([(1.0, math.inf)], "diverging", "no finite number", "float32"),
+        ([(1.0, 1.0), (math.nan, 1.0)], "diverging", "not a finite number", "float32"),
+        ([(1.0, math.inf)], "diverging", "not a finite number", "float32"),
     ],
 )
 def test_curves_are_read(points: Points, case: str, said: str, next_thing: str) -> None:

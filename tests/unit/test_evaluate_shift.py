@@ -80,8 +80,8 @@ def test_moved_inputs_are_seen_and_measured() -> None:
     assert found.p_value == pytest.approx(0.001)
     assert found.auc > 0.8
     assert found.text.startswith(
-        f"Validation and test differ: a classifier tells them apart with AUC {found.auc:.2f} (0.5 would be no "
-        "difference), the class mix differs by"
+        f"Validation and test differ: a classifier tells them apart with AUC {found.auc:.2f} (0.5 would "
+        "mean no difference), the class mix differs by"
     )
 
 
