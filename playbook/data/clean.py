@@ -10,7 +10,15 @@ from playbook.data.accumulated import ACCUMULATED
 from playbook.data.identity import require_ids
 from playbook.data.read import ASKED
 from playbook.data.tables import DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
-from playbook.data.text import clean_text, comparison_key, is_blank, says_something, shown
+from playbook.data.text import (
+    clean_text,
+    comparison_key,
+    duplicate_key,
+    is_blank,
+    is_spreadsheet_error,
+    says_something,
+    shown,
+)
 from playbook.data.times import read_times, unreadable
 from playbook.errors import DataError
 from playbook.names import normal_form
@@ -31,8 +39,6 @@ REPEATED_ID = "repeated row id"
 ID_ON_TWO_TEXTS = "row id of another text"
 CONFLICT = "same text, different labels"
 
-# What a spreadsheet writes where a formula failed, in English, German and French; the text itself is lost.
-_ERROR = re.compile(r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!|NV|WERT!|BEZUG!|ZAHL!|VALEUR!|NOM\?|NOMBRE!)")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S+", re.IGNORECASE)
 _KEYBOARDS = ("qwertyuiop", "qwertzuiopü", "asdfghjkl", "asdfghjklöä", "zxcvbnm", "yxcvbnm", "azertyuiop", "qsdfghjklm")
 _ROWS = tuple(row for keys in _KEYBOARDS for row in (keys, keys[::-1]))
@@ -80,7 +86,9 @@ def _normalised(rows: pd.DataFrame, data: Data) -> pd.DataFrame:
     for name in names:
         out[name] = pd.Series(map(normal_form, rows[name].tolist()), index=rows.index, dtype="str")
     # A customer called #N/A is not a customer.
-    out[GROUP] = pd.Series(["" if _ERROR.fullmatch(name) else name for name in out[GROUP].tolist()], rows.index, "str")
+    out[GROUP] = pd.Series(
+        ["" if is_spreadsheet_error(name) else name for name in out[GROUP].tolist()], rows.index, "str"
+    )
     out[LABEL] = pd.Series([known.get(label, label) for label in labels], index=rows.index, dtype="str")
     out[TIME] = pd.Series([when for when, _ in times], index=rows.index, dtype="str")
     out["_label"] = ["" if label in known else (UNKNOWN_LABEL if label else MISSING_LABEL) for label in labels]
@@ -130,7 +138,7 @@ def garbage(text: str) -> str:
     """
     if not text or is_blank(text):
         return MISSING_TEXT
-    if _ERROR.fullmatch(text):
+    if is_spreadsheet_error(text):
         return SPREADSHEET_ERROR
     if _URL.fullmatch(text):
         return LONE_URL
@@ -194,7 +202,7 @@ def _source_agrees(group: pd.DataFrame) -> bool:
 
 def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
     fit = rows[(rows[REASON] == "") & (rows[LABEL] != "")]
-    keys = pd.Series(map(comparison_key, fit[TEXT].tolist()), index=fit.index, dtype="str")
+    keys = pd.Series(map(duplicate_key, fit[TEXT].tolist()), index=fit.index, dtype="str")
     labels = fit[LABEL].groupby(keys).transform("nunique")
     found = {}
     for _, group in fit[labels > 1].groupby(keys):

@@ -21,7 +21,7 @@ from playbook.data.placing import by_class, by_time, cuts_of
 from playbook.data.read import ASKED
 from playbook.data.sides import PROTECTED, TEXT_GROUP, Sides, text_group
 from playbook.data.tables import DETAIL, GROUP, LABEL, REASON, ROW_ID, SPLIT, TEXT
-from playbook.data.text import comparison_key, shown
+from playbook.data.text import duplicate_key, shown
 from playbook.spec import Data
 
 UNKNOWN_SPLIT = "unknown split"
@@ -177,7 +177,7 @@ def brought_sides(data: Data, rows: pd.DataFrame) -> set[str]:
 
 
 def _first_copies(rows: pd.DataFrame, untouched: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    keys = pd.Series(map(comparison_key, rows[TEXT].tolist()), index=rows.index, dtype="str")
+    keys = pd.Series(map(duplicate_key, rows[TEXT].tolist()), index=rows.index, dtype="str")
     first = rows[ROW_ID].groupby([rows[SPLIT], keys]).transform("first")
     copy = (first != rows[ROW_ID]) & ~rows[SPLIT].isin(untouched)
     details = {i: f"copy of row {first[i]} in {rows[SPLIT][i]}" for i in rows.index[copy]}
@@ -214,7 +214,7 @@ class Compared:
     def __init__(self, rows: pd.DataFrame, similarity: float | None) -> None:
         texts = rows[TEXT].tolist()
         self._comparison = Comparison(texts)
-        self._keys = list(map(comparison_key, texts))
+        self._keys = list(map(duplicate_key, texts))
         self._labels = rows[LABEL].tolist()
         self._index = rows.index
         self._similarity = similarity

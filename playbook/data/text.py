@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 SHOWN = 60  # characters of a value from the data in a message
 
@@ -40,6 +41,15 @@ _UNSEEN = frozenset(map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x
                               *range(0x180B, 0x1810), *range(0xE0100, 0xE01F0))))  # fmt: skip
 
 
+# What a spreadsheet writes where a formula failed, in English, German and French; the value itself is lost.
+_ERROR = re.compile(r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!|NV|WERT!|BEZUG!|ZAHL!|VALEUR!|NOM\?|NOMBRE!)")
+
+
+def is_spreadsheet_error(text: str) -> bool:
+    """Whether a value is what a spreadsheet writes where a formula failed, such as a lookup without a match."""
+    return _ERROR.fullmatch(text) is not None
+
+
 def is_blank(text: str) -> bool:
     """Whether a text has nothing to read: no letter, mark, number, punctuation or symbol that can be seen."""
     return not any(unicodedata.category(one)[0] in "LMNPS" and one not in _UNSEEN for one in text)
@@ -56,11 +66,6 @@ _EYES, _MOUTH = ">?[:;=]", r"[()\[\]{}|/\\*<]+"
 _EMOTICON = re.compile(
     rf"{_EYES}[-^o'*]*{_MOUTH}|{_MOUTH}[-^o'*]*{_EYES}|8-[()]+|<3+|</3|\^[_.-]*\^|-[_.]+-|\(\^.{{0,2}}\^\)"
 )
-# Emoticons beside words: fewer forms, none of which a bracket or an address begins, and each of bounded length.
-_BESIDE_WORDS = re.compile(
-    r">?[:;=][-^o'*]{0,2}(?:[()\[\]{}|\\*<]{1,3}|/(?!/))|(?<!\S)[()]{1,3}[-^o'*]{0,2}[:;=](?!\S)|-_{1,3}-"
-)
-_EYES_AND_NOSES = frozenset(":;=-")  # each of them has one of these
 _LETTERED = re.compile(r"[:;=][-^']*[a-z]|[a-z][-^']*[:;=]")  # :D and D: are opposites
 # Faces made of signs: two eyes that are alike or turn to each other, and a mouth between them.
 _EYE = r"[^\w\s\"'()\[\]{}|,]"
@@ -68,6 +73,18 @@ _FACE = re.compile(rf"({_EYE})_{{1,3}}\1(?!\1)|>[_.]{{1,3}}<|\^[_.-]\^|[/;]_[/;]
 # Between brackets, where a face is likely, any mouth will do, if not all of it is ASCII.
 _BETWEEN_BRACKETS = re.compile(r"[(\[{]([^()\[\]{}\w]|_){3,12}[)\]}]")
 _STRANGE_FACE = re.compile(r"([^\w\s])(?!\1)(?:[^\w\s]|_){1,3}\1")
+
+
+# Punctuation that changes what a text says. To keep too much here only makes an exact duplicate a near one.
+_TYPED = str.maketrans("\u2018\u2019\u201c\u201d\u2010\u2011\u2212", "''\"\"---")
+_MEANS = re.compile(
+    r">?[:;=][-^o'*,\"~]{0,2}(?:[()\[\]{}|\\*<>]{1,3}|/(?!/))"  # :) ;-( :'( :/
+    r"|[:;=] [()]+(?!\S)|[()]{1,3}[-^o'*]{0,2}[:;=](?![\w/])"  # : ) and (:
+    r"|(?<!\w)(?:[:;=][-^']{0,2}[dpc]|[dc][-^']{0,2}[:;=])(?!\w)"  # :D and D:
+    r"|(?<![\w.])8-?[()]+(?!\w)|</3|-_{1,3}-"
+    r"|\d[.,](?=\d)|(?<!\w)-(?=\d)"  # 1.5 and -5
+)
+_MAY_MEAN = re.compile(r"[:;=]|8-?[()]|</3|-_|\d[.,]\d|-\d")
 
 
 def says_something(text: str) -> bool:
@@ -92,16 +109,26 @@ def _has_face(text: str) -> bool:
 
 
 def comparison_key(text: str) -> str:
-    """What two exact duplicates have in common: casefolded, without punctuation and blanks.
+    """What two forms of one text have in common: casefolded, without punctuation and blanks.
 
-    A text of punctuation alone is its own key, without blanks, and so is one of emoticons. Emoticons stay beside words,
-    as emoji do: "I like it :)" is no copy of "I like it :(".
+    A text of punctuation alone is its own key, without blanks, and so is one of emoticons: ":)" is no copy of ":(".
+    Ledgers keep hashes of this key, so that it stays as it is; `duplicate_key` tells more texts apart.
     """
     folded = unicodedata.normalize("NFC", text.casefold())
     key = folded.translate(_CLOSED)
-    if not key or _is_emoticons(folded):
-        return "".join(folded.split())
-    return key if _EYES_AND_NOSES.isdisjoint(folded) else key + "".join(_BESIDE_WORDS.findall(folded))
+    return "".join(folded.split()) if not key or _is_emoticons(folded) else key
+
+
+@lru_cache(maxsize=1 << 16)
+def duplicate_key(text: str) -> str:
+    """What two exact duplicates have in common: `comparison_key`, and the punctuation that changes what a text says.
+
+    "I like it :)" is no copy of "I like it :(", nor "it is -5.2 here" of "it is 52 here".
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_TYPED)
+    key = comparison_key(text)
+    return key if _MAY_MEAN.search(text) is None else "\0".join((key, *_MEANS.findall(text.casefold())))
 
 
 def _is_emoticons(folded: str) -> bool:

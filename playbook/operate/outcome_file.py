@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from playbook.data.formats import Records
-from playbook.data.text import counted, shown
+from playbook.data.text import counted, is_spreadsheet_error, shown
 from playbook.data.times import moments
 from playbook.errors import DataError
 from playbook.names import normal_form
@@ -31,7 +32,7 @@ class OutcomeFile:
     Attributes:
         rows: to be recorded.
         id_column, label_column: where ids and labels were found.
-        blank: rows without an id or a label.
+        blank: rows without an id or a label, or with what a spreadsheet writes where it found none.
         contradictory: ids with two labels at one moment, each with what the file says; none of these rows is recorded.
         time_column: where times were found; '' where all labels became known at once.
     """
@@ -99,7 +100,7 @@ def outcomes_in(
     rows = [
         (line, Outcome(own, said, moment, file.name))
         for line, own, said, moment in zip(records.lines, ids, labels, times, strict=True)
-        if own and said
+        if own and said and not is_spreadsheet_error(own) and not is_spreadsheet_error(said)
     ]
     _refuse_future(file, rows, now)
     contradictory = _contradictory(rows)
@@ -128,10 +129,26 @@ def _refuse_no_truth(task: Task, file: Path, table: pd.DataFrame, ids: str, labe
     given = dict.fromkeys(filter(None, map(normal_form, table[label])))
     if len(given) > 1 and not given.keys() & set(task.spec.labels):
         named = ", ".join(map(shown, list(given)[:NAMED]))
+        meant = _other_forms(given, task.spec.labels)
+        if meant:
+            raise DataError(
+                f"{file}: expected classes of {task.spec.task} in column {label}, found other forms of their names: "
+                f"{', '.join(meant[:NAMED])}; write them as the task file does"
+            )
         raise DataError(
             f"{file}: expected classes of {task.spec.task} in column {label}, found none of them, but {named}; give "
             f"the outcomes of this task. If all of these are new classes, say so (--label-column {label})"
         )
+
+
+def _other_forms(given: Collection[str], classes: Collection[str]) -> list[str]:
+    """Labels that are a class in other capitals, or the same number, as formats write them: `true`, `1.0`."""
+    known = {_folded(name): name for name in classes}
+    return [f"{shown(label)} for {shown(known[_folded(label)])}" for label in given if _folded(label) in known]
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"(?<=\d)\.0+$", "", name.casefold())
 
 
 def _id_column(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -35,7 +35,7 @@ class Columns(Section):
     def _a_whole_date(cls, value: str | None) -> str | None:
         if value is None or value in EPOCHS:
             return value
-        day = datetime(2034, 11, 23, 13, 45, 50)
+        day = datetime(2034, 11, 23, 13, 45, 50, tzinfo=UTC)  # so that a format may have a zone
         try:
             whole = datetime.strptime(day.strftime(value), value).date() == day.date()
         except ValueError:

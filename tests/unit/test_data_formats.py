@@ -24,6 +24,7 @@ from data_samples import SHARED
 
 from playbook.data.formats import Form, Records, read_bytes, read_records
 from playbook.data.formats.cells import column_names
+from playbook.data.formats.places import parts_of
 from playbook.errors import DataError
 
 COLUMNS = ("id", "text", "label")
@@ -122,6 +123,48 @@ def test_spark_and_mysql_mark_quotation_marks_by_a_backslash() -> None:
     found = read(written(rows))
     assert found.rows["text"][0] == 'He said "Where is parcel 0", twice'
     assert found.found == ("quotation marks inside of fields marked by a backslash",)
+
+
+def test_other_backslashes_stay_in_the_texts_of_such_a_file() -> None:
+    rows = [(own, f'"He said \\"{text}\\"; see D:\\new, please"', label) for own, text, label in ROWS]
+    found = read(written([*rows, ("S99", "C:\\temp", "money")]))
+    assert found.rows["text"].tolist()[0] == 'He said "Where is parcel 0"; see D:\\new, please'
+    assert found.rows["text"].tolist()[-1] == "C:\\temp" and not found.rejected
+    bad = read(written([*rows, ("S98", '"one "two" three"', "money")]), form=Form(quoting="backslash"))
+    assert [(one.first, one.reason) for one in bad.rejected] == [(22, QUOTES)] and len(bad.rows) == 20
+
+
+def test_one_bad_record_does_not_turn_doubled_marks_into_backslashes() -> None:
+    rows = [(own, f'"He said ""{text}"" to me"', label) for own, text, label in ROWS]
+    odd = [("X1", '"the folder ""C:\\"" is full"', "money"), ("X2", '"say "hi" now"', "money")]
+    found = read(written([*rows, *odd]))
+    assert found.rows["text"][0] == 'He said "Where is parcel 0" to me'
+    assert found.rows["text"].tolist()[-1] == 'the folder "C:\\" is full'
+    assert [(one.first, one.reason) for one in found.rejected] == [(23, QUOTES)]
+
+
+@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize("line", ["Kostet 12,50 Euro,\n", "I paid 1,000 for it,\n"])
+def test_a_comma_of_the_texts_is_no_delimiter_at_the_end_of_the_rows(line: str, count: int) -> None:
+    with pytest.raises(DataError, match="line 2: 3 fields where the header has 2"):
+        read("text,id\n" + line * count)
+
+
+def test_a_comma_at_the_end_of_many_rows_is_one() -> None:
+    found = read("text,id\n" + "yes,R1,\n" * 40)
+    assert found.found == ("a comma at the end of every row but the header",) and set(found.rows["id"]) == {"R1"}
+    with pytest.raises(DataError, match="line 2: 3 fields where the header has 2"):
+        read("text,id\nyes,R1,\n")
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress, gzip.compress])
+def test_all_streams_of_a_packed_file_count(pack: Any) -> None:
+    half = len(CSV) // 2
+    one, two = pack(CSV[:half].encode()), pack(CSV[half:].encode())
+    assert tuples(read(one + two)) == ROWS
+    for damaged in (one + bytes([two[0] ^ 1]) + two[1:], one + two[:-6], one + two + b"junk"):
+        with pytest.raises(DataError, match=r"is damaged|is cut off"):
+            read(damaged)
 
 
 def test_between_tabs_a_quotation_mark_may_stand_for_itself() -> None:
@@ -255,8 +298,7 @@ def test_the_mark_of_databases_for_an_absent_value_is_one(delimiter: str, text: 
     rows = [("\\N", f'"{text}"', "\\N"), ("S2", "\\N", "money"), ("\\N", "\\N", "\\N"), ("S4", "d", "\\Nile")]
     found = tuples(read(written(rows, delimiter)))
     quoted = text.replace('""', '"').replace('\\"', '"')
-    nile = "Nile" if '\\"' in text else "\\Nile"  # there, a backslash marks the character behind it
-    assert found == [("", quoted, ""), ("S2", "", "money"), ("", "", ""), ("S4", "d", nile)]
+    assert found == [("", quoted, ""), ("S2", "", "money"), ("", "", ""), ("S4", "d", "\\Nile")]
 
 
 def test_numbers_are_exact_also_beside_absent_ones() -> None:
@@ -420,6 +462,32 @@ def test_a_folder_of_part_files_is_read_in_order(tmp_path: Path) -> None:
     (tmp_path / "part-4.csv").write_text("id,text\n1,a\n")
     with pytest.raises(DataError, match=r"found that part-4\.csv lacks label \(compared with part-0\.csv\)"):
         read_records(str(tmp_path))
+
+
+def test_part_files_behind_links_count_and_what_is_not_there_is_named(tmp_path: Path) -> None:
+    folder, other = tmp_path / "rows", tmp_path / "other"
+    folder.mkdir(), other.mkdir()
+    (folder / "a.csv").write_text("x", "utf-8")
+    (other / "b.csv").write_text("y", "utf-8")
+    (folder / "more").symlink_to(other)
+    assert [part.name for part in parts_of(str(folder))] == ["a.csv", "more/b.csv"]
+    (folder / "c.csv").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"c\.csv: a link to a file that is not there"):
+        parts_of(str(folder))
+    (folder / "c.csv").unlink()
+    (folder / "up").symlink_to("..")
+    with pytest.raises(DataError, match="a link to a folder that is read already"):
+        parts_of(str(folder))
+
+
+@pytest.mark.parametrize(("log", "said"), [("_delta_log", "a Delta table"), (".hoodie", "a Hudi table")])
+def test_a_table_with_a_log_of_its_files_is_refused(tmp_path: Path, log: str, said: str) -> None:
+    (tmp_path / log).mkdir()
+    for name in (f"{log}/0.json", "part-0.csv"):
+        (tmp_path / name).write_text(CSV, "utf-8")
+    for place in (str(tmp_path), tmp_path.as_uri()):
+        with pytest.raises(DataError, match=f"found {said} .*deleted rows lie beside"):
+            parts_of(place)
 
 
 def test_what_lies_beside_part_files_is_no_part_of_them(tmp_path: Path) -> None:

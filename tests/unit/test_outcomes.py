@@ -145,6 +145,22 @@ def test_labels_of_another_task_are_refused_and_one_new_class_is_not(task: Task,
     assert record(task, other, label_column="label").unknown == {"positive": 1, "negative": 1}
 
 
+def test_other_forms_of_the_classes_are_named_as_such(task: Task) -> None:
+    with pytest.raises(
+        DataError, match="found other forms of their names: Billing for billing, DELIVERY for delivery; write"
+    ):
+        record(task, [{"id": "A", "label": "Billing"}, {"id": "B", "label": "DELIVERY"}])
+
+
+def test_what_a_spreadsheet_writes_without_a_match_is_no_truth(task: Task, log: PredictionLog) -> None:
+    log.write([row("A"), row("B")])
+    first = [{"id": "A", "label": "billing"}, {"id": "B", "label": "#N/A"}, {"id": "#N/A", "label": "delivery"}]
+    done = record(task, first)
+    assert (done.count.new, done.unknown) == (1, {}) and truth_of(log) == {"A": "billing"}
+    record(task, [{"id": "A", "label": "#REF!"}, {"id": "B", "label": "delivery"}])
+    assert truth_of(log) == {"A": "billing", "B": "delivery"}
+
+
 def test_a_column_of_times_in_capitals_is_one(task: Task, log: PredictionLog) -> None:
     log.write([row("A")])
     done = record(task, [{"id": "A", "label": "billing", "Time": LATER}])

@@ -86,6 +86,7 @@ def test_a_value_of_another_form_is_set_apart(cells: list[str], unread: tuple[in
         ("%d/%m/%Y", "01/02/2025", "2025-02-01"),
         ("%m/%d/%Y", "01/02/2025", "2025-01-02"),
         ("%d.%m.%y %H:%M", "01.02.25 22:05", "2025-02-01T22:05:00"),
+        ("%m/%d/%y %I:%M %p %z", "01/31/24 10:00 PM +0200", "2024-01-31T20:00:00+00:00"),
         ("%d/%b/%Y:%H:%M:%S %z", "01/Feb/2025:23:05:00 +0100", "2025-02-01T22:05:00+00:00"),
         ("epoch_s", "12345678", "1970-05-23T21:21:18+00:00"),
         ("epoch_ms", "12345678000", "1970-05-23T21:21:18+00:00"),
@@ -216,6 +217,12 @@ def test_names_of_zones_are_read_where_the_task_file_names_the_form() -> None:
 def test_a_form_that_is_none_is_a_fault(tmp_path: Path, columns: dict[str, str], said: str) -> None:
     with pytest.raises(TaskFileError, match=said):
         sample(tmp_path, columns={"text": "text", "label": "label", **columns})
+
+
+@pytest.mark.parametrize("form", ["%m/%d/%y %I:%M %p %z", "%Y-%m-%d %H:%M %z", "%d.%m.%Y %H:%M %Z"])
+def test_a_form_may_have_a_zone(tmp_path: Path, form: str) -> None:
+    task = sample(tmp_path, columns={"text": "text", "label": "label", "time": "when", "time_format": form})
+    assert task.spec.data.columns.time_format == form
 
 
 def test_the_command_line_reads_the_same_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

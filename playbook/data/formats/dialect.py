@@ -34,8 +34,9 @@ class Dialect:
         """Python's reader of CSV over lines with their ends."""
         if self.quoting == "none":
             return csv.reader(iter(lines), delimiter=self.delimiter, quoting=csv.QUOTE_NONE, strict=strict)
+        plain = (self._escaped(line) for line in lines) if self.quoting == "backslash" else iter(lines)
         return csv.reader(
-            iter(lines),
+            plain,
             delimiter=self.delimiter,
             quotechar=self.quote,
             doublequote=self.quoting == "doubled",
@@ -43,6 +44,26 @@ class Dialect:
             skipinitialspace=self.padded,
             strict=strict,
         )
+
+    def _escaped(self, line: str) -> str:
+        """A line whose backslashes before anything but a quotation mark, a delimiter or a line end stay in the text."""
+        if "\\" not in line:
+            return line
+        marks = f"\\{self.quote}{self.delimiter}\r\n"
+        pairs = re.compile(r"\\(.?)", re.DOTALL)
+        return pairs.sub(lambda one: one[0] if one[1] and one[1] in marks else f"\\{one[0]}", line)
+
+    def fits(self, record: str) -> bool:
+        """Whether nothing follows the closing mark of a field but a delimiter.
+
+        Python's strict reader looks at it where marks are doubled, and at nothing where a backslash stands before them.
+        """
+        if self.quoting != "backslash":
+            return True
+        mark, part, pad = re.escape(self.quote), re.escape(self.delimiter), " *" if self.padded else ""
+        quoted = rf"{mark}[^{mark}\\]*(?:\\.[^{mark}\\]*)*{mark}"
+        field = rf"{pad}(?:{quoted}|(?!{mark})[^{part}\\\r\n]*(?:\\.[^{part}\\\r\n]*)*)"
+        return re.fullmatch(rf"{field}(?:{part}{field})*[\r\n]*", record, re.DOTALL) is not None
 
     def said(self, usual: str) -> list[str]:
         """What is not as in a plain file, where fields are parted by `usual`."""

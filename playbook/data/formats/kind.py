@@ -122,23 +122,43 @@ def too_large(what: str, bound: int) -> str:
 
 def _unpack(data: bytes, method: str) -> bytes:
     bound = most_bytes(len(data))
+    if method in _STREAMS:
+        return _unpack_streams(data, method, bound)
     with _opened(io.BytesIO(data), method) as stream:
         plain = bytes(stream.read(bound + 1))
+    if len(plain) > bound:
+        raise _too_much(method, bound)
+    return plain
+
+
+def _too_much(method: str, bound: int) -> ValueError:
+    return ValueError(
+        f"{too_large(f'a {method} file', bound)}. If these are your rows, unpack the file and name the one inside"
+    )
+
+
+_STREAMS: dict[str, Any] = {"bzip2": bz2.BZ2Decompressor, "xz": lzma.LZMADecompressor}
+
+
+def _unpack_streams(data: bytes, method: str, bound: int) -> bytes:
+    """One stream after the other. Python's files of these kinds end at a damaged one, as if it were not there."""
+    plain = b""
+    while data:
+        stream = _STREAMS[method]()
+        plain += stream.decompress(data, bound + 1 - len(plain))
         if len(plain) > bound:
-            raise ValueError(
-                f"{too_large(f'a {method} file', bound)}. If these are your rows, unpack the file and name the one "
-                "inside"
-            )
+            raise _too_much(method, bound)
+        if not stream.eof:
+            raise EOFError
+        data = stream.unused_data
+        if method == "xz":
+            data = data.lstrip(b"\0")  # the padding of streams
     return plain
 
 
 def _opened(stream: io.BytesIO, method: str) -> Any:
     if method == "gzip":
         return gzip.GzipFile(fileobj=stream)
-    if method == "bzip2":
-        return bz2.BZ2File(stream)
-    if method == "xz":
-        return lzma.LZMAFile(stream)
     import pyarrow as pa
 
     return pa.CompressedInputStream(stream, "zstd")

@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from playbook.data.formats.dialect import Dialect
 from playbook.data.formats.records import HEADER_AGAIN, PLAIN, QUOTES, TOO_FEW, TOO_MANY, Form, Rejected
@@ -15,7 +16,8 @@ from playbook.data.text import shown
 
 LONGEST_FIELD = 2**31 - 1  # characters; Python's own limit of 131,072 is shorter than a long text
 LONG_HEADER = 5  # lines
-PROSE = 0.1  # share of rows with a blank after a delimiter from which delimiters are taken for those of sentences
+PROSE = 0.1  # share of rows with a comma as texts have them from which delimiters are taken for those of sentences
+TRAIL = 10  # records from which it is no chance that all of them end in a delimiter
 
 
 @dataclass
@@ -58,6 +60,8 @@ def parse(lines: Sequence[str], dialect: Dialect, skipped: int = 0, form: Form =
         except csv.Error as error:
             reason = str(error)
         last = skipped + reader.line_num
+        if cells and not dialect.fits("".join(lines[first - 1 : last])):
+            reason = "more text after a closing mark"
         if reason:
             _fault(out, lines, first, last, reason, form.or_set("quoting"))
         elif len(cells) < 2 and not "".join(lines[first - 1 : last]).strip():
@@ -150,9 +154,16 @@ def _all_trail(records: Sequence[Record], wide: int) -> bool:
     """Whether every record ends in a delimiter that the header does not have.
 
     A last field that is empty in all rows looks the same when the delimiter stands in all the texts; there, as in
-    prose, a blank follows it.
+    prose, a blank follows it, or it stands within a number, or the rows are few.
     """
-    if not records or any(len(one.cells) != wide + 1 or one.cells[-1].strip() for one in records):
+    if len(records) < TRAIL or any(len(one.cells) != wide + 1 or one.cells[-1].strip() for one in records):
         return False
-    prose = sum(any(cell.startswith(" ") for cell in one.cells[1:-1]) for one in records)
-    return prose <= PROSE * len(records)
+    return sum(_as_in_prose(one.cells[:-1]) for one in records) <= PROSE * len(records)
+
+
+def _as_in_prose(cells: Sequence[str]) -> bool:
+    """Whether two cells look like one text that was cut: "Well" and " no", "It costs 12" and "50 euros"."""
+    return any(
+        right.startswith(" ") or (left[-1:].isdigit() and right[:1].isdigit() and not (left + right).isdigit())
+        for left, right in pairwise(cells)
+    )

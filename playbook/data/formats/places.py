@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from playbook.errors import DataError
 
 # What may lie beside part files: notes, locks of an office, what editors keep of an earlier state.
 _BESIDE = (".crc", ".md", ".lock", "Thumbs.db", "desktop.ini", "~", ".bak", ".swp", ".tmp")
+# Folders of tables that keep a log of their files.
+_LOGS = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table"}
 _HIDDEN = ("_", ".", "~$")
 
 
@@ -45,8 +49,7 @@ def parts_of(location: str) -> list[Part]:
             raise _missing(location)
         if not root.is_dir():
             return [Part("", location, {})]
-        names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-        return _parts(location, {name: str(root / name) for name in names})
+        return _parts(location, {path.relative_to(root).as_posix(): str(path) for path in _files(root)})
     try:
         filesystem, path = fsspec.core.url_to_fs(location)
         if not _is_folder(filesystem, path):
@@ -60,6 +63,33 @@ def parts_of(location: str) -> list[Part]:
         raise _missing(location) from None
     except Exception as error:  # every filesystem, codec and network has errors of its own
         raise unreachable(location, error) from None
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """All that is not a folder below one, behind links too.
+
+    Raises:
+        DataError: a link leads nowhere or back up, or a folder may not be read: rows would be missing without a word.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise unreachable(str(error.filename), error)
+
+    seen = {root.resolve()}
+    for folder, names, files in os.walk(root, onerror=refuse, followlinks=True):
+        _require_plain(str(root), names)
+        names[:] = [name for name in names if not name.startswith(_HIDDEN)]
+        for name in names:
+            below = Path(folder) / name
+            if below.resolve() in seen:
+                raise DataError(f"{below}: expected rows, found a link to a folder that is read already; take it out")
+            seen.add(below.resolve())
+        for name in files:
+            path = Path(folder) / name
+            if not name.startswith(_HIDDEN) and not name.endswith(_BESIDE) and not path.exists():
+                raise DataError(f"{path}: a link to a file that is not there; fetch the file, or take the link out")
+            if path.is_file():
+                yield path
 
 
 def _is_folder(filesystem: Any, path: str) -> bool:
@@ -78,6 +108,7 @@ def _parts(location: str, files: dict[str, str]) -> list[Part]:
         for name in sorted(files)
         if not any(step.startswith(_HIDDEN) for step in name.split("/")) and not name.endswith(_BESIDE)
     ]
+    _require_plain(location, {step for name in files for step in name.split("/")[:-1]})
     plain: dict[str, str] = {}
     for name in kept:
         other = plain.setdefault(_unpacked_name(name), name)
@@ -89,6 +120,16 @@ def _parts(location: str, files: dict[str, str]) -> list[Part]:
     if not kept:
         raise DataError(f"{location}: expected files of rows in this folder, found none; check the path")
     return [Part(name, files[name], _keys(name)) for name in kept]
+
+
+def _require_plain(location: str, folders: Collection[str]) -> None:
+    """Refuse a table whose own log says which files count: the others hold rows that were deleted or replaced."""
+    for folder, name in _LOGS.items():
+        if folder in folders:
+            raise DataError(
+                f"{location}: expected a folder whose files all count, found {name} ({folder}), where deleted rows "
+                "lie beside the current ones; export its current state to plain files"
+            )
 
 
 def _unpacked_name(name: str) -> str:
