@@ -125,9 +125,9 @@ def duplicate_key(text: str) -> str:
 
     "I like it :)" is no copy of "I like it :(", nor "it is -5.2 here" of "it is 52 here".
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(_TYPED)
     key = comparison_key(text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_TYPED)  # full-width signs are signs
     return key if _MAY_MEAN.search(text) is None else "\0".join((key, *_MEANS.findall(text.casefold())))
 
 

@@ -111,6 +111,7 @@ APART = [
     ("ok :\u2011)", "ok :\u2011("),
     ("pay 1.5 euro", "pay 15 euro"),
     ("it is -5 here", "it is 5 here"),
+    ("10\u00b2 m", "102 m"),
 ]
 ALIKE = [
     ("Can't -- LOGIN!", "cant login"),

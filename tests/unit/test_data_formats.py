@@ -153,6 +153,8 @@ def test_a_comma_of_the_texts_is_no_delimiter_at_the_end_of_the_rows(line: str, 
 def test_a_comma_at_the_end_of_many_rows_is_one() -> None:
     found = read("text,id\n" + "yes,R1,\n" * 40)
     assert found.found == ("a comma at the end of every row but the header",) and set(found.rows["id"]) == {"R1"}
+    dated = read("id,when,text\n" + "".join(f"S{at},2024-01-02 10:00,at gate {at},\n" for at in range(40)))
+    assert dated.rows["text"].tolist()[7] == "at gate 7"
     with pytest.raises(DataError, match="line 2: 3 fields where the header has 2"):
         read("text,id\nyes,R1,\n")
 

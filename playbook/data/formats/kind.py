@@ -120,6 +120,9 @@ def too_large(what: str, bound: int) -> str:
     )
 
 
+PIECE = 2**16  # bytes that are unpacked at a time
+
+
 def _unpack(data: bytes, method: str) -> bytes:
     bound = most_bytes(len(data))
     if method in _STREAMS:
@@ -142,18 +145,22 @@ _STREAMS: dict[str, Any] = {"bzip2": bz2.BZ2Decompressor, "xz": lzma.LZMADecompr
 
 def _unpack_streams(data: bytes, method: str, bound: int) -> bytes:
     """One stream after the other. Python's files of these kinds end at a damaged one, as if it were not there."""
-    plain = b""
-    while data:
+    plain, size, at = list[bytes](), 0, 0
+    while at < len(data):
         stream = _STREAMS[method]()
-        plain += stream.decompress(data, bound + 1 - len(plain))
-        if len(plain) > bound:
-            raise _too_much(method, bound)
-        if not stream.eof:
-            raise EOFError
-        data = stream.unused_data
-        if method == "xz":
-            data = data.lstrip(b"\0")  # the padding of streams
-    return plain
+        while not stream.eof:
+            if at >= len(data):
+                raise EOFError
+            piece = data[at : at + PIECE]
+            at += len(piece)
+            plain.append(stream.decompress(piece, bound + 1 - size))
+            size += len(plain[-1])
+            if size > bound:
+                raise _too_much(method, bound)
+        at -= len(stream.unused_data)
+        while method == "xz" and data[at : at + 4] == b"\0\0\0\0":  # the padding of streams
+            at += 4
+    return b"".join(plain)
 
 
 def _opened(stream: io.BytesIO, method: str) -> Any:

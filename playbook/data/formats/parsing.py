@@ -17,6 +17,9 @@ from playbook.data.text import shown
 LONGEST_FIELD = 2**31 - 1  # characters; Python's own limit of 131,072 is shorter than a long text
 LONG_HEADER = 5  # lines
 PROSE = 0.1  # share of rows with a comma as texts have them from which delimiters are taken for those of sentences
+# A number within a sentence, cut at the comma of its decimals or thousands; dates and numbers of columns are not cut.
+_BEFORE_A_COMMA = re.compile(r"\s\S*\d$")
+_BEHIND_IT = re.compile(r"\d{1,3}(?!\d|[-./:]\d)")
 TRAIL = 10  # records from which it is no chance that all of them end in a delimiter
 
 
@@ -164,6 +167,6 @@ def _all_trail(records: Sequence[Record], wide: int) -> bool:
 def _as_in_prose(cells: Sequence[str]) -> bool:
     """Whether two cells look like one text that was cut: "Well" and " no", "It costs 12" and "50 euros"."""
     return any(
-        right.startswith(" ") or (left[-1:].isdigit() and right[:1].isdigit() and not (left + right).isdigit())
+        right.startswith(" ") or (_BEFORE_A_COMMA.search(left) and _BEHIND_IT.match(right))
         for left, right in pairwise(cells)
     )
