@@ -15,6 +15,7 @@ from playbook.artifacts import BaseSelection, DatasetVersion, FrozenBaseline, La
 from playbook.data.annotations import label_file, read_second_annotator
 from playbook.data.corrections import read_corrections
 from playbook.data.labelling import RESTS_ON
+from playbook.data.source_form import form_beside
 from playbook.plays import AUDIT, BASE, DATASET, FROZEN
 from playbook.relabel import queue_place
 from playbook.store import file_sha256
@@ -95,11 +96,14 @@ def _audit(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fro
     was = labels_before(rows, spec.labels, corrections)
     found = find_label_errors(rows, len(spec.labels), l2=frozen.l2, folds=asked.folds, seed=seed, draws=draws, was=was)
     annotated = label_file(task, "second_annotator")
-    second = read_second_annotator(annotated, spec.labels) if annotated else {}
+    second = {}
+    if annotated is not None and annotated.is_file():
+        second = read_second_annotator(annotated, spec.labels, form_beside(task))
     reviewed_rows = {one.row_id for one in corrections}
     queue = build_queue(rows, found, spec.labels, second, reviewed_rows, asked.check_from, seed)
     files = {"queue": write_queue(queue, out / QUEUE)}
-    reviewed = review(queue, rows, label_file(task, "known_errors"), corrections)  # after the queue is written
+    planted = label_file(task, "known_errors")
+    reviewed = review(queue, rows, planted, corrections, form_beside(task))  # after the queue is written
     labels_say = in_words(queue, reviewed, len(rows.row_ids))
     play.report(labels_say)
     measured = _curve(play, features, frozen)
@@ -208,7 +212,7 @@ def _publish(play: Play, done: LabelAudit) -> Path:
 
     place = queue_place(play.task, play.world.places)
     written = play.world.store.path(done, AUDIT, "queue")
-    if not publish_queue(written, place, read_corrections(play.task)):
+    if not publish_queue(written, place, read_corrections(play.task), form_beside(play.task)):
         play.report(f"{place} has edits that are not applied: it stays; apply them with `playbook relabel`")
     return place
 

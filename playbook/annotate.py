@@ -61,7 +61,7 @@ def read_back(task: Task, sheet: Path, by: str, places: Settings) -> Read:
 def _rows(task: Task, places: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The task's rows as the next run prepares them, and those that it sets aside."""
     sides = sides_of(Store(places.store, places.home / "cache" / "store"), task.spec.task)
-    return divided(task, read_rows(task), read_corrections(task), sides)
+    return divided(task, read_rows(task, sides=sides), read_corrections(task), sides)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from playbook.data.read import read_rows
 from playbook.data.relabel_queue import NEEDED
 from playbook.data.sheets import unguarded
 from playbook.data.sides import Sides, sides_of
+from playbook.data.source_form import form_beside
 from playbook.data.tables import LABEL, ROW_ID, SPLIT
 from playbook.data.text import counted, shown
 from playbook.errors import DataError, SignatureRefused
@@ -129,11 +130,11 @@ def apply_queue(task: Task, queue_csv: Path, *, by: str, places: Settings, signa
 def _planned(task: Task, queue_csv: Path, content: bytes, by: str, places: Settings) -> tuple[Plan, list[Correction]]:
     """What a queue would do, and the corrections with it."""
     edits, left_open = _edits(content, queue_csv, task)
-    raw, known = read_rows(task), read_corrections(task)
+    sides = sides_of(Store(places.store, places.home / "cache" / "store"), task.spec.task)
+    raw, known = read_rows(task, sides=sides), read_corrections(task)
     target = _corrections_file(task)
     _require_current(edits, corrected(raw, known, target), queue_csv)
     merged = _merged(edits, known, raw, by)
-    sides = sides_of(Store(places.store, places.home / "cache" / "store"), task.spec.task)
     touched = _touched_test_rows(task, raw, (known, merged), edits, sides)
     changes = tuple((one.row_id, one.label, one.new) for one in edits if one.changes)
     confirmed = tuple(one.row_id for one in edits if not one.changes)
@@ -179,7 +180,7 @@ def _edits(content: bytes, queue_csv: Path, task: Task) -> tuple[list[_Edit], in
     known = {normal_form(name): name for name in task.spec.labels}
     found: dict[str, _Edit] = {}
     faults, left_open = [], 0
-    for line in read_lines(queue_csv, NEEDED, content):
+    for line in read_lines(queue_csv, NEEDED, form_beside(task), content):
         row, label, new = (normal_form(unguarded(cell)) for cell in line.cells)
         if not new:
             left_open += 1

@@ -39,6 +39,7 @@ def read_accumulated(task: Task) -> pd.DataFrame | None:
         DataError: the file cannot be read.
     """
     from playbook.data.read import read_table
+    from playbook.data.source_form import form_beside
 
     named = task.spec.data.accumulated
     if named is None:
@@ -46,7 +47,7 @@ def read_accumulated(task: Task) -> pd.DataFrame | None:
     path = Path(task.resolve(named.rows))
     if not path.is_file() or path.read_bytes().strip().count(b"\n") == 0:  # nothing, or only the names of columns
         return None
-    return read_table(str(path))
+    return read_table(str(path), form_beside(task))
 
 
 def read_classes(path: Path) -> dict[str, str]:

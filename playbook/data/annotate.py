@@ -24,6 +24,7 @@ from playbook.data.agreement import agreement
 from playbook.data.annotations import known_class, label_file, read_lines, read_second_annotator
 from playbook.data.corrections import before_review, read_corrections
 from playbook.data.sheets import csv_text, guarded, unguarded, write_whole
+from playbook.data.source_form import form_beside
 from playbook.data.tables import LABEL, ROW_ID, SPLIT, TEXT
 from playbook.data.text import clean_text, counted, shown
 from playbook.errors import DataError
@@ -89,7 +90,7 @@ def write_sheet(task: Task, sample: pd.DataFrame, place: Path) -> Path:
     Raises:
         DataError: a sheet with answers lies there that were not read yet.
     """
-    waiting = _answered(place) - kept_answers(task).keys()
+    waiting = _answered(task, place) - kept_answers(task).keys()
     if waiting:
         raise DataError(
             f"{place}: expected no answers that were not read yet, found {len(waiting)}; read them first "
@@ -102,11 +103,11 @@ def write_sheet(task: Task, sample: pd.DataFrame, place: Path) -> Path:
     return page
 
 
-def _answered(place: Path) -> set[str]:
+def _answered(task: Task, place: Path) -> set[str]:
     """Rows of a sheet that carry an answer; none where there is no sheet."""
     if not place.is_file():
         return set()
-    lines = read_lines(place, ("row_id", "label"))
+    lines = read_lines(place, ("row_id", "label"), form_beside(task))
     return {normal_form(unguarded(one.cells[0])) for one in lines if normal_form(one.cells[1])}
 
 
@@ -174,7 +175,7 @@ def _answers(task: Task, sheet: Path, rows: pd.DataFrame, aside: Sequence[str]) 
     classes, gone = {normal_form(name): name for name in task.spec.labels}, set(aside)
     given: dict[str, str] = {}
     faults, left_open, set_aside = [], 0, []
-    for line in read_lines(sheet, ("row_id", "text", "label")):
+    for line in read_lines(sheet, ("row_id", "text", "label"), form_beside(task)):
         row, text = normal_form(unguarded(line.cells[0])), line.cells[1]
         answer = unguarded(line.cells[2])
         if not normal_form(answer):
@@ -237,10 +238,11 @@ def kept_answers(task: Task) -> dict[str, tuple[str, str, str]]:
     path = label_file(task, "second_annotator")
     if path is None or not path.is_file() or not path.stat().st_size:
         return {}
-    labels = read_second_annotator(path, task.spec.labels)
+    form = form_beside(task)
+    labels = read_second_annotator(path, task.spec.labels, form)
     try:
-        lines = read_lines(path, ("by", "when"))
-        ids = [normal_form(unguarded(line.cells[0])) for line in read_lines(path, 1)]
+        lines = read_lines(path, ("by", "when"), form)
+        ids = [normal_form(unguarded(line.cells[0])) for line in read_lines(path, 1, form)]
         who = {
             row: (normal_form(unguarded(line.cells[0])), line.cells[1]) for row, line in zip(ids, lines, strict=True)
         }

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from playbook.data.formats import read_bytes
+from playbook.data.formats import PLAIN, Form, read_bytes
 from playbook.data.formats.cells import value_form
 from playbook.data.formats.records import refuse_rejected
 from playbook.data.sheets import unguarded
@@ -36,17 +36,19 @@ def label_file(task: Task, part: LabelFile) -> Path | None:
     return None if place is None else Path(task.resolve(place))
 
 
-def read_lines(path: Path, columns: Sequence[str] | int, content: bytes | None = None) -> list[Line]:
+def read_lines(
+    path: Path, columns: Sequence[str] | int, form: Form = PLAIN, content: bytes | None = None
+) -> list[Line]:
     """Rows of a file that has the named columns (in any order), or at least so many of them.
 
-    Cells come in the order of `columns`, without outer blanks; rows of blanks are left out. `content` is what the file
-    holds, where that was read before.
+    Cells come in the order of `columns`, without outer blanks; rows of blanks are left out. `form` is how the file may
+    be written, `content` what it holds, where that was read before.
 
     Raises:
         DataError: the file is missing, lacks a column, or has a record that cannot be read (with the line).
     """
     try:
-        found = read_bytes(str(path), path.read_bytes() if content is None else content)
+        found = read_bytes(str(path), path.read_bytes() if content is None else content, form)
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such file; check data.labels in the task file (paths are relative to it)"
@@ -93,7 +95,7 @@ def _places(path: Path, header: list[str], columns: Sequence[str] | int) -> list
     return [header.index(name) for name in columns]
 
 
-def read_second_annotator(path: Path, labels: Sequence[str]) -> dict[str, str]:
+def read_second_annotator(path: Path, labels: Sequence[str], form: Form = PLAIN) -> dict[str, str]:
     """Labels of the second annotator by row id: the first column is the id, the second the label; undecided rows
     (no label) are left out.
 
@@ -102,7 +104,7 @@ def read_second_annotator(path: Path, labels: Sequence[str]) -> dict[str, str]:
     """
     known = {normal_form(name): name for name in labels}
     found: dict[str, str] = {}
-    for line in read_lines(path, 2):
+    for line in read_lines(path, 2, form):
         row, label = normal_form(unguarded(line.cells[0])), unguarded(line.cells[1])
         if row in found:
             raise DataError(f"{path}: line {line.number}: row {shown(row)} is labelled twice; keep one of the lines")
@@ -128,10 +130,10 @@ def known_class(path: Path, line: int, label: str, known: dict[str, str]) -> str
     return name
 
 
-def read_row_ids(path: Path) -> frozenset[str]:
+def read_row_ids(path: Path, form: Form = PLAIN) -> frozenset[str]:
     """Row ids in the first column of a CSV file with a header.
 
     Raises:
         DataError: see `read_lines`.
     """
-    return frozenset(normal_form(line.cells[0]) for line in read_lines(path, 1))
+    return frozenset(normal_form(line.cells[0]) for line in read_lines(path, 1, form))

@@ -8,8 +8,8 @@ import pandas as pd
 
 from playbook.data.accumulated import ACCUMULATED
 from playbook.data.identity import require_ids
-from playbook.data.read import ASKED
-from playbook.data.tables import DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
+from playbook.data.sides import side_called
+from playbook.data.tables import ASKED, DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
 from playbook.data.text import (
     clean_text,
     comparison_key,
@@ -23,8 +23,6 @@ from playbook.data.times import read_times, unreadable
 from playbook.errors import DataError
 from playbook.names import normal_form
 from playbook.spec import Data
-
-TEST_NAMES = ("test", "testing")  # what a team may call its test split
 
 MISSING_TEXT = "missing text"
 SPREADSHEET_ERROR = "spreadsheet error"
@@ -207,7 +205,7 @@ def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
     found = {}
     for _, group in fit[labels > 1].groupby(keys):
         for i in group.index:
-            if group[ASKED][i].casefold() in TEST_NAMES:
+            if side_called(group[ASKED][i]) == "test":
                 continue  # a test split that the team brought stays as it is
             if group[ASKED][i] != ACCUMULATED and _source_agrees(group):
                 continue  # what production says never takes a row from the source

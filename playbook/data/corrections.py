@@ -7,7 +7,7 @@ before rows are divided, and a known row keeps its side whatever its label.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,12 @@ import pandas as pd
 
 from playbook.data.annotations import known_class, label_file, read_lines
 from playbook.data.sheets import csv_text, unguarded, write_whole
+from playbook.data.source_form import form_beside
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.data.text import shown
 from playbook.errors import DataError
 from playbook.names import normal_form
+from playbook.spec import SPLITS
 from playbook.taskfile import Task
 
 COLUMNS = ("row_id", "label", "by", "when", "was")
@@ -52,7 +54,7 @@ def read_corrections(task: Task) -> tuple[Correction, ...]:
         return ()
     known = {normal_form(name): name for name in task.spec.labels}
     found: dict[str, Correction] = {}
-    for line in read_lines(path, COLUMNS):
+    for line in read_lines(path, COLUMNS, form_beside(task)):
         row, label, by, when, was = (normal_form(unguarded(cell)) for cell in line.cells)
         if row in found:
             raise DataError(f"{path}: line {line.number}: row {shown(row)} is corrected twice; keep one of the lines")
@@ -94,7 +96,7 @@ def corrected(rows: pd.DataFrame, corrections: Sequence[Correction], path: Path 
     faults = []
     for one in corrections:
         if one.row_id not in labels:
-            faults.append(f"line {one.line}: the source has no row {shown(one.row_id)}")
+            faults.append(f"line {one.line}: the source has no row {shown(one.row_id)}{_meant(one.row_id, labels)}")
         elif normal_form(labels[one.row_id]) not in (normal_form(one.was), normal_form(one.label)):
             now = shown(labels[one.row_id]) or "none"
             faults.append(
@@ -109,3 +111,9 @@ def corrected(rows: pd.DataFrame, corrections: Sequence[Correction], path: Path 
     new = {one.row_id: one.label for one in corrections}
     labels_now = [new.get(row, label) for row, label in zip(ids, rows[LABEL], strict=True)]
     return rows.assign(**{LABEL: pd.Series(labels_now, index=rows.index, dtype="str")})
+
+
+def _meant(row: str, known: Collection[str]) -> str:
+    """Which rows a name may mean that own files share; '' where there are none."""
+    full = [name for name in (f"{split}/{row}" for split in SPLITS) if name in known]
+    return f", but {' and '.join(map(shown, full))}: write the one that is meant" if full else ""

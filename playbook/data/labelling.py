@@ -16,6 +16,7 @@ from playbook.data.agreement import agreement
 from playbook.data.annotations import LabelFile, label_file, read_second_annotator
 from playbook.data.corrections import Correction, before_review, read_corrections
 from playbook.data.guideline import no_guideline, read_guideline
+from playbook.data.source_form import form_beside
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.store import file_sha256
 from playbook.taskfile import Task
@@ -36,7 +37,7 @@ def agreement_of(task: Task, rows: pd.DataFrame) -> Agreement | None:
         return None
     labels = task.spec.labels
     first = before_review(dict(zip(rows[ROW_ID], rows[LABEL], strict=True)), read_corrections(task), labels)
-    return agreement(first, read_second_annotator(path, labels), labels)
+    return agreement(first, read_second_annotator(path, labels, form_beside(task)), labels)
 
 
 def guideline_of(task: Task) -> Guideline:

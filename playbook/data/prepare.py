@@ -67,7 +67,7 @@ def _prepared(task: Task, out: Path, raw_override: Mapping[str, Path] | None) ->
     corrections = read_corrections(task)
     ledger = ledger_of(out, task.spec.task)
     sides = sides_before(ledger, out, task)
-    raw = read_source(task, raw_override)
+    raw = read_source(task, raw_override, sides)
     rows, unfit = divided(task, raw.rows, corrections, sides)
     rows, paraphrases, similar = without_paraphrases(task, rows)
     unfit = pd.concat([unfit, paraphrases], ignore_index=True) if similar else unfit

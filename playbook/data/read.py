@@ -5,8 +5,6 @@ The files themselves are read by `playbook.data.formats`, which accounts for eve
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +16,18 @@ from playbook.data.accumulated import ACCUMULATED, read_accumulated
 from playbook.data.formats import PLAIN, Form, Records, Rejected, read_records
 from playbook.data.formats.dialect import DELIMITERS, OTHER_MARKS, delimiter_of_names
 from playbook.data.formats.records import refuse_rejected
-from playbook.data.tables import DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
+from playbook.data.row_names import with_names
+from playbook.data.sides import Sides
+from playbook.data.source_form import form_beside, form_of
+from playbook.data.tables import ASKED, DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
 from playbook.data.text import shown
 from playbook.errors import DataError
-from playbook.names import near_name, normal_form
+from playbook.names import near_name
 from playbook.spec import Columns, Data
 from playbook.taskfile import Task
 
-ASKED = "asked_split"  # what the team's split column says, or the role of the team's own file
 PRODUCTION = "production"  # role of the file of production-like rows
 HEADLESS = ". The first line has to hold the names of the columns"
-CHEAP_HASH = 16  # hex digits of a content id: 64 bits
 
 
 @dataclass(frozen=True)
@@ -62,31 +61,28 @@ def read_table(location: str, form: Form = PLAIN, used: Collection[str] = ()) ->
     return found.rows
 
 
-def form_of(data: Data) -> Form:
-    """How the task file says that the source is written."""
-    source = data.source
-    return Form(source.encoding, source.delimiter, source.quoting, source.quote, settable=True)
-
-
 def sources_of(data: Data) -> dict[str, str]:
     """Every file of rows by role: those of the source, and `production` where the task file names one."""
     production = data.production.path if data.production is not None else None
     return {**data.source.locations, **({PRODUCTION: production} if production is not None else {})}
 
 
-def read_rows(task: Task, raw_override: Mapping[str, Path] | None = None) -> pd.DataFrame:
+def read_rows(task: Task, raw_override: Mapping[str, Path] | None = None, sides: Sides | None = None) -> pd.DataFrame:
     """The rows of `read_source`, for those who need no account of the others.
 
     Raises:
         DataError: see `read_source`.
     """
-    return read_source(task, raw_override).rows
+    return read_source(task, raw_override, sides).rows
 
 
-def read_source(task: Task, raw_override: Mapping[str, Path] | None = None) -> RawRows:
+def read_source(task: Task, raw_override: Mapping[str, Path] | None = None, sides: Sides | None = None) -> RawRows:
     """Raw rows of a task's source, then those that production added.
 
-    `raw_override` gives local copies by role (`all`, or `train`, `validation`, `test`) in place of the source.
+    Args:
+        task: the task.
+        raw_override: local copies by role (`all`, or `train`, `validation`, `test`) in place of the source.
+        sides: the ledger, by whose ids rows keep their names; whoever compares ids with earlier ones gives it.
 
     Raises:
         DataError: a file cannot be read, or lacks a column that the task file names (all of them are listed).
@@ -101,7 +97,7 @@ def read_source(task: Task, raw_override: Mapping[str, Path] | None = None) -> R
         frames.append(_canonical(found.rows, data.columns, asked, column))
         unreadable.append(_unreadable(found.rejected, data.columns, asked))
         readings.append(_reading(place, found))
-    rows = _with_ids(pd.concat(frames, ignore_index=True), data.columns.id is not None)
+    rows = with_names(pd.concat(frames, ignore_index=True), data.columns.id is not None, sides)
     rows, added = _with_accumulated(task, rows)
     return RawRows(rows, pd.concat(unreadable, ignore_index=True), (*readings, *added))
 
@@ -130,7 +126,7 @@ def _with_accumulated(task: Task, rows: pd.DataFrame) -> tuple[pd.DataFrame, lis
         return rows, []
     columns = task.spec.data.columns
     require_columns(added, columns, None, task.resolve(named.rows))
-    more = _with_ids(_canonical(added, columns, ACCUMULATED, None), columns.id is not None)
+    more = with_names(_canonical(added, columns, ACCUMULATED, None), columns.id is not None)
     reading = {"file": named.rows, "kind": "CSV", "records": len(added), "unreadable": 0, "found": []}
     return pd.concat([rows, more], ignore_index=True), [reading]
 
@@ -143,8 +139,8 @@ def read_production(task: Task, place: str, raw_override: Mapping[str, Path] | N
     """
     columns = task.spec.data.columns
     location = str((raw_override or {}).get(PRODUCTION) or task.resolve(place))
-    found = _records(location, columns, None, form_of(task.spec.data).hint())
-    rows = _with_ids(_canonical(found.rows, columns, "", None), columns.id is not None)
+    found = _records(location, columns, None, form_beside(task))
+    rows = with_names(_canonical(found.rows, columns, "", None), columns.id is not None)
     return RawRows(rows, _unreadable(found.rejected, columns, ""), (_reading(place, found),))
 
 
@@ -216,29 +212,3 @@ def _unreadable(rejected: tuple[Rejected, ...], columns: Columns, asked: str) ->
     }
     blank = [""] * len(rejected)
     return pd.DataFrame({name: pd.Series(known.get(name, blank), dtype="str") for name in names})
-
-
-def _with_ids(rows: pd.DataFrame, own_ids: bool) -> pd.DataFrame:
-    """Rows without an id are named by their content; ids that several own files share get the file's role before them.
-
-    Rows of the same content are numbered; a second one of them is a duplicate and will be quarantined.
-    """
-    ids, asked = [normal_form(value) for value in rows[ROW_ID].tolist()], rows[ASKED].tolist()
-    if own_ids:
-        roles: dict[str, set[str]] = {}
-        for name, role in zip(ids, asked, strict=True):
-            roles.setdefault(name, set()).add(role)
-        by_file = all(asked)
-        ids = [
-            f"{role}/{name}" if by_file and name and len(roles[name]) > 1 else name
-            for name, role in zip(ids, asked, strict=True)
-        ]
-    seen: dict[str, int] = {}
-    for position, (name, *content) in enumerate(
-        zip(ids, asked, *(rows[name].tolist() for name in (TEXT, LABEL, GROUP, TIME)), strict=True)
-    ):
-        if not name:
-            digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:CHEAP_HASH]
-            seen[digest] = seen.get(digest, 0) + 1
-            ids[position] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
-    return rows.assign(**{ROW_ID: pd.Series(ids, index=rows.index, dtype="str")})

@@ -15,6 +15,7 @@ import numpy as np
 from playbook.artifacts import Figure, QueueReview
 from playbook.data.annotations import read_lines, read_row_ids
 from playbook.data.corrections import Correction
+from playbook.data.formats import PLAIN, Form
 from playbook.data.label_errors import AuditRows, Suspicion, likeliest_other
 from playbook.data.sheets import csv_text, unguarded, write_whole
 from playbook.errors import DataError
@@ -112,12 +113,12 @@ def write_queue(queue: Queue, path: Path) -> Path:
     return path
 
 
-def publish_queue(written: Path, place: Path, corrections: Sequence[Correction]) -> bool:
+def publish_queue(written: Path, place: Path, corrections: Sequence[Correction], form: Form = PLAIN) -> bool:
     """Copy a written queue to where the owner finds it; false, and nothing is done, where the owner's edits are there
     that no correction has taken up yet, or what is there cannot be read (a spreadsheet saved it in its own way)."""
     known = {one.row_id: normal_form(one.label) for one in corrections}
     try:
-        if place.is_file() and any(known.get(row) != label for row, label in edits(place).items()):
+        if place.is_file() and any(known.get(row) != label for row, label in edits(place, form).items()):
             return False
     except (DataError, OSError):  # somebody's work may be in it
         return False
@@ -125,17 +126,23 @@ def publish_queue(written: Path, place: Path, corrections: Sequence[Correction])
     return True
 
 
-def edits(path: Path) -> dict[str, str]:
+def edits(path: Path, form: Form = PLAIN) -> dict[str, str]:
     """Filled-in labels of a queue file, row id -> new label.
 
     Raises:
         DataError: the file is not a queue.
     """
-    cells = (map(unguarded, line.cells) for line in read_lines(path, NEEDED))
+    cells = (map(unguarded, line.cells) for line in read_lines(path, NEEDED, form))
     return {normal_form(row): normal_form(new) for row, _, new in cells if normal_form(new)}
 
 
-def review(queue: Queue, rows: AuditRows, planted: Path | None, corrections: Sequence[Correction]) -> QueueReview:
+def review(
+    queue: Queue,
+    rows: AuditRows,
+    planted: Path | None,
+    corrections: Sequence[Correction],
+    form: Form = PLAIN,
+) -> QueueReview:
     """How precise the queue is. Call it after the queue is written: what makes a queue must not know the planted ids.
 
     Planted errors count where they are among the rows looked at and not yet reviewed; of n, the first 2 n entries are
@@ -144,7 +151,7 @@ def review(queue: Queue, rows: AuditRows, planted: Path | None, corrections: Seq
     Raises:
         DataError: the file of planted ids cannot be read.
     """
-    ids = read_row_ids(planted) if planted is not None and planted.is_file() else frozenset()
+    ids = read_row_ids(planted, form) if planted is not None and planted.is_file() else frozenset()
     here = ids & (set(rows.row_ids) - {one.row_id for one in corrections})
     first = queue.entries[: 2 * len(here)]
     return QueueReview(

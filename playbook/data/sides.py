@@ -37,9 +37,24 @@ HEAD = (
     "# Written by playbook: the side of every row that was ever divided, by hashes of ids, groups, texts. Commit it.\n"
     "# Known rows stay where they are. To let all rows be divided again on purpose, empty this file.\n"
 )
+_SYNONYMS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
 _KINDS = ("id", "group", "text")
 _MARK = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 _CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ", "||||||| ")  # what version control writes between two versions
+
+
+def side_called(name: str) -> str:
+    """The side that a split column, or the role of a file, means; empty where it is not a name of one."""
+    return _SYNONYMS.get(name.casefold(), "")
 
 
 def ledger_of(prepared: Path, task: str) -> Path:
@@ -83,19 +98,24 @@ class Sides:
         if data.columns.id is None:
             return [text or group for text, group in zip(texts, groups, strict=True)]
         ids = [
-            self.ids.get(mark, "") or self._as_number(name)
+            self.ids.get(mark, "") or self._of_number(name)
             for mark, name in zip(_id_marks(rows), rows[ROW_ID].tolist(), strict=True)
         ]
         if self.groups:  # the text of a new row says nothing of its group: many a customer writes "hello"
             texts = ["" if mark else text for mark, text in zip(own, texts, strict=True)]
         return [name or group or text for name, group, text in zip(ids, groups, texts, strict=True)]
 
-    def _as_number(self, name: str) -> str:
+    def side_of_id(self, name: str) -> str:
+        """Side of the row of this name; empty where no such row is known."""
+        return self.ids.get(_mark("id", name), "") or self._of_number(name)
+
+    def _of_number(self, name: str) -> str:
         """Side of an id known as 123 that comes as 123.0, of which a table makes decimals, or the other way round."""
-        whole, dot, decimals = name.partition(".")
+        role, slash, number = name.rpartition("/")
+        whole, dot, decimals = number.partition(".")
         if not whole.isdecimal() or decimals.strip("0") or (dot and not decimals):
             return ""
-        return self.ids.get(_mark("id", whole if dot else f"{whole}.0"), "")
+        return self.ids.get(_mark("id", role + slash + (whole if dot else f"{whole}.0")), "")
 
     def moved(self, rows: pd.DataFrame, data: Data) -> list[str]:
         """For each divided row the side it was known on, where that is another one than its `split`; else empty."""

@@ -18,9 +18,8 @@ import pandas as pd
 from playbook.data.accumulated import ACCUMULATED
 from playbook.data.duplicates import Comparison
 from playbook.data.placing import by_class, by_time, cuts_of
-from playbook.data.read import ASKED
-from playbook.data.sides import PROTECTED, TEXT_GROUP, Sides, text_group
-from playbook.data.tables import DETAIL, GROUP, LABEL, REASON, ROW_ID, SPLIT, TEXT
+from playbook.data.sides import PROTECTED, TEXT_GROUP, Sides, side_called, text_group
+from playbook.data.tables import ASKED, DETAIL, GROUP, LABEL, REASON, ROW_ID, SPLIT, TEXT
 from playbook.data.text import duplicate_key, shown
 from playbook.spec import Data
 
@@ -30,16 +29,6 @@ EXACT_ACROSS = "exact duplicate across splits"
 NEAR_ACROSS = "near duplicate across splits"
 GROUP_ACROSS = "group on two sides"
 
-_SYNONYMS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
 _OURS = "ours"  # stands for a side that nobody asked for
 
 
@@ -134,7 +123,7 @@ def _brought(rows: pd.DataFrame, data: Data) -> tuple[list[str], list[_Pool]]:
     added = [asked == ACCUMULATED for asked in rows[ASKED].tolist()]
     if we_divide(data):
         return [_OURS] * len(rows), [_Pool(PROTECTED, "class" if own else by) for own in added]
-    said = [_SYNONYMS.get(asked.casefold(), "") for asked in rows[ASKED].tolist()]
+    said = [side_called(asked) for asked in rows[ASKED].tolist()]
     cut = "validation" not in said
     ours = [own or (cut and side == "train") for own, side in zip(added, said, strict=True)]
     train = _Pool(("validation", "train"), by)
@@ -172,7 +161,7 @@ def brought_sides(data: Data, rows: pd.DataFrame) -> set[str]:
     """Sides of the split that the team brought, which are respected as they are."""
     if we_divide(data):
         return set()
-    asked = {_SYNONYMS.get(value.casefold(), "") for value in rows[ASKED].tolist()}
+    asked = {side_called(value) for value in rows[ASKED].tolist()}
     return set(PROTECTED) if "validation" in asked else {"test"}
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from playbook.artifacts import Capability, canonical_hash
 from playbook.data.annotations import known_class, read_lines
 from playbook.data.formats import read_bytes
+from playbook.data.source_form import form_beside
 from playbook.data.text import clean_text, shown
 from playbook.errors import DataError
 from playbook.evaluate import wording
@@ -64,7 +65,7 @@ def load_capabilities(task: Task) -> CapabilitySet | None:
     number = {name: at for at, name in enumerate(task.spec.labels)}
     found: dict[str, int] = {}
     faults = []
-    for line in read_lines(path, _columns(task.spec, path)):
+    for line in read_lines(path, _columns(task, path), form_beside(task)):
         text = clean_text(line.cells[0])
         try:
             label = number[known_class(path, line.number, line.cells[1], known)]
@@ -102,9 +103,10 @@ def capability_content(task: Task) -> str:
     return f"{wording.size(len(answers), 'text')} with answers, SHA-256 {digest[:12]}"
 
 
-def _columns(spec: TaskSpec, path: Path) -> Sequence[str]:
-    own = (spec.data.columns.text, spec.data.columns.label)
-    return own if set(own) <= set(read_bytes(str(path), path.read_bytes()).rows.columns) else PLAIN
+def _columns(task: Task, path: Path) -> Sequence[str]:
+    own = (task.spec.data.columns.text, task.spec.data.columns.label)
+    found = read_bytes(str(path), path.read_bytes(), form_beside(task)).rows.columns
+    return own if set(own) <= set(found) else PLAIN
 
 
 def judge_capability(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playbook.data.formats import Form, Records, read_records
 from playbook.data.identity import spoilt_ids
-from playbook.data.read import form_of
+from playbook.data.source_form import form_of
 from playbook.errors import DataError
 from playbook.operate.outcome_file import TIME, OutcomeFile, id_columns, label_columns, outcomes_in
 from playbook.operate.prediction_log import OutcomeCount, PredictionLog, open_prediction_log
