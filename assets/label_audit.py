@@ -12,8 +12,8 @@ from assets.code_versions import version_of
 from assets.factory import AssetMaker
 from assets.play import Made, Play, png, remembered, require_green, result, skip
 from playbook.artifacts import BaseSelection, DatasetVersion, FrozenBaseline, LabelAudit
-from playbook.data.annotations import label_file, read_second_annotator
-from playbook.data.corrections import read_corrections
+from playbook.data.annotations import label_file, second_labels
+from playbook.data.corrections import read_corrections, with_current_names
 from playbook.data.labelling import RESTS_ON
 from playbook.data.source_form import form_beside
 from playbook.plays import AUDIT, BASE, DATASET, FROZEN
@@ -83,27 +83,29 @@ def _draws(play: Play, dataset: DatasetVersion) -> int:
 
 
 def _audit(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: FrozenBaseline, key: str) -> Made:
+    import pandas as pd
+
     from playbook.data.label_errors import METHOD, find_label_errors, labels_before
     from playbook.data.learning_curve_plot import learning_curve_plot
     from playbook.data.relabel_queue import build_queue, in_words, review, write_queue
+    from playbook.data.row_names import RowNames
+    from playbook.data.tables import ROW_ID, SPLIT
 
     task, spec, out = play.task, play.task.spec, play.work(key)
     rows, features = _rows(play, dataset, base)
     asked, seed = spec.data.labels, spec.adaptation.seed
     draws = _draws(play, dataset)
     play.report(f"out-of-fold probabilities of {len(rows.row_ids)} rows, {draws} x {asked.folds} folds")
-    corrections = read_corrections(task)
+    names = RowNames(pd.DataFrame({ROW_ID: rows.row_ids, SPLIT: rows.splits}), spec.data)
+    corrections = with_current_names(read_corrections(task), names)
     was = labels_before(rows, spec.labels, corrections)
     found = find_label_errors(rows, len(spec.labels), l2=frozen.l2, folds=asked.folds, seed=seed, draws=draws, was=was)
-    annotated = label_file(task, "second_annotator")
-    second = {}
-    if annotated is not None and annotated.is_file():
-        second = read_second_annotator(annotated, spec.labels, form_beside(task))
+    second = second_labels(task, names) or {}
     reviewed_rows = {one.row_id for one in corrections}
     queue = build_queue(rows, found, spec.labels, second, reviewed_rows, asked.check_from, seed)
     files = {"queue": write_queue(queue, out / QUEUE)}
     planted = label_file(task, "known_errors")
-    reviewed = review(queue, rows, planted, corrections, form_beside(task))  # after the queue is written
+    reviewed = review(queue, rows, planted, corrections, names, form_beside(task))  # after the queue is written
     labels_say = in_words(queue, reviewed, len(rows.row_ids))
     play.report(labels_say)
     measured = _curve(play, features, frozen)

@@ -94,7 +94,7 @@ def _of_today(
 
     added, spec = read_accumulated(play.task), play.task.spec
     name = spec.data.columns.id
-    known = set(added[name].astype(str)) if added is not None and name in added else set()
+    known = set(added.rows[name].astype(str)) if added is not None and name in added.rows else set()
     came = _came(held_out, known)
     if not any(time.startswith(PRODUCTION) for time in came):
         return reference

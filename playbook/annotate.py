@@ -12,6 +12,7 @@ from playbook.data.annotate import Read, draw_sample, kept_answers, read_sheet, 
 from playbook.data.corrections import read_corrections
 from playbook.data.prepare import divided
 from playbook.data.read import read_rows
+from playbook.data.row_names import RowNames
 from playbook.data.sides import sides_of
 from playbook.data.tables import ROW_ID
 from playbook.errors import DataError
@@ -33,13 +34,15 @@ def draw(task: Task, count: int, places: Settings, out: Path | None = None) -> t
     """
     with _alone(task, places):
         rows, _ = _rows(task, places)
-        sample = draw_sample(rows, count, sorted(kept_answers(task)), task.spec.data.splits.seed)
+        names = RowNames(rows, task.spec.data)
+        done = sorted(map(names.one, kept_answers(task)))
+        sample = draw_sample(rows, count, done, task.spec.data.splits.seed)
         if sample.empty:
             raise DataError(
                 f"{task.spec.task}: expected training or validation rows that nobody has labelled twice, found none"
             )
         place = out or sheet_place(task, places)
-        return place, write_sheet(task, sample, place), len(sample)
+        return place, write_sheet(task, sample, place, names), len(sample)
 
 
 def read_back(task: Task, sheet: Path, by: str, places: Settings) -> Read:
@@ -61,7 +64,7 @@ def read_back(task: Task, sheet: Path, by: str, places: Settings) -> Read:
 def _rows(task: Task, places: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The task's rows as the next run prepares them, and those that it sets aside."""
     sides = sides_of(Store(places.store, places.home / "cache" / "store"), task.spec.task)
-    return divided(task, read_rows(task, sides=sides), read_corrections(task), sides)
+    return divided(task, read_rows(task), read_corrections(task), sides)
 
 
 @contextmanager

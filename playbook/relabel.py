@@ -10,17 +10,18 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from playbook.data.annotations import known_class, label_file, read_lines
-from playbook.data.corrections import Correction, corrected, read_corrections, write_corrections
+from playbook.data.corrections import Correction, corrected, read_corrections, with_current_names, write_corrections
 from playbook.data.prepare import divided
 from playbook.data.read import read_rows
 from playbook.data.relabel_queue import NEEDED
+from playbook.data.row_names import RowNames
 from playbook.data.sheets import unguarded
 from playbook.data.sides import Sides, sides_of
 from playbook.data.source_form import form_beside
@@ -130,11 +131,13 @@ def apply_queue(task: Task, queue_csv: Path, *, by: str, places: Settings, signa
 def _planned(task: Task, queue_csv: Path, content: bytes, by: str, places: Settings) -> tuple[Plan, list[Correction]]:
     """What a queue would do, and the corrections with it."""
     edits, left_open = _edits(content, queue_csv, task)
-    sides = sides_of(Store(places.store, places.home / "cache" / "store"), task.spec.task)
-    raw, known = read_rows(task, sides=sides), read_corrections(task)
-    target = _corrections_file(task)
-    _require_current(edits, corrected(raw, known, target), queue_csv)
+    raw, target = read_rows(task), _corrections_file(task)
+    names = RowNames(raw, task.spec.data)
+    known = with_current_names(read_corrections(task), names)
+    edits = _with_current_names(edits, names, queue_csv)
+    _require_current(edits, corrected(raw, known, task), queue_csv)
     merged = _merged(edits, known, raw, by)
+    sides = sides_of(Store(places.store, places.home / "cache" / "store"), task.spec.task)
     touched = _touched_test_rows(task, raw, (known, merged), edits, sides)
     changes = tuple((one.row_id, one.label, one.new) for one in edits if one.changes)
     confirmed = tuple(one.row_id for one in edits if not one.changes)
@@ -199,6 +202,15 @@ def _edits(content: bytes, queue_csv: Path, task: Task) -> tuple[list[_Edit], in
             f"{queue_csv}: expected a class in new_label of some rows, found none; fill it in and run again"
         )
     return list(found.values()), left_open
+
+
+def _with_current_names(edits: Sequence[_Edit], names: RowNames, queue_csv: Path) -> list[_Edit]:
+    """The same edits under the names that their rows have now."""
+    faults = [f"line {one.line}: {said}" for one in edits if (said := names.unclear(one.row_id))]
+    if faults:
+        more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+        raise DataError(f"{queue_csv}: {'; '.join(faults[:NAMED])}{more}")
+    return [replace(one, row_id=names.one(one.row_id)) for one in edits]
 
 
 def _require_current(edits: Sequence[_Edit], rows: pd.DataFrame, queue_csv: Path) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from playbook.data.formats import Records, read_records
+from playbook.data.formats.records import refuse_rejected
+from playbook.data.source_form import form_beside
 from playbook.document import QUOTE, parsed
 from playbook.errors import DataError
 from playbook.names import normal_form
@@ -32,22 +34,21 @@ def accumulated_files(task: Task) -> list[Path]:
     return [path for path in (Path(task.resolve(place)) for place in places) if path.is_file()]
 
 
-def read_accumulated(task: Task) -> pd.DataFrame | None:
+def read_accumulated(task: Task) -> Records | None:
     """Rows of production in the columns of the source, all as strings; None where there are none yet.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file, or a record of it, cannot be read.
     """
-    from playbook.data.read import read_table
-    from playbook.data.source_form import form_beside
-
     named = task.spec.data.accumulated
     if named is None:
         return None
     path = Path(task.resolve(named.rows))
     if not path.is_file() or path.read_bytes().strip().count(b"\n") == 0:  # nothing, or only the names of columns
         return None
-    return read_table(str(path), form_beside(task))
+    found = read_records(str(path), form_beside(task))
+    refuse_rejected(str(path), found.rejected)
+    return found
 
 
 def read_classes(path: Path) -> dict[str, str]:

@@ -22,7 +22,8 @@ import pandas as pd
 from playbook.artifacts import Agreement
 from playbook.data.agreement import agreement
 from playbook.data.annotations import known_class, label_file, read_lines, read_second_annotator
-from playbook.data.corrections import before_review, read_corrections
+from playbook.data.corrections import Correction, before_review, read_corrections, with_current_names
+from playbook.data.row_names import RowNames
 from playbook.data.sheets import csv_text, guarded, unguarded, write_whole
 from playbook.data.source_form import form_beside
 from playbook.data.tables import LABEL, ROW_ID, SPLIT, TEXT
@@ -82,15 +83,15 @@ def _shares(counts: pd.Series, count: int) -> dict[str, int]:
     return {str(label): int(number) for label, number in zip(counts.index, found, strict=True) if number}
 
 
-def write_sheet(task: Task, sample: pd.DataFrame, place: Path) -> Path:
+def write_sheet(task: Task, sample: pd.DataFrame, place: Path, names: RowNames) -> Path:
     """Write the sheet, and beside it a page with the classes and their definitions; returns the page's path.
 
-    The sheet begins with a byte order mark, by which spreadsheets know UTF-8.
+    The sheet begins with a byte order mark, by which spreadsheets know UTF-8. `names` are those of all rows.
 
     Raises:
         DataError: a sheet with answers lies there that were not read yet.
     """
-    waiting = _answered(task, place) - kept_answers(task).keys()
+    waiting = set(map(names.one, _answered(task, place))) - set(map(names.one, kept_answers(task)))
     if waiting:
         raise DataError(
             f"{place}: expected no answers that were not read yet, found {len(waiting)}; read them first "
@@ -141,8 +142,11 @@ def read_sheet(task: Task, sheet: Path, rows: pd.DataFrame, aside: Sequence[str]
             f"{task.path}: expected data.labels.second_annotator, a CSV that the second person's labels are kept in, "
             "found none; name one (it need not be there yet) and run the command again"
         )
-    known, answers = kept_answers(task), _answers(task, sheet, rows, aside)
-    _require_second(task, by, sheet, answers.given)
+    names = RowNames(rows, task.spec.data)
+    known = {names.one(row): answer for row, answer in kept_answers(task).items()}
+    answers = _answers(task, sheet, rows, aside)
+    reviewed = with_current_names(read_corrections(task), names)
+    _require_second(task, by, sheet, answers.given, reviewed)
     faults = [
         f"row {shown(row)} is {shown(known[row][0])} by {shown(known[row][1]) or 'somebody'} so far, the sheet says "
         f"{shown(label)}"
@@ -156,7 +160,7 @@ def read_sheet(task: Task, sheet: Path, rows: pd.DataFrame, aside: Sequence[str]
     if fresh:
         write_whole(target, csv_text(KEPT, [(row, *merged[row]) for row in sorted(merged)]))
     now = dict(zip(rows[ROW_ID], rows[LABEL], strict=True))
-    first = before_review(now, read_corrections(task), task.spec.labels)
+    first = before_review(now, reviewed, task.spec.labels)
     found = agreement(first, {row: label for row, (label, *_) in merged.items()}, task.spec.labels)
     return Read(len(fresh), len(answers.given) - len(fresh), answers.left_open, target, found, answers.aside)
 
@@ -173,10 +177,12 @@ def _answers(task: Task, sheet: Path, rows: pd.DataFrame, aside: Sequence[str]) 
     texts = dict(zip(rows[ROW_ID], rows[TEXT], strict=True))
     test = set(rows.loc[rows[SPLIT] == "test", ROW_ID])
     classes, gone = {normal_form(name): name for name in task.spec.labels}, set(aside)
+    names = RowNames(rows[rows[SPLIT] != "test"], task.spec.data)  # no sheet names a test row
     given: dict[str, str] = {}
     faults, left_open, set_aside = [], 0, []
     for line in read_lines(sheet, ("row_id", "text", "label"), form_beside(task)):
         row, text = normal_form(unguarded(line.cells[0])), line.cells[1]
+        row = row if row in texts else names.one(row)
         answer = unguarded(line.cells[2])
         if not normal_form(answer):
             left_open += 1
@@ -215,7 +221,7 @@ def _refuse(sheet: Path, said: str, faults: Sequence[str]) -> None:
         raise DataError(f"{sheet}: {said}: {'; '.join(faults[:NAMED])}{more}. Nothing was kept")
 
 
-def _require_second(task: Task, by: str, sheet: Path, given: Mapping[str, str]) -> None:
+def _require_second(task: Task, by: str, sheet: Path, given: Mapping[str, str], reviewed: Sequence[Correction]) -> None:
     """The second person is another one than whoever gave or corrected the labels, as far as that is known."""
     who = normal_form(by)
     if not who:
@@ -225,7 +231,7 @@ def _require_second(task: Task, by: str, sheet: Path, given: Mapping[str, str]) 
             f"{shown(who)} gave the labels of this task (data.labels.labelled_by): expected another person, for two "
             "who are one always agree; have somebody else label the sheet"
         )
-    own = [one.row_id for one in read_corrections(task) if one.row_id in given and one.by.casefold() == who.casefold()]
+    own = [one.row_id for one in reviewed if one.row_id in given and one.by.casefold() == who.casefold()]
     if own:
         raise DataError(
             f"{sheet}: {shown(who)} corrected or confirmed the label of {', '.join(map(shown, own[:NAMED]))} before: "

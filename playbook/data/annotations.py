@@ -12,7 +12,9 @@ import pandas as pd
 from playbook.data.formats import PLAIN, Form, read_bytes
 from playbook.data.formats.cells import value_form
 from playbook.data.formats.records import refuse_rejected
+from playbook.data.row_names import RowNames
 from playbook.data.sheets import unguarded
+from playbook.data.source_form import form_beside
 from playbook.data.text import shown
 from playbook.errors import DataError
 from playbook.names import near_name, normal_form
@@ -100,16 +102,48 @@ def read_second_annotator(path: Path, labels: Sequence[str], form: Form = PLAIN)
     (no label) are left out.
 
     Raises:
-        DataError: see `read_lines`; or a label that is not a class, or a row labelled twice (with the line).
+        DataError: see `read_lines`; or a line without an id, a label that is not a class, or a row labelled twice.
     """
     known = {normal_form(name): name for name in labels}
     found: dict[str, str] = {}
     for line in read_lines(path, 2, form):
-        row, label = normal_form(unguarded(line.cells[0])), unguarded(line.cells[1])
+        label = unguarded(line.cells[1])
+        if not normal_form(label):
+            continue
+        row = row_id(path, line)
         if row in found:
             raise DataError(f"{path}: line {line.number}: row {shown(row)} is labelled twice; keep one of the lines")
-        if normal_form(label):
-            found[row] = known_class(path, line.number, label, known)
+        found[row] = known_class(path, line.number, label, known)
+    return found
+
+
+def second_labels(task: Task, names: RowNames) -> dict[str, str] | None:
+    """What the second annotator says of the rows that there are, by what they are called now; None without a file.
+
+    Raises:
+        DataError: see `read_second_annotator`; or a row is named so that it can be another one, or in two ways.
+    """
+    path = label_file(task, "second_annotator")
+    if path is None or not path.is_file():
+        return None
+    found: dict[str, str] = {}
+    for written, label in read_second_annotator(path, task.spec.labels, form_beside(task)).items():
+        if unclear := names.unclear(written):
+            raise DataError(f"{path}: {unclear}")
+        if found.setdefault(names.one(written), label) != label:
+            raise DataError(f"{path}: row {shown(names.one(written))} has two names and two labels; keep one of them")
+    return found
+
+
+def row_id(path: Path, line: Line) -> str:
+    """The id in the first cell of a line.
+
+    Raises:
+        DataError: it is blank.
+    """
+    found = normal_form(unguarded(line.cells[0]))
+    if not found:
+        raise DataError(f"{path}: line {line.number}: expected the id of a row, found nothing; add it, or cut the line")
     return found
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from playbook.data.accumulated import ACCUMULATED
 from playbook.data.identity import require_ids
-from playbook.data.sides import side_called
+from playbook.data.known_ids import side_called
 from playbook.data.tables import ASKED, DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
 from playbook.data.text import (
     clean_text,

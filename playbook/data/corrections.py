@@ -7,22 +7,23 @@ before rows are divided, and a known row keeps its side whatever its label.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from playbook.data.annotations import known_class, label_file, read_lines
+from playbook.data.annotations import known_class, label_file, read_lines, row_id
+from playbook.data.row_names import RowNames
 from playbook.data.sheets import csv_text, unguarded, write_whole
 from playbook.data.source_form import form_beside
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.data.text import shown
 from playbook.errors import DataError
 from playbook.names import normal_form
-from playbook.spec import SPLITS
 from playbook.taskfile import Task
 
+NAMED = 10  # faults that a message names
 COLUMNS = ("row_id", "label", "by", "when", "was")
 
 
@@ -55,7 +56,7 @@ def read_corrections(task: Task) -> tuple[Correction, ...]:
     known = {normal_form(name): name for name in task.spec.labels}
     found: dict[str, Correction] = {}
     for line in read_lines(path, COLUMNS, form_beside(task)):
-        row, label, by, when, was = (normal_form(unguarded(cell)) for cell in line.cells)
+        row, (label, by, when, was) = row_id(path, line), (normal_form(unguarded(cell)) for cell in line.cells[1:])
         if row in found:
             raise DataError(f"{path}: line {line.number}: row {shown(row)} is corrected twice; keep one of the lines")
         found[row] = Correction(row, known_class(path, line.number, label, known), by, when, was, line.number)
@@ -82,38 +83,42 @@ def before_review(
     return {row: label for row, label in given.items() if label is not None and label in classes}
 
 
-def corrected(rows: pd.DataFrame, corrections: Sequence[Correction], path: Path | None) -> pd.DataFrame:
-    """Raw rows with their corrected labels; `path` is where the corrections were read, for messages.
+def with_current_names(corrections: Sequence[Correction], names: RowNames) -> tuple[Correction, ...]:
+    """The same corrections under the names that their rows have now."""
+    return tuple(replace(one, row_id=names.one(one.row_id)) for one in corrections)
+
+
+def corrected(rows: pd.DataFrame, corrections: Sequence[Correction], task: Task) -> pd.DataFrame:
+    """Raw rows with their corrected labels.
 
     Raises:
-        DataError: a row that the source does not have, or whose label there is neither the one that was corrected nor
-            the corrected one (every such line is named).
+        DataError: a row that the source does not have, that is named in two ways, or whose label there is neither the
+            one that was corrected nor the corrected one (every such line is named).
     """
     if not corrections:
         return rows
+    names, path = RowNames(rows, task.spec.data), label_file(task, "corrections")
     ids = [normal_form(row) for row in rows[ROW_ID]]
     labels = dict(zip(reversed(ids), reversed(rows[LABEL].tolist()), strict=True))  # of the first row with the id
-    faults = []
-    for one in corrections:
-        if one.row_id not in labels:
-            faults.append(f"line {one.line}: the source has no row {shown(one.row_id)}{_meant(one.row_id, labels)}")
+    new: dict[str, Correction] = {}
+    unclear, unfit = [], []
+    for one in with_current_names(corrections, names):
+        said = f"line {one.line}: "
+        if which := names.unclear(one.row_id):
+            unclear.append(said + which)
+        elif new.setdefault(one.row_id, one) is not one:
+            unclear.append(f"{said}row {shown(one.row_id)} is corrected twice; keep one of the lines")
+        elif one.row_id not in labels:
+            unfit.append(f"{said}the source has no row {shown(one.row_id)}")
         elif normal_form(labels[one.row_id]) not in (normal_form(one.was), normal_form(one.label)):
             now = shown(labels[one.row_id]) or "none"
-            faults.append(
-                f"line {one.line}: row {shown(one.row_id)} was {shown(one.was) or 'without label'} when it was "
-                f"corrected, the source now says {now}"
+            unfit.append(
+                f"{said}row {shown(one.row_id)} was {shown(one.was) or 'without label'} when it was corrected, the "
+                f"source now says {now}"
             )
-    if faults:
-        raise DataError(
-            f"{path}: {'; '.join(faults[:10])}{f'; and {len(faults) - 10} more' if len(faults) > 10 else ''}. "
-            "Take these lines out, or review the rows again"
-        )
-    new = {one.row_id: one.label for one in corrections}
-    labels_now = [new.get(row, label) for row, label in zip(ids, rows[LABEL], strict=True)]
+    if faults := unclear + unfit:
+        more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+        remedy = ". Take these lines out, or review the rows again" if unfit else ""
+        raise DataError(f"{path}: {'; '.join(faults[:NAMED])}{more}{remedy}")
+    labels_now = [new[row].label if row in new else label for row, label in zip(ids, rows[LABEL], strict=True)]
     return rows.assign(**{LABEL: pd.Series(labels_now, index=rows.index, dtype="str")})
-
-
-def _meant(row: str, known: Collection[str]) -> str:
-    """Which rows a name may mean that own files share; '' where there are none."""
-    full = [name for name in (f"{split}/{row}" for split in SPLITS) if name in known]
-    return f", but {' and '.join(map(shown, full))}: write the one that is meant" if full else ""

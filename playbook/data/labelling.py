@@ -13,10 +13,10 @@ import pandas as pd
 
 from playbook.artifacts import Agreement, Guideline
 from playbook.data.agreement import agreement
-from playbook.data.annotations import LabelFile, label_file, read_second_annotator
-from playbook.data.corrections import Correction, before_review, read_corrections
+from playbook.data.annotations import LabelFile, label_file, second_labels
+from playbook.data.corrections import Correction, before_review, read_corrections, with_current_names
 from playbook.data.guideline import no_guideline, read_guideline
-from playbook.data.source_form import form_beside
+from playbook.data.row_names import RowNames
 from playbook.data.tables import LABEL, ROW_ID
 from playbook.store import file_sha256
 from playbook.taskfile import Task
@@ -32,12 +32,13 @@ def agreement_of(task: Task, rows: pd.DataFrame) -> Agreement | None:
     Raises:
         DataError: the second annotator's file, or that of corrections, cannot be read.
     """
-    path = label_file(task, "second_annotator")
-    if path is None or not path.is_file():
+    names, labels = RowNames(rows, task.spec.data), task.spec.labels
+    second = second_labels(task, names)
+    if second is None:
         return None
-    labels = task.spec.labels
-    first = before_review(dict(zip(rows[ROW_ID], rows[LABEL], strict=True)), read_corrections(task), labels)
-    return agreement(first, read_second_annotator(path, labels, form_beside(task)), labels)
+    reviewed = with_current_names(read_corrections(task), names)
+    first = before_review(dict(zip(rows[ROW_ID], rows[LABEL], strict=True)), reviewed, labels)
+    return agreement(first, second, labels)
 
 
 def guideline_of(task: Task) -> Guideline:

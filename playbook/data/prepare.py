@@ -22,7 +22,6 @@ from typing import Any
 
 import pandas as pd
 
-from playbook.data.annotations import label_file
 from playbook.data.clean import clean_rows
 from playbook.data.corrections import Correction, corrected, read_corrections
 from playbook.data.founding import founded_on, tables_of
@@ -67,7 +66,7 @@ def _prepared(task: Task, out: Path, raw_override: Mapping[str, Path] | None) ->
     corrections = read_corrections(task)
     ledger = ledger_of(out, task.spec.task)
     sides = sides_before(ledger, out, task)
-    raw = read_source(task, raw_override, sides)
+    raw = read_source(task, raw_override)
     rows, unfit = divided(task, raw.rows, corrections, sides)
     rows, paraphrases, similar = without_paraphrases(task, rows)
     unfit = pd.concat([unfit, paraphrases], ignore_index=True) if similar else unfit
@@ -121,7 +120,7 @@ def divided(
     Raises:
         DataError: a correction names a row that the source does not have, or of another label than it has.
     """
-    fit, unfit = clean_rows(corrected(raw, corrections, label_file(task, "corrections")), task.spec.data)
+    fit, unfit = clean_rows(corrected(raw, corrections, task), task.spec.data)
     rows, copies = divide(fit, task.spec.data, sides)
     quarantine = pd.concat([unfit, copies], ignore_index=True)
     quarantine[SPLIT] = quarantine[SPLIT].fillna("") if SPLIT in quarantine else ""

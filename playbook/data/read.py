@@ -17,7 +17,6 @@ from playbook.data.formats import PLAIN, Form, Records, Rejected, read_records
 from playbook.data.formats.dialect import DELIMITERS, OTHER_MARKS, delimiter_of_names
 from playbook.data.formats.records import refuse_rejected
 from playbook.data.row_names import with_names
-from playbook.data.sides import Sides
 from playbook.data.source_form import form_beside, form_of
 from playbook.data.tables import ASKED, DETAIL, GROUP, KEPT_PREFIX, LABEL, REASON, ROW_ID, TEXT, TIME
 from playbook.data.text import shown
@@ -67,22 +66,19 @@ def sources_of(data: Data) -> dict[str, str]:
     return {**data.source.locations, **({PRODUCTION: production} if production is not None else {})}
 
 
-def read_rows(task: Task, raw_override: Mapping[str, Path] | None = None, sides: Sides | None = None) -> pd.DataFrame:
+def read_rows(task: Task, raw_override: Mapping[str, Path] | None = None) -> pd.DataFrame:
     """The rows of `read_source`, for those who need no account of the others.
 
     Raises:
         DataError: see `read_source`.
     """
-    return read_source(task, raw_override, sides).rows
+    return read_source(task, raw_override).rows
 
 
-def read_source(task: Task, raw_override: Mapping[str, Path] | None = None, sides: Sides | None = None) -> RawRows:
+def read_source(task: Task, raw_override: Mapping[str, Path] | None = None) -> RawRows:
     """Raw rows of a task's source, then those that production added.
 
-    Args:
-        task: the task.
-        raw_override: local copies by role (`all`, or `train`, `validation`, `test`) in place of the source.
-        sides: the ledger, by whose ids rows keep their names; whoever compares ids with earlier ones gives it.
+    `raw_override` gives local copies by role (`all`, or `train`, `validation`, `test`) in place of the source.
 
     Raises:
         DataError: a file cannot be read, or lacks a column that the task file names (all of them are listed).
@@ -97,7 +93,7 @@ def read_source(task: Task, raw_override: Mapping[str, Path] | None = None, side
         frames.append(_canonical(found.rows, data.columns, asked, column))
         unreadable.append(_unreadable(found.rejected, data.columns, asked))
         readings.append(_reading(place, found))
-    rows = with_names(pd.concat(frames, ignore_index=True), data.columns.id is not None, sides)
+    rows = with_names(pd.concat(frames, ignore_index=True), data.columns.id is not None)
     rows, added = _with_accumulated(task, rows)
     return RawRows(rows, pd.concat(unreadable, ignore_index=True), (*readings, *added))
 
@@ -125,10 +121,9 @@ def _with_accumulated(task: Task, rows: pd.DataFrame) -> tuple[pd.DataFrame, lis
     if named is None or added is None:
         return rows, []
     columns = task.spec.data.columns
-    require_columns(added, columns, None, task.resolve(named.rows))
-    more = with_names(_canonical(added, columns, ACCUMULATED, None), columns.id is not None)
-    reading = {"file": named.rows, "kind": "CSV", "records": len(added), "unreadable": 0, "found": []}
-    return pd.concat([rows, more], ignore_index=True), [reading]
+    require_columns(added.rows, columns, None, task.resolve(named.rows))
+    more = with_names(_canonical(added.rows, columns, ACCUMULATED, None), columns.id is not None)
+    return pd.concat([rows, more], ignore_index=True), [_reading(named.rows, added)]
 
 
 def read_production(task: Task, place: str, raw_override: Mapping[str, Path] | None = None) -> RawRows:

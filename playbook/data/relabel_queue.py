@@ -17,6 +17,7 @@ from playbook.data.annotations import read_lines, read_row_ids
 from playbook.data.corrections import Correction
 from playbook.data.formats import PLAIN, Form
 from playbook.data.label_errors import AuditRows, Suspicion, likeliest_other
+from playbook.data.row_names import RowNames
 from playbook.data.sheets import csv_text, unguarded, write_whole
 from playbook.errors import DataError
 from playbook.names import normal_form
@@ -141,6 +142,7 @@ def review(
     rows: AuditRows,
     planted: Path | None,
     corrections: Sequence[Correction],
+    names: RowNames,
     form: Form = PLAIN,
 ) -> QueueReview:
     """How precise the queue is. Call it after the queue is written: what makes a queue must not know the planted ids.
@@ -151,7 +153,8 @@ def review(
     Raises:
         DataError: the file of planted ids cannot be read.
     """
-    ids = read_row_ids(planted, form) if planted is not None and planted.is_file() else frozenset()
+    written = read_row_ids(planted, form) if planted is not None and planted.is_file() else frozenset()
+    ids = frozenset(map(names.one, written))
     here = ids & (set(rows.row_ids) - {one.row_id for one in corrections})
     first = queue.entries[: 2 * len(here)]
     return QueueReview(

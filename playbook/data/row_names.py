@@ -1,70 +1,106 @@
-"""What rows are called (3.3): their own id; the file's role before it where two files share ids; a digest without one.
+"""What rows are called: their own id, with the role of their file before it where two files share the id now; a digest
+of their content where they have no id.
 
-A row keeps the name that it was first divided under. The test file may come to hold an id of the training file, or lose
-it again: corrections, the second annotator's labels and the ledger of sides go on naming the same rows.
+Files may come to share an id, or cease to. Corrections, second labels and sheets that were written before go on naming
+the same rows (`RowNames`), and where that cannot be known, whoever reads them is told so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 import pandas as pd
 
-from playbook.data.sides import Sides, side_called
-from playbook.data.tables import ASKED, GROUP, LABEL, ROW_ID, TEXT, TIME
+from playbook.data.known_ids import roles_of, side_called
+from playbook.data.tables import ASKED, GROUP, LABEL, OWN_ID, ROW_ID, SPLIT, TEXT, TIME
+from playbook.data.text import shown
 from playbook.names import normal_form
+from playbook.spec import Data
 
 CHEAP_HASH = 16  # hex digits of a content id: 64 bits
 
 
-def with_names(rows: pd.DataFrame, own_ids: bool, sides: Sides | None = None) -> pd.DataFrame:
-    """Rows under the names that every play knows them by.
+def with_names(rows: pd.DataFrame, own_ids: bool) -> pd.DataFrame:
+    """Rows under the names that every play knows them by; `own_id` keeps the id as the file has it.
 
     Args:
         rows: raw rows, columns `row_id` (the id in the file), `asked_split`, and those that make up their content.
         own_ids: whether the task file names a column of ids.
-        sides: the ledger, by whose ids rows keep their names.
     """
-    ids, asked = [normal_form(value) for value in rows[ROW_ID].tolist()], rows[ASKED].tolist()
-    if own_ids:
-        ids = _told_apart(ids, asked, Sides() if sides is None else sides)
+    own, asked = [normal_form(value) for value in rows[ROW_ID].tolist()], rows[ASKED].tolist()
+    names = _told_apart(own, [normal_form(value) for value in asked]) if own_ids else list(own)
+    seen: dict[str, int] = {}
     content = zip(asked, *(rows[name].tolist() for name in (TEXT, LABEL, GROUP, TIME)), strict=True)
-    return rows.assign(**{ROW_ID: pd.Series(_filled(ids, content), index=rows.index, dtype="str")})
+    for position, said in enumerate(content):
+        if not names[position]:
+            digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:CHEAP_HASH]
+            seen[digest] = seen.get(digest, 0) + 1  # a second one will be quarantined as a copy
+            names[position] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+    found = {ROW_ID: names, OWN_ID: own if own_ids else [""] * len(own)}
+    return rows.assign(**{name: pd.Series(values, index=rows.index, dtype="str") for name, values in found.items()})
 
 
-def _told_apart(ids: list[str], asked: list[str], sides: Sides) -> list[str]:
-    """Ids that rows of several roles share get the role before them, except where the row is known without it."""
+def _told_apart(own: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Ids that rows of several roles share get the role before them."""
     roles: dict[str, set[str]] = {}
-    for name, role in zip(ids, asked, strict=True):
+    for name, role in zip(own, asked, strict=True):
         if role:
             roles.setdefault(name, set()).add(role)
-    brought = {side_called(role) for role in set(asked)}
 
     def called(name: str, role: str) -> str:
-        if not name or not role:
+        if not name or not role or len(roles[name]) == 1:
             return name
         full = f"{role}/{name}"
-        if sides.side_of_id(full):
-            return full
-        if len(roles[name]) == 1:
-            return name
-        side, known = side_called(role), sides.side_of_id(name)
-        cut_from_it = side == "train" and known == "validation" and "validation" not in brought
-        return name if known and (known == side or cut_from_it) else full
+        while full in roles:  # an id of another row already
+            full = f"{role}/{full}"
+        return full
 
-    return [called(name, role) for name, role in zip(ids, asked, strict=True)]
+    return [called(name, role) for name, role in zip(own, asked, strict=True)]
 
 
-def _filled(ids: list[str], contents: zip[tuple[str, ...]]) -> list[str]:
-    """Ids with one for every row; a second row of the same content is numbered: it will be quarantined as a copy."""
-    seen: dict[str, int] = {}
-    filled = []
-    for name, content in zip(ids, contents, strict=True):
-        if name:
-            filled.append(name)
-            continue
-        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:CHEAP_HASH]
-        seen[digest] = seen.get(digest, 0) + 1
-        filled.append(digest if seen[digest] == 1 else f"{digest}-{seen[digest]}")
-    return filled
+class RowNames:
+    """Names of the rows that there are, found also by those that they had before, or that others would call them.
+
+    Args:
+        rows: raw rows, or prepared ones with their `split`.
+        data: of the task.
+    """
+
+    def __init__(self, rows: pd.DataFrame, data: Data) -> None:
+        names = [normal_form(name) for name in rows[ROW_ID].tolist()]
+        self._names = set(names)
+        self._full: dict[tuple[str, str], str] = {}
+        self._plain: dict[str, list[str]] = {}
+        if data.columns.id is None or (data.source.path is not None and data.splits.column is None):
+            return  # every row has one name for good
+        raw = ASKED in rows
+        sides = [side_called(value) for value in rows[ASKED if raw else SPLIT].tolist()]
+        for name, side in zip(names, sides, strict=True):
+            prefix, _, rest = name.partition("/")
+            roles = (side,) if raw else roles_of(side, data)
+            if rest and side_called(prefix) in roles:
+                self._full.setdefault((side_called(prefix), rest), name)
+                self._plain.setdefault(rest, []).append(name)
+            for role in roles:
+                self._full.setdefault((role, name), name)
+
+    def meant(self, written: str) -> tuple[str, ...]:
+        """The rows that a name can mean, by what they are called now; none where it names none of them."""
+        if written in self._names:
+            return (written,)
+        prefix, _, rest = written.partition("/")
+        found = self._full.get((side_called(prefix), rest)) if rest and side_called(prefix) else None
+        return (found,) if found else tuple(dict.fromkeys(self._plain.get(written, ())))
+
+    def one(self, written: str) -> str:
+        """The row that a name means; the name itself where that is none, or several."""
+        found = self.meant(written)
+        return found[0] if len(found) == 1 else written
+
+    def unclear(self, written: str) -> str:
+        """What is to be said of a name that can mean several rows; empty for any other."""
+        found = self.meant(written)
+        which = " or ".join(map(shown, found))
+        return f"row {shown(written)} may be {which}: write the one that is meant" if len(found) > 1 else ""

@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from playbook.artifacts import DatasetVersion
+from playbook.data.known_ids import DIGITS, known_sides, mark_of, moved_sides, row_ids
 from playbook.data.tables import GROUP, ROW_ID, SPLIT, TEXT
 from playbook.data.text import clean_text, comparison_key
 from playbook.durable import sync_folder
@@ -32,29 +33,13 @@ from playbook.store import Store
 
 PROTECTED = ("test", "validation", "train")  # of two copies, the one further left stays
 TEXT_GROUP = "text:"  # begins the group of a row that has no group of its own
-DIGITS = 12  # hex digits of a mark: among a million rows the chance that two agree is 0.002
 HEAD = (
     "# Written by playbook: the side of every row that was ever divided, by hashes of ids, groups, texts. Commit it.\n"
     "# Known rows stay where they are. To let all rows be divided again on purpose, empty this file.\n"
 )
-_SYNONYMS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
 _KINDS = ("id", "group", "text")
 _MARK = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 _CONFLICT = ("<<<<<<< ", "=======", ">>>>>>> ", "||||||| ")  # what version control writes between two versions
-
-
-def side_called(name: str) -> str:
-    """The side that a split column, or the role of a file, means; empty where it is not a name of one."""
-    return _SYNONYMS.get(name.casefold(), "")
 
 
 def ledger_of(prepared: Path, task: str) -> Path:
@@ -97,32 +82,16 @@ class Sides:
         texts = [self.texts.get(mark, ("",))[0] for mark in _text_marks(rows)]
         if data.columns.id is None:
             return [text or group for text, group in zip(texts, groups, strict=True)]
-        ids = [
-            self.ids.get(mark, "") or self._of_number(name)
-            for mark, name in zip(_id_marks(rows), rows[ROW_ID].tolist(), strict=True)
-        ]
+        ids = known_sides(self.ids, row_ids(rows))
         if self.groups:  # the text of a new row says nothing of its group: many a customer writes "hello"
             texts = ["" if mark else text for mark, text in zip(own, texts, strict=True)]
         return [name or group or text for name, group, text in zip(ids, groups, texts, strict=True)]
-
-    def side_of_id(self, name: str) -> str:
-        """Side of the row of this name; empty where no such row is known."""
-        return self.ids.get(_mark("id", name), "") or self._of_number(name)
-
-    def _of_number(self, name: str) -> str:
-        """Side of an id known as 123 that comes as 123.0, of which a table makes decimals, or the other way round."""
-        role, slash, number = name.rpartition("/")
-        whole, dot, decimals = number.partition(".")
-        if not whole.isdecimal() or decimals.strip("0") or (dot and not decimals):
-            return ""
-        return self.ids.get(_mark("id", role + slash + (whole if dot else f"{whole}.0")), "")
 
     def moved(self, rows: pd.DataFrame, data: Data) -> list[str]:
         """For each divided row the side it was known on, where that is another one than its `split`; else empty."""
         if data.columns.id is None:
             return self.of_texts_elsewhere(rows)
-        known = [self.ids.get(mark, "") for mark in _id_marks(rows)]
-        return [side if side != now else "" for side, now in zip(known, rows[SPLIT], strict=True)]
+        return moved_sides(self.ids, rows, self.of_texts_elsewhere(rows), data)
 
     def of_texts_elsewhere(self, rows: pd.DataFrame) -> list[str]:
         """For each divided row another side that its text was seen on, where it was never seen on this one."""
@@ -138,14 +107,21 @@ class Sides:
         """
         rows = rows[rows[SPLIT].isin(SPLITS)]
         self._add_texts(rows)
+        if data.columns.id is not None:
+            self._add_ids(rows)
         for side in PROTECTED:  # a group that is new on two sides belongs to the more protected one
-            part = rows[rows[SPLIT] == side]
-            for mark in _group_marks(part):
+            for mark in _group_marks(rows[rows[SPLIT] == side]):
                 if mark:
                     self.groups.setdefault(mark, side)
-            if data.columns.id is not None:
-                for mark in _id_marks(part):
-                    self.ids.setdefault(mark, side)
+
+    def _add_ids(self, rows: pd.DataFrame) -> None:
+        """A row that its team moved from one file to another stays known by what it was."""
+        ids, sides = row_ids(rows), rows[SPLIT].tolist()
+        known = known_sides(self.ids, ids)
+        for side in PROTECTED:
+            for row, now, before in zip(ids, sides, known, strict=True):
+                if now == side and before in ("", now):
+                    self.ids.setdefault(row.mark, side)
 
     def _add_texts(self, rows: pd.DataFrame) -> None:
         """A known text that now lies on its side and on another has a copy there; one that left its side has moved."""
@@ -269,13 +245,9 @@ def text_group(text: str) -> str:
     return TEXT_GROUP + hashlib.sha256(comparison_key(text).encode()).hexdigest()[:16]
 
 
-def _mark(kind: str, value: str) -> str:
-    return hashlib.sha256(f"{kind}\0{value}".encode()).hexdigest()[:DIGITS]
-
-
 @lru_cache(maxsize=1 << 16)
 def _text_mark(text: str) -> str:
-    return _mark("text", comparison_key(text) or clean_text(text))  # "?!" has no letter to compare
+    return mark_of("text", comparison_key(text) or clean_text(text))  # "?!" has no letter to compare
 
 
 def _text_marks(rows: pd.DataFrame) -> Sequence[str]:
@@ -283,9 +255,9 @@ def _text_marks(rows: pd.DataFrame) -> Sequence[str]:
 
 
 def _id_marks(rows: pd.DataFrame) -> Sequence[str]:
-    return [_mark("id", name) for name in rows[ROW_ID].tolist()]
+    return [mark_of("id", name) for name in rows[ROW_ID].tolist()]
 
 
 def _group_marks(rows: pd.DataFrame) -> Sequence[str]:
     """Marks of the team's own groups; empty for a row without one."""
-    return ["" if not name or name.startswith(TEXT_GROUP) else _mark("group", name) for name in rows[GROUP].tolist()]
+    return ["" if not name or name.startswith(TEXT_GROUP) else mark_of("group", name) for name in rows[GROUP].tolist()]

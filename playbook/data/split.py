@@ -17,8 +17,9 @@ import pandas as pd
 
 from playbook.data.accumulated import ACCUMULATED
 from playbook.data.duplicates import Comparison
+from playbook.data.known_ids import side_called
 from playbook.data.placing import by_class, by_time, cuts_of
-from playbook.data.sides import PROTECTED, TEXT_GROUP, Sides, side_called, text_group
+from playbook.data.sides import PROTECTED, TEXT_GROUP, Sides, text_group
 from playbook.data.tables import ASKED, DETAIL, GROUP, LABEL, REASON, ROW_ID, SPLIT, TEXT
 from playbook.data.text import duplicate_key, shown
 from playbook.spec import Data

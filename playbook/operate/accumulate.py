@@ -207,9 +207,10 @@ def _with_id(task: Task) -> Columns:
 
 
 def _rows_by_id(task: Task) -> dict[str, dict[str, str]]:
-    table = read_accumulated(task)
-    if table is None:
+    added = read_accumulated(task)
+    if added is None:
         return {}
+    table = added.rows
     name = _with_id(task).id
     if name not in table:
         place = os.fspath(require_place(task))

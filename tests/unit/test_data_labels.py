@@ -130,6 +130,7 @@ def test_one_class_alone_says_nothing() -> None:
         ("id\nx\n", "2 columns or more"),
         ("id,label\nx,billing\ny,misc\n", r"line 3: expected one of the classes billing, delivery, found misc"),
         ("id,label\nx,billing\nx,billing\n", "line 3: row x is labelled twice"),
+        ("id,label\nx,billing\n ,billing\n", "line 3: expected the id of a row, found nothing"),
         ("id,label\nx\n", "line 2: 1 field where the header has 2: x"),
         (
             'id,label\n"x,billing\n',

@@ -13,6 +13,7 @@ from data_samples import rows, task_document, write_task
 from playbook.annotate import draw, read_back
 from playbook.data.annotations import read_row_ids
 from playbook.data.corrections import read_corrections
+from playbook.data.formats import Form, read_bytes
 from playbook.data.prepare import prepare
 from playbook.data.source_form import form_beside
 from playbook.errors import DataError
@@ -22,6 +23,23 @@ from playbook.settings import settings
 from playbook.spec import SPLITS
 from playbook.taskfile import Task, load_task
 
+# The first article of the Universal Declaration of Human Rights, or its beginning.
+ARTICLE = {
+    "cp1252": "Tous les êtres humains naissent libres et égaux en dignité et en droits. Ils sont doués de raison.",
+    "cp850": "Alle Menschen sind frei und gleich an Würde und Rechten geboren und sollen einander begegnen. Größe.",
+    "cp1250": "Všichni lidé rodí se svobodní a sobě rovní co do důstojnosti a práv. Jsou nadáni rozumem a svědomím.",
+    "cp1251": "Всі люди народжуються вільними і рівними у своїй гідності та правах. Вони наділені розумом і совістю.",
+    "koi8-r": "Все люди рождаются свободными и равными в своем достоинстве и правах. Они наделены разумом.",
+    "iso8859-7": "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια και τα δικαιώματα.",
+    "cp1254": "Bütün insanlar hür, haysiyet ve haklar bakımından eşit doğarlar. Akıl ve vicdana sahiptirler.",
+    "cp1255": "כל בני אדם נולדו בני חורין ושווים בערכם ובזכויותיהם. כולם חוננו בתבונה ובמצפון",
+    "cp1256": "يولد جميع الناس أحرارا متساوين في الكرامة والحقوق. وقد وهبوا عقلا وضميرا",
+    "shift_jis": "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。",
+    "euc_jp": "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。",
+    "gb18030": "人人生而自由,在尊严和权利上一律平等。他们赋有理性和良心,并应以兄弟关系的精神相对待。",
+    "big5": "人人生而自由,在尊嚴和權利上一律平等。他們賦有理性和良心,並應以兄弟關係的精神相對待。",
+    "euc_kr": "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다. 인간은 이성과 양심을 부여받았다.",
+}
 ANGER, ORDER = "colère", "commande"
 CLASSES = {ANGER: "Anger", ORDER: "An order"}
 
@@ -102,3 +120,31 @@ def test_planted_errors_and_capabilities_are_read(task: Task, tmp_path: Path) ->
     assert read_row_ids(tmp_path / "planted.csv", form_beside(found)) == {"é7"}
     able = load_capabilities(found)
     assert able is not None and able.texts[0] == "où est 0 ?" and able.truth[:2].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("encoding", ARTICLE)
+def test_what_the_source_is_written_in_is_read_elsewhere_too(encoding: str) -> None:
+    text = ARTICLE[encoding]
+    found = read_bytes("rows.csv", f'id,text\n1,"{text}"\n'.encode(encoding), Form(encoding).hint())
+    assert found.rows["text"].tolist() == [text] and encoding in found.found[0]
+
+
+@pytest.mark.parametrize("encoding", ARTICLE)
+def test_a_damaged_file_in_utf_8_is_not_read_in_another_encoding(encoding: str) -> None:
+    data = f"id,text\n1,{ARTICLE[encoding]}\n2,caf".encode() + b"\xe9\n"
+    with pytest.raises(DataError, match=r"line 3: expected UTF-8 text, found byte 0xe9"):
+        read_bytes("rows.csv", data, Form(encoding).hint())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "cp037"])
+def test_an_encoding_that_makes_something_of_any_bytes_is_not_tried(encoding: str) -> None:
+    with pytest.raises(DataError, match=r"line 2: expected UTF-8 text"):
+        read_bytes("rows.csv", "id,text\n1,caf\xe9s\n".encode("cp1252"), Form(encoding).hint())
+    marked = "\ufeffid,text\n1,caf\xe9\n".encode("utf-16-le")
+    assert read_bytes("rows.csv", marked, Form(encoding).hint()).rows["text"].tolist() == ["caf\xe9"]
+
+
+def test_how_added_rows_were_read_is_reported(task: Task, tmp_path: Path) -> None:
+    if told(task):
+        prepare(task, tmp_path / "out")
+        assert "more.csv: read as CSV: cp1252" in (tmp_path / "out" / "page.md").read_text()

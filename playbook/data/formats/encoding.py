@@ -15,6 +15,10 @@ _MARKS = (
 )
 BOM = "\ufeff"
 END_OF_FILE = "\x1a"
+PLAIN_LETTERS = 'id,text;"Az09"\n'
+# Share of UTF-8 among what is not ASCII, from which a file is damaged UTF-8. By chance, texts in encodings of one byte a
+# character have little (a list of Ukrainian names 0.1), Japanese in EUC-JP has 0.4.
+MANY_UTF8, MANY_UTF8_OF_SEVERAL_BYTES = 0.2, 0.7
 MANY_NULS = 0.2  # share of NUL bytes from which a file is no UTF-8 text
 
 
@@ -51,12 +55,30 @@ def _decoded(data: bytes, form: Form) -> tuple[str, list[str]]:
     try:
         return data.decode("utf-8"), []
     except UnicodeDecodeError:
-        if form.encoding:
+        if form.encoding and _may_be_of(data, form.encoding):
             said = f"{form.encoding} (it is not UTF-8; data.source.encoding)"
             return _decode(data, form.encoding, form.encoding, "save the file as UTF-8"), [said]
         advice = form.or_set("encoding")
         example = " (cp1252 is Windows in Western Europe)" if advice else ""
         return _decode(data, "utf-8", "UTF-8", f"save the file as UTF-8{advice}{example}"), []
+
+
+def _may_be_of(data: bytes, encoding: str) -> bool:
+    """Whether bytes that are not UTF-8 can be of an encoding that only another file is known to have.
+
+    They are not where much of them is UTF-8 after all: then a few were damaged. And an encoding that writes plain
+    letters otherwise than UTF-8 does would make anything of them.
+    """
+    try:
+        if PLAIN_LETTERS.encode(encoding) != PLAIN_LETTERS.encode():
+            return False
+    except UnicodeEncodeError:
+        return False
+    one_byte = len(bytes(range(0x80, 0x100)).decode(encoding, "replace")) == 0x80
+    beyond = [ord(char) for char in data.decode("utf-8", "surrogateescape") if char > "\x7f"]
+    damaged = sum(0xDC80 <= code <= 0xDCFF for code in beyond)
+    many = MANY_UTF8 if one_byte else MANY_UTF8_OF_SEVERAL_BYTES
+    return len(beyond) - damaged <= many * len(beyond)
 
 
 def _digits(encoding: str) -> str:
