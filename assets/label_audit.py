@@ -12,7 +12,7 @@ from assets.code_versions import version_of
 from assets.factory import AssetMaker
 from assets.play import Made, Play, png, remembered, require_green, result, skip
 from playbook.artifacts import BaseSelection, DatasetVersion, FrozenBaseline, LabelAudit
-from playbook.data.annotations import label_file, second_labels
+from playbook.data.annotations import label_file, planted_errors, second_labels
 from playbook.data.corrections import read_corrections, with_current_names
 from playbook.data.labelling import RESTS_ON
 from playbook.data.source_form import form_beside
@@ -104,8 +104,7 @@ def _audit(play: Play, dataset: DatasetVersion, base: BaseSelection, frozen: Fro
     reviewed_rows = {one.row_id for one in corrections}
     queue = build_queue(rows, found, spec.labels, second, reviewed_rows, asked.check_from, seed)
     files = {"queue": write_queue(queue, out / QUEUE)}
-    planted = label_file(task, "known_errors")
-    reviewed = review(queue, rows, planted, corrections, names, form_beside(task))  # after the queue is written
+    reviewed = review(queue, rows, planted_errors(task, names), corrections)  # after the queue is written
     labels_say = in_words(queue, reviewed, len(rows.row_ids))
     play.report(labels_say)
     measured = _curve(play, features, frozen)

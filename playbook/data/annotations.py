@@ -135,6 +135,17 @@ def second_labels(task: Task, names: RowNames) -> dict[str, str] | None:
     return found
 
 
+def planted_errors(task: Task, names: RowNames) -> frozenset[str]:
+    """Rows that are known to be labelled wrongly, by what they are called now; a file that is not there counts as none.
+
+    Raises:
+        DataError: see `read_row_ids`.
+    """
+    path = label_file(task, "known_errors")
+    written = read_row_ids(path, form_beside(task)) if path is not None and path.is_file() else frozenset()
+    return frozenset(map(names.one, written))
+
+
 def row_id(path: Path, line: Line) -> str:
     """The id in the first cell of a line.
 

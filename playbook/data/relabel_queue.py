@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from playbook.artifacts import Figure, QueueReview
-from playbook.data.annotations import read_lines, read_row_ids
+from playbook.data.annotations import read_lines
 from playbook.data.corrections import Correction
 from playbook.data.formats import PLAIN, Form
 from playbook.data.label_errors import AuditRows, Suspicion, likeliest_other
-from playbook.data.row_names import RowNames
 from playbook.data.sheets import csv_text, unguarded, write_whole
 from playbook.errors import DataError
 from playbook.names import normal_form
@@ -137,25 +136,13 @@ def edits(path: Path, form: Form = PLAIN) -> dict[str, str]:
     return {normal_form(row): normal_form(new) for row, _, new in cells if normal_form(new)}
 
 
-def review(
-    queue: Queue,
-    rows: AuditRows,
-    planted: Path | None,
-    corrections: Sequence[Correction],
-    names: RowNames,
-    form: Form = PLAIN,
-) -> QueueReview:
+def review(queue: Queue, rows: AuditRows, planted: Collection[str], corrections: Sequence[Correction]) -> QueueReview:
     """How precise the queue is. Call it after the queue is written: what makes a queue must not know the planted ids.
 
     Planted errors count where they are among the rows looked at and not yet reviewed; of n, the first 2 n entries are
-    looked at. A file of planted ids that is not there counts as none.
-
-    Raises:
-        DataError: the file of planted ids cannot be read.
+    looked at.
     """
-    written = read_row_ids(planted, form) if planted is not None and planted.is_file() else frozenset()
-    ids = frozenset(map(names.one, written))
-    here = ids & (set(rows.row_ids) - {one.row_id for one in corrections})
+    here = set(planted) & (set(rows.row_ids) - {one.row_id for one in corrections})
     first = queue.entries[: 2 * len(here)]
     return QueueReview(
         planted=len(here),

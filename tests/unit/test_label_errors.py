@@ -11,6 +11,7 @@ import pytest
 from data_samples import rows as sample_rows
 
 from playbook.artifacts import QueueReview
+from playbook.data.annotations import read_row_ids
 from playbook.data.corrections import Correction
 from playbook.data.label_errors import (
     AuditRows,
@@ -179,14 +180,14 @@ def test_the_precision_comes_from_planted_errors_and_reviews(
     planted = tmp_path / "planted.csv"
     planted.write_text("id\n" + "".join(f"{rows.row_ids[at]}\n" for at in WRONG) + "in-the-test-split\n", "utf-8")
     done = [Correction("x", "billing", "ann", "", "delivery"), Correction("y", "billing", "ann", "", "billing")]
-    found = review(queue, rows, planted, done)
+    found = review(queue, rows, read_row_ids(planted), done)
     first = {entry.row_id for entry in queue.entries[:30]}
     assert found.planted == 15 and found.looked_at == min(30, len(queue.entries))
     assert found.found == len(first & {rows.row_ids[at] for at in WRONG}) >= 13
     assert (found.reviewed, found.changed) == (2, 1)
     said = in_words(queue, found, 240)
     assert f"{found.found} are in the first {found.looked_at} entries" in said and "changed 1 of them (50%)" in said
-    absent = review(queue, rows, tmp_path / "gone.csv", [])
+    absent = review(queue, rows, frozenset(), [])
     assert (absent.planted, absent.found) == (0, 0) and "planted" not in in_words(queue, absent, 240)
 
 

@@ -16,8 +16,8 @@ _MARKS = (
 BOM = "\ufeff"
 END_OF_FILE = "\x1a"
 PLAIN_LETTERS = 'id,text;"Az09"\n'
-# Share of UTF-8 among what is not ASCII, from which a file is damaged UTF-8. By chance, texts in encodings of one byte a
-# character have little (a list of Ukrainian names 0.1), Japanese in EUC-JP has 0.4.
+# Share of UTF-8 among what is not ASCII, from which a file is damaged UTF-8. By chance, texts in encodings of one byte
+# have little of it (a list of Ukrainian names 0.1), Japanese in EUC-JP has 0.4.
 MANY_UTF8, MANY_UTF8_OF_SEVERAL_BYTES = 0.2, 0.7
 MANY_NULS = 0.2  # share of NUL bytes from which a file is no UTF-8 text
 
