@@ -20,9 +20,9 @@ holds hashes of ids, groups and texts and no word of the data, about {_size(foun
 - A row is recognised by its id if `data.columns.id` names one, else by its text. A new row of a known group goes where
   the group is. Without ids, an edited text is a new row: name a column of ids if you have one.
 - If you bring the split yourself, in files or in a column, row 70 of train and row 70 of test are two rows, called
-  `train/70` and `test/70` while both are there. Files may come to share ids, or cease to: no row moves. Corrections,
-  second labels, sheets and queues may use either form of a name; one that could mean two rows is refused, and both are
-  named.
+  `train/70` and `test/70` (by your own word for the side, in a column) while both are there. Files may come to share
+  ids, or cease to: no row moves. Corrections, second labels, sheets and queues may use either form of a name; one that
+  could mean two rows is refused, and both are named.
 - Edited texts, other labels, another seed, other shares, rows that go and come back, a group column or a threshold that
   is added later: no known row moves. A row that was set aside as a duplicate comes back to its side.
 - Changed shares in the task file cause a warning: known rows stay, new ones go where rows are lacking.

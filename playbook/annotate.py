@@ -33,8 +33,8 @@ def draw(task: Task, count: int, places: Settings, out: Path | None = None) -> t
         DataError: the data cannot be read, every row is labelled twice, or answers lie there that were not read yet.
     """
     with _alone(task, places):
-        rows, _ = _rows(task, places)
-        names = RowNames(rows, task.spec.data)
+        rows, aside = _rows(task, places)
+        names = RowNames(rows, task.spec.data, aside[ROW_ID].tolist())
         done = sorted(map(names.one, kept_answers(task)))
         sample = draw_sample(rows, count, done, task.spec.data.splits.seed)
         if sample.empty:

@@ -142,7 +142,7 @@ def read_sheet(task: Task, sheet: Path, rows: pd.DataFrame, aside: Sequence[str]
             f"{task.path}: expected data.labels.second_annotator, a CSV that the second person's labels are kept in, "
             "found none; name one (it need not be there yet) and run the command again"
         )
-    names = RowNames(rows, task.spec.data)
+    names = RowNames(rows, task.spec.data, aside)
     known = {names.one(row): answer for row, answer in kept_answers(task).items()}
     answers = _answers(task, sheet, rows, aside)
     reviewed = with_current_names(read_corrections(task), names)

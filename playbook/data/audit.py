@@ -100,7 +100,7 @@ def audit(task: Task, prepared: Path) -> Audit:
     rows = _with_sides(_leaks(_joined(tables), task), sides, task)
     alike = resemblance(task.spec, {split: rows[rows[SPLIT] == split] for split in SPLITS})
     raw, similar = _believed(prepared / PROFILE)
-    overall = _with_agreement(_overall(rows, quarantine, raw), rows, task)
+    overall = _with_agreement(_overall(rows, quarantine, raw), rows, quarantine, task)
     keys = () if task.spec.data.columns.group else tuple(repeated_keys(rows[TEXT].tolist(), rows[SPLIT].tolist()))
     source = source_findings(
         quarantine, rows[ROW_ID].tolist(), task.spec.labels, rows[TIME].tolist(), rows[GROUP].tolist()
@@ -252,8 +252,8 @@ def _with_guideline(classes: pd.DataFrame, task: Task) -> pd.DataFrame:
     return classes.assign(**{name: whether(of) for name, of in columns.items()})
 
 
-def _with_agreement(overall: pd.DataFrame, rows: pd.DataFrame, task: Task) -> pd.DataFrame:
-    found = agreement_of(task, rows)
+def _with_agreement(overall: pd.DataFrame, rows: pd.DataFrame, quarantine: pd.DataFrame, task: Task) -> pd.DataFrame:
+    found = agreement_of(task, rows, quarantine[ROW_ID].tolist())
     if found is None:
         unknown = {KAPPA: NO_KAPPA, KAPPA_LOW: NO_KAPPA, KAPPA_HIGH: 1.0}
         return overall.assign(**unknown, **{LABELLED_TWICE: 0, TO_SETTLE: 0})

@@ -1,22 +1,22 @@
-"""By which ids the ledger knows a row (3.3): by its own, and by the file or side that its team brought it in.
+"""The ids that the ledger knows rows by (3.3): each in the file, or under the side, that the team brought it in.
 
 Where a team brings its split, row 70 of the training file and row 70 of the test file are two rows, whichever of the
-files comes to hold the id, or loses it. A row that leaves one file for another is still one row: it is known by its id,
-while no row of its old file has that.
+files comes to hold the id, or loses it. A row that leaves one file for another stays the same row, as long as no row of
+its old file has its id.
 
-Ledgers of before, and those that are founded on prepared tables, know rows by what they were called: `70`, or
-`train/70` where two files had the id at that time.
+Older ledgers, and those that are founded on prepared tables, know rows by what they were called: `70`, or `train/70`
+where two files had the id at that time.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from playbook.data.tables import ASKED, OWN_ID, ROW_ID, SPLIT
+from playbook.data.tables import ASKED, OWN_ID, ROW_ID, SHARED_BY, SPLIT
 from playbook.names import normal_form
 from playbook.spec import SPLITS, Data
 
@@ -52,15 +52,17 @@ class RowId:
     Attributes:
         name: what it is called (`playbook.data.row_names`).
         own: the id in its file.
-        role: of its file, or the side that its team asked for, as one of `SPLITS`; where a column has several words for
-            one side, the word. Empty where the side is not the team's.
-        asked: the same as its team wrote it.
+        role: of its file, or the side that its team asked for, as one of `SPLITS`; the team's word for it where rows
+            under two words for one side have this id. Empty where the side is not the team's.
+        asked: the same as the team wrote it.
+        shared_by: all sides that rows with this id were asked for.
     """
 
     name: str
     own: str
     role: str = ""
     asked: str = ""
+    shared_by: frozenset[str] = frozenset()
 
     @property
     def mark(self) -> str:
@@ -71,43 +73,52 @@ class RowId:
 def row_ids(rows: pd.DataFrame) -> list[RowId]:
     """Ids of raw or cleaned rows; those of prepared tables, which do not say who asked for their side, have no role."""
     names = rows[ROW_ID].tolist()
-    if ASKED not in rows or OWN_ID not in rows:
+    if ASKED not in rows or OWN_ID not in rows or SHARED_BY not in rows:
         return [RowId(name, name) for name in names]
-    asked = [normal_form(value) for value in rows[ASKED].tolist()]
-    roles = {value: side_called(value) for value in set(asked)}
-    said = list(roles.values())
-    roles = {value: value if side and said.count(side) > 1 else side for value, side in roles.items()}
-    every = zip(names, rows[OWN_ID].tolist(), asked, strict=True)
-    return [RowId(name, own, roles[value] if own else "", value) for name, own, value in every]
+    own, asked = rows[OWN_ID].tolist(), [normal_form(value) for value in rows[ASKED].tolist()]
+    sides = {value: side_called(value) for value in set(asked)}
+    words: dict[tuple[str, str], set[str]] = {}
+    for name, value in zip(own, asked, strict=True):
+        words.setdefault((sides[value], name), set()).add(value)
+    return [
+        RowId(
+            name=name,
+            own=one or name,
+            role=(sides[value] if len(words[sides[value], one]) == 1 else value) if one and sides[value] else "",
+            asked=value,
+            shared_by=frozenset(shared.split()),
+        )
+        for name, one, value, shared in zip(names, own, asked, rows[SHARED_BY].tolist(), strict=True)
+    ]
 
 
 def known_sides(known: Marks, rows: Sequence[RowId]) -> list[str]:
     """The side that each row is known on; empty for a new one."""
     if not known:
         return [""] * len(rows)
-    present = {(row.role, row.own) for row in rows}
     cut = not any(side_called(row.role) == "validation" for row in rows)  # validation comes out of the training rows
-    return [_known_side(known, row, present, cut) for row in rows]
+    return [_known_side(known, row, cut) for row in rows]
 
 
-def _known_side(known: Marks, row: RowId, present: Collection[tuple[str, str]], cut: bool) -> str:
+def _known_side(known: Marks, row: RowId, cut: bool) -> str:
     if not row.role:
-        return _side(known, row.name)
-    side = _side(known, row.own, row.role) or _left(known, row, present)
-    if side:
+        return _side(known, row.name) or _of_any_role(known, row.own)
+    if side := _side(known, row.own, row.role):
         return side
-    plain, full = _side(known, row.own), _side(known, f"{row.asked}/{row.own}")
     role = side_called(row.role)
+    plain, full = _side(known, row.own), _side(known, f"{row.asked}/{row.own}") or _side(known, f"{role}/{row.own}")
     fits = plain == role or (cut and role == "train" and plain == "validation")
+    left = next(filter(None, (_side(known, row.own, other) for other in SPLITS if other not in row.shared_by)), "")
     if row.name != row.own:
-        return full or (plain if fits else "")
-    return plain if fits else full or plain
+        return full or left or (plain if fits else "")
+    if full:
+        return plain if fits else full
+    return left or plain
 
 
-def _left(known: Marks, row: RowId, present: Collection[tuple[str, str]]) -> str:
-    """Side of a row with this id that another file had, and has no more; empty where there is none."""
-    found = (_side(known, row.own, role) for role in SPLITS if role != row.role and (role, row.own) not in present)
-    return next(filter(None, found), "")
+def _of_any_role(known: Marks, own: str) -> str:
+    """Side of a row that a team brought, in files or under a column, before it left the split to us."""
+    return next(filter(None, (_side(known, own, role) for role in SPLITS)), "")
 
 
 def _side(known: Marks, name: str, role: str = "") -> str:
@@ -141,13 +152,13 @@ def _moved_from(known: Marks, name: str, side: str, text: str, data: Data) -> st
     shared = side_called(prefix) in roles
     ours = [(role, name) for role in roles] + ([(side_called(prefix), rest), (prefix, rest)] if shared else [])
     found = [one for role, own in ours if (one := _side(known, own, role))]
-    if roles and not shared and (not found or text):  # no other file has the id now: did another one have this row?
-        left = [one for role in SPLITS if role not in roles and (one := _side(known, name, role))]
-        if left and not found:
-            return left[0] if left[0] != side else ""
-        if text in left:
+    if roles and text:  # the text of a row that another file had under this id: it took the place of the row here
+        before = [_side(known, rest)] if shared else [_side(known, name, role) for role in SPLITS]
+        if text in before:
             return text
-    found = found or [one for one in (_side(known, name),) if one]
+    if roles and not shared and not found:  # no other file has the id now: it may have had this row
+        found = [one for role in SPLITS if role not in roles and (one := _side(known, name, role))]
+    found = found or [one for one in (_side(known, name) or ("" if roles else _of_any_role(known, name)),) if one]
     return found[0] if found and side not in found else ""
 
 

@@ -6,7 +6,7 @@ dataset version even where it changes no figure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -25,14 +25,15 @@ RESTS_ON: tuple[LabelFile, ...] = ("second_annotator", "guideline", "corrections
 WRITTEN_HERE: tuple[LabelFile, ...] = ("second_annotator", "corrections")  # by commands, with the first answer
 
 
-def agreement_of(task: Task, rows: pd.DataFrame) -> Agreement | None:
+def agreement_of(task: Task, rows: pd.DataFrame, aside: Iterable[str] = ()) -> Agreement | None:
     """Agreement of the second annotator with the labels of prepared rows as they were before any review; None where no
     second annotator is named, the file that is to keep the answers is not there yet, or no row is common to both.
+    `aside` are the ids of quarantined rows.
 
     Raises:
         DataError: the second annotator's file, or that of corrections, cannot be read.
     """
-    names, labels = RowNames(rows, task.spec.data), task.spec.labels
+    names, labels = RowNames(rows, task.spec.data, aside), task.spec.labels
     second = second_labels(task, names)
     if second is None:
         return None
@@ -51,13 +52,16 @@ def guideline_of(task: Task) -> Guideline:
     return no_guideline(task.spec.labels) if path is None else read_guideline(path, task.spec.labels)
 
 
-def labelling(task: Task, rows: pd.DataFrame, corrections: Sequence[Correction]) -> dict[str, Any]:
-    """Agreement, guideline and corrections as plain values, for the profile; `rows` are all prepared rows.
+def labelling(
+    task: Task, rows: pd.DataFrame, corrections: Sequence[Correction], aside: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Agreement, guideline and corrections as plain values, for the profile; `rows` are all prepared rows, `aside` the
+    ids of quarantined ones.
 
     Raises:
         DataError: a file of `data.labels` is named and cannot be read.
     """
-    agreed = agreement_of(task, rows)
+    agreed = agreement_of(task, rows, aside)
     named = {part: label_file(task, part) for part in RESTS_ON}
     changed = sum(one.changes for one in corrections)
     return {

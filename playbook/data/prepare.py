@@ -34,7 +34,7 @@ from playbook.data.read import PRODUCTION, RawRows, read_source
 from playbook.data.sides import Sides, ledger_of, read_sides, write_sides
 from playbook.data.source_findings import unknown_in_words
 from playbook.data.split import divide
-from playbook.data.tables import DETAIL, KEPT_PREFIX, PREPARED_COLUMNS, REASON, SPLIT
+from playbook.data.tables import DETAIL, KEPT_PREFIX, PREPARED_COLUMNS, REASON, ROW_ID, SPLIT
 from playbook.data.versions import read_versions
 from playbook.durable import alone_in
 from playbook.errors import DataError, PlaybookError
@@ -83,7 +83,9 @@ def _prepared(task: Task, out: Path, raw_override: Mapping[str, Path] | None) ->
             f"{reasons}{found}; check data.columns and data.classes in the task file"
         )
     production = production_rows(task, rows[rows[SPLIT] == "train"], raw_override)
-    figures |= labelling(task, rows, corrections) | {"production": production.figures if production else None}
+    figures |= labelling(task, rows, corrections, unfit[ROW_ID].tolist()) | {
+        "production": production.figures if production else None
+    }
     write_sides(ledger, sides)  # first: whoever is killed in between finds rows where they will be put again
     _write(out, rows, quarantine, production, figures, dataset_page(task, figures))
     return figures

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from playbook.data.known_ids import roles_of, side_called
-from playbook.data.tables import ASKED, GROUP, LABEL, OWN_ID, ROW_ID, SPLIT, TEXT, TIME
+from playbook.data.tables import ASKED, GROUP, LABEL, OWN_ID, ROW_ID, SHARED_BY, SPLIT, TEXT, TIME
 from playbook.data.text import shown
 from playbook.names import normal_form
 from playbook.spec import Data
@@ -23,14 +23,17 @@ CHEAP_HASH = 16  # hex digits of a content id: 64 bits
 
 
 def with_names(rows: pd.DataFrame, own_ids: bool) -> pd.DataFrame:
-    """Rows under the names that every play knows them by; `own_id` keeps the id as the file has it.
+    """Rows under the names that every play knows them by.
+
+    `own_id` keeps the id as the file has it, `shared_by` the sides that rows with this id were asked for.
 
     Args:
         rows: raw rows, columns `row_id` (the id in the file), `asked_split`, and those that make up their content.
         own_ids: whether the task file names a column of ids.
     """
     own, asked = [normal_form(value) for value in rows[ROW_ID].tolist()], rows[ASKED].tolist()
-    names = _told_apart(own, [normal_form(value) for value in asked]) if own_ids else list(own)
+    roles = [normal_form(value) for value in asked]
+    names, sharing = _told_apart(own, roles) if own_ids else (list(own), [""] * len(own))
     seen: dict[str, int] = {}
     content = zip(asked, *(rows[name].tolist() for name in (TEXT, LABEL, GROUP, TIME)), strict=True)
     for position, said in enumerate(content):
@@ -38,12 +41,12 @@ def with_names(rows: pd.DataFrame, own_ids: bool) -> pd.DataFrame:
             digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:CHEAP_HASH]
             seen[digest] = seen.get(digest, 0) + 1  # a second one will be quarantined as a copy
             names[position] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
-    found = {ROW_ID: names, OWN_ID: own if own_ids else [""] * len(own)}
+    found = {ROW_ID: names, OWN_ID: own if own_ids else [""] * len(own), SHARED_BY: sharing}
     return rows.assign(**{name: pd.Series(values, index=rows.index, dtype="str") for name, values in found.items()})
 
 
-def _told_apart(own: Sequence[str], asked: Sequence[str]) -> list[str]:
-    """Ids that rows of several roles share get the role before them."""
+def _told_apart(own: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Ids, with the role before them where rows of several roles share one; and by which sides each is shared."""
     roles: dict[str, set[str]] = {}
     for name, role in zip(own, asked, strict=True):
         if role:
@@ -57,33 +60,36 @@ def _told_apart(own: Sequence[str], asked: Sequence[str]) -> list[str]:
             full = f"{role}/{full}"
         return full
 
-    return [called(name, role) for name, role in zip(own, asked, strict=True)]
+    sharing = {name: " ".join(sorted({side_called(role) for role in found} - {""})) for name, found in roles.items()}
+    names = [called(name, role) for name, role in zip(own, asked, strict=True)]
+    return names, [sharing.get(name, "") for name in own]
 
 
 class RowNames:
-    """Names of the rows that there are, found also by those that they had before, or that others would call them.
+    """The names of all rows, and what a name means that was written when a row was called otherwise.
 
     Args:
         rows: raw rows, or prepared ones with their `split`.
         data: of the task.
+        aside: names of rows that are not among them, because they are set aside.
     """
 
-    def __init__(self, rows: pd.DataFrame, data: Data) -> None:
-        names = [normal_form(name) for name in rows[ROW_ID].tolist()]
-        self._names = set(names)
+    def __init__(self, rows: pd.DataFrame, data: Data, aside: Iterable[str] = ()) -> None:
+        names, others = ([normal_form(name) for name in some] for some in (rows[ROW_ID].tolist(), aside))
+        self._names = {*names, *others}
         self._full: dict[tuple[str, str], str] = {}
         self._plain: dict[str, list[str]] = {}
         if data.columns.id is None or (data.source.path is not None and data.splits.column is None):
             return  # every row has one name for good
+        for name in (*names, *others):
+            prefix, _, rest = name.partition("/")
+            if rest and side_called(prefix):
+                self._full.setdefault((side_called(prefix), rest), name)
+                self._plain.setdefault(rest, []).append(name)
         raw = ASKED in rows
         sides = [side_called(value) for value in rows[ASKED if raw else SPLIT].tolist()]
         for name, side in zip(names, sides, strict=True):
-            prefix, _, rest = name.partition("/")
-            roles = (side,) if raw else roles_of(side, data)
-            if rest and side_called(prefix) in roles:
-                self._full.setdefault((side_called(prefix), rest), name)
-                self._plain.setdefault(rest, []).append(name)
-            for role in roles:
+            for role in (side,) if raw else roles_of(side, data):
                 self._full.setdefault((role, name), name)
 
     def meant(self, written: str) -> tuple[str, ...]:

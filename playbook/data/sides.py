@@ -115,7 +115,7 @@ class Sides:
                     self.groups.setdefault(mark, side)
 
     def _add_ids(self, rows: pd.DataFrame) -> None:
-        """A row that its team moved from one file to another stays known by what it was."""
+        """Note the side of each row by its id, except for those that are known on another side."""
         ids, sides = row_ids(rows), rows[SPLIT].tolist()
         known = known_sides(self.ids, ids)
         for side in PROTECTED:

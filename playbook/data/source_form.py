@@ -1,4 +1,4 @@
-"""How the files of a task are written, as far as its task file says so."""
+"""How the files of a task are written, as far as its task file says."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,91 @@ def test_two_words_for_one_side_that_number_their_rows_alike_are_told_apart(tmp_
     task = write_task(tmp_path, {"path": "rows.csv"}, columns=COLUMNS, splits=sides)
     before, _ = prepared(task, tmp_path / "out")
     assert len(before) == 160 and prepared(task, tmp_path / "out")[0] == before
+    assert moved(task, tmp_path / "out") == "none moved"
+
+
+def column_task(folder: Path, words: dict[str, Rows], **splits: Any) -> Task:
+    write_csv(folder / "rows.csv", [{**row, "side": side} for side, part in words.items() for row in part])
+    return write_task(folder, {"path": "rows.csv"}, columns=COLUMNS, splits=splits)
+
+
+@pytest.mark.parametrize("before", ["files", "column"])
+def test_a_team_that_leaves_the_split_to_us_keeps_its_sides(tmp_path: Path, before: str) -> None:
+    """With the ledger alone, as in a fresh clone."""
+    train, test = table(120, 0, TRAIN), table(40, 500, APART)
+    if before == "files":
+        first = task_of(tmp_path, train, test)
+    else:
+        first = column_task(tmp_path, {"train": train, "test": test}, column="side", validation=0.3)
+    sides, _ = prepared(first, tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    task = column_task(tmp_path, {"": edited(train + test)}, by="class")
+    assert prepared(task, tmp_path / "out")[0] == sides
+    assert moved(task, tmp_path / "out") == "none moved"
+
+
+def test_words_for_one_side_that_become_one_word_move_nothing(tmp_path: Path) -> None:
+    train, test, how = table(120, 0, TRAIN), table(40, 500, APART), {"column": "side", "validation": 0.3}
+    words = {"train": train[:60], "training": train[60:], "test": test}
+    sides, _ = prepared(column_task(tmp_path, words, **how), tmp_path / "out")
+    for word in ("Training", "train"):
+        shutil.rmtree(tmp_path / "out")
+        task = column_task(tmp_path, {word: edited(train), "test": test}, **how)
+        assert prepared(task, tmp_path / "out")[0] == sides
+        assert moved(task, tmp_path / "out") == "none moved"
+
+
+def test_a_row_that_changes_its_side_of_a_column_is_found_where_the_other_had_its_id(tmp_path: Path) -> None:
+    train, validation, test = table(60, 0, 1), table(40, 40, 2), table(40, 500, 3)
+    before = {"train": train, "validation": validation, "test": test}
+    prepared(column_task(tmp_path, before, column="side"), tmp_path / "out")
+    after = {"train": train[:50], "validation": validation[20:] + train[50:], "test": test}
+    task = column_task(tmp_path, after, column="side")
+    prepared(task, tmp_path / "out")
+    assert moved(task, tmp_path / "out").startswith("10 rows moved")
+
+
+def test_test_rows_that_come_into_a_training_file_under_taken_ids_are_found(tmp_path: Path) -> None:
+    """One file first, which we divided; then own files, whose test file numbers other rows alike."""
+    whole = table(160, 0, TRAIN)
+    sides, _ = prepared(column_task(tmp_path, {"": whole}, by="class"), tmp_path / "out")
+    of_test = [row for row in whole if sides[row["id"]] == "test"]
+    others = [row for row in whole if sides[row["id"]] == "train"]
+    task = task_of(tmp_path, others + of_test[:5], edited(of_test))
+    prepared(task, tmp_path / "out")
+    assert moved(task, tmp_path / "out").startswith("5 rows moved")
+
+
+def test_a_row_that_is_set_aside_for_a_while_causes_no_alarm(tmp_path: Path) -> None:
+    train, apart, twin = table(120, 0, TRAIN), table(40, 500, APART), table(1, 65, SHARED)
+    blank = [{**row, "text": ""} if row["id"] == "65" else row for row in train]
+    without = [row for row in train if row["id"] != "65"]
+    after: dict[str, str] = {}
+    for mine, theirs in ((train, apart), (blank, apart + twin), (without, apart + twin), (train, apart + twin)):
+        task = task_of(tmp_path, mine, theirs)
+        after, _ = prepared(task, tmp_path / "out")
+        assert moved(task, tmp_path / "out") == "none moved"
+    assert after["test/65"] == "test" and after["train/65"] in ("train", "validation")
+
+
+@pytest.mark.parametrize("blank", ["train", "test"])
+def test_a_second_label_may_be_of_a_row_that_is_set_aside(tmp_path: Path, blank: str) -> None:
+    files = {"train": table(120, 0, TRAIN), "test": table(60, 30, SHARED)}
+    files[blank] = [{**row, "text": ""} if row["id"] == "70" else row for row in files[blank]]
+    write_labels(tmp_path, [], [("70", "billing")])
+    task = task_of(tmp_path, files["train"], files["test"], labels=LABELS)
+    with pytest.raises(DataError, match=r"second\.csv: row 70 may be (train|test)/70 or (train|test)/70"):
+        prepare(task, tmp_path / "out")
+
+
+def test_a_name_of_before_counts_more_than_a_row_that_left_another_file(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path / "out", "sample")
+    ids = {mark_of("id", "train/70"): "validation", mark_of("id", "test/70"): "test"}
+    write_sides(ledger, Sides(task="sample", ids=ids))
+    train, apart, twin = table(120, 0, TRAIN), table(40, 500, APART), table(1, 70, SHARED)
+    prepared(task_of(tmp_path, [row for row in train if row["id"] != "70"], apart + twin), tmp_path / "out")
+    task = task_of(tmp_path, edited(train), apart)
+    assert prepared(task, tmp_path / "out")[0]["70"] == "validation"
     assert moved(task, tmp_path / "out") == "none moved"
 
 
