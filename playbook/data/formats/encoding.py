@@ -72,7 +72,7 @@ def _may_be_of(data: bytes, encoding: str) -> bool:
     try:
         if PLAIN_LETTERS.encode(encoding) != PLAIN_LETTERS.encode():
             return False
-    except UnicodeEncodeError:
+    except UnicodeError:
         return False
     one_byte = len(bytes(range(0x80, 0x100)).decode(encoding, "replace")) == 0x80
     beyond = [ord(char) for char in data.decode("utf-8", "surrogateescape") if char > "\x7f"]
