@@ -119,6 +119,6 @@ def test_half_of_the_planted_errors_are_early_in_the_queue_of_the_sample_task(tm
     in_queue = sum(entry.row_id in planted for entry in queue.entries)
     assert queue.wrong.low <= in_queue <= queue.wrong.high and in_queue >= 0.4 * len(queue.entries) > 4
     everything = build_queue(rows, found, spec.labels, {}, (), 1e-9)  # the order, whatever the queue's length
-    seen = review(everything, rows, tmp_path / "planted.csv", [])
+    seen = review(everything, rows, planted, [])
     assert seen.planted > 30 and seen.looked_at == 2 * seen.planted
     assert 2 * seen.found >= seen.planted, f"{seen.found} of {seen.planted}"
