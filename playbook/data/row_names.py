@@ -1,8 +1,8 @@
 """What rows are called: their own id, with the role of their file before it where two files share the id now; a digest
 of their content where they have no id.
 
-Files may come to share an id, or cease to. Corrections, second labels and sheets that were written before go on naming
-the same rows (`RowNames`), and where that cannot be known, whoever reads them is told so.
+Files may come to share an id, or cease to. Corrections, second labels and sheets that were written earlier still name
+the same rows (`RowNames`). A name that could mean several rows is reported to whoever reads the file.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class RowNames:
         return (found,) if found else tuple(dict.fromkeys(self._plain.get(written, ())))
 
     def one(self, written: str) -> str:
-        """The row that a name means; the name itself where that is none, or several."""
+        """The row that a name means. If it means no row, or several, the name is returned as it was written."""
         found = self.meant(written)
         return found[0] if len(found) == 1 else written
 
